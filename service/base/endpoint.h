@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A UDP endpoint of the underlay: IPv4 or IPv6 address and port. IPv4-mapped IPv6 addresses are
+ * turned into IPv4 on the way in, so that one place has one representation. */
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef union Endpoint {
+        struct sockaddr sa; /* sa_family AF_UNSPEC: no endpoint */
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+} Endpoint;
+
+#define ENDPOINT_TEXT_MAX 64U /* "[IPv6%scope]:port" */
+#define ENDPOINT_WIRE_MAX 19U /* family, 16 bytes of address, port */
+
+typedef struct EndpointText {
+        char text[ENDPOINT_TEXT_MAX];
+} EndpointText;
+
+static inline bool endpoint_is_set(const Endpoint *e) {
+        return e->sa.sa_family != AF_UNSPEC;
+}
+socklen_t endpoint_len(const Endpoint *e);
+uint16_t endpoint_port(const Endpoint *e);
+void endpoint_set_port(Endpoint *e, uint16_t port);
+bool endpoint_equal(const Endpoint *a, const Endpoint *b);
+bool endpoint_same_address(const Endpoint *a, const Endpoint *b);
+unsigned endpoint_hash(const Endpoint *e);
+
+/* Takes a kernel's sockaddr; unmaps ::ffff:a.b.c.d. Return: 0, or -EAFNOSUPPORT. */
+int endpoint_from_sockaddr(const struct sockaddr *sa, socklen_t len, Endpoint *ret);
+
+/* "203.0.113.5:18002", "[2001:db8::1]:18002"; without a port, @port_default. Numeric only.
+ * Return: 0, or -EINVAL. */
+int endpoint_parse(const char *text, uint16_t port_default, Endpoint *ret);
+EndpointText endpoint_format(const Endpoint *e);
+
+/* True for an address a datagram can sensibly be sent to: not multicast, broadcast, unspecified,
+ * port not 0. Loopback is allowed: tests and containers use it. */
+bool endpoint_is_usable(const Endpoint *e);
+
+/* Wire form (docs/protocol.md, "Endpoint"): 4 or 6, address, port big-endian.
+ * Return: bytes written (7 or 19). */
+size_t endpoint_encode(const Endpoint *e, uint8_t buf[static ENDPOINT_WIRE_MAX]);
+/* @len must be exactly the endpoint's. Return: 0, or -EBADMSG. */
+int endpoint_decode(const uint8_t *buf, size_t len, Endpoint *ret);

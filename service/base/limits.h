@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Every cap of the daemon, with its reason. What the network or a bus caller can make us keep is
+ * bounded by one of these. */
+
+#include "base/time.h"
+
+#define OMERTA_PORT_DEFAULT 18002 /* docs/protocol.md, "Transport" */
+
+/* Networks a daemon is a member of. Each has an interface; nobody needs more. */
+#define NETWORKS_MAX 16U
+/* Machines known in one network: a /16 has no more addresses to lease. */
+#define MACHINES_MAX 65536U
+/* Receiver indices of one daemon, see core/crypto/index-table.h: low 16 bits of an index. */
+#define KEYPAIRS_MAX 65536U
+/* Links held at once; the least recently used idle one makes room. Three keypairs each must fit
+ * into KEYPAIRS_MAX. */
+#define LINKS_MAX 16384U
+
+/* Sessions, from the original specification (TunnelManagerConfig). */
+#define SESSIONS_PER_MACHINE_MAX 10U
+#define SESSIONS_MAX 1000U
+#define SESSION_IDLE_USEC (300 * USEC_PER_SEC)
+#define PROBE_INTERVAL_USEC (5 * USEC_PER_SEC)
+#define PROBE_TIMEOUT_USEC (2 * USEC_PER_SEC)
+#define PROBE_MISSES_MAX 3U
+/* With nothing in use probes become rarer, up to this: at most one wake-up a minute a machine. */
+#define PROBE_INTERVAL_IDLE_USEC (60 * USEC_PER_SEC)
+
+/* A control message, sum of its segments. */
+#define CONTROL_MESSAGE_MAX (64U * 1024U)
+/* Control bytes one link may hold unacknowledged; more is -ENOBUFS for the caller. */
+#define CONTROL_QUEUE_MAX (1024U * 1024U)
+#define CHANNEL_NAME_MAX 64U
+#define CHANNEL_PENDING_REQUESTS_MAX 256U
+
+/* Packets kept while a session to their machine is made: enough for a SYN and its friends. */
+#define PENDING_PACKETS_MAX 32U
+#define PENDING_BYTES_MAX (64U * 1024U)
+#define PENDING_USEC (5 * USEC_PER_SEC)
+
+/* Handshakes a second from one source (IPv4 address or IPv6 /64), and the burst: WireGuard's. */
+#define HANDSHAKES_PER_SECOND 20U
+#define HANDSHAKES_BURST 5U
+#define RATELIMIT_SOURCES_MAX 8192U
+/* Handshakes a second, all sources together, above which cookies are demanded (mac2). */
+#define HANDSHAKES_UNDER_LOAD 200U
+
+/* Invites and people who wait for an approval. */
+#define INVITES_MAX 1024U
+#define APPROVALS_PENDING_MAX 64U
+/* Endpoints in a presence record or an invite. */
+#define ENDPOINTS_MAX 8U
+/* A signed record: certificate, lease, revocation, presence. */
+#define RECORD_MAX 1024U
