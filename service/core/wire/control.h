@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Bodies of the control channels (docs/protocol.md, "Channels"): enrol, cert, dhcp, gossip,
+ * tunnel. Encoders return newly allocated bytes; decoders refuse with -EBADMSG what is malformed
+ * and ignore unknown keys.
+ */
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "base/ip.h"
+#include "base/machine-id.h"
+#include "core/wire/invite.h"
+#include "core/wire/record.h"
+
+/* Control messages inside a link (docs/protocol.md, "Messages"). */
+typedef enum MessageKind {
+        CONTROL_DATA = 0,
+        CONTROL_REQUEST = 1,
+        CONTROL_RESPONSE = 2,
+        CONTROL_ERROR = 3,
+} MessageKind;
+
+typedef struct ControlMessage {
+        MessageKind kind;
+        uint32_t request_id;
+        char channel[CHANNEL_NAME_MAX + 1];
+        const uint8_t *payload; /* into the decoded buffer */
+        size_t payload_len;
+} ControlMessage;
+
+bool channel_name_is_valid(const char *name);
+GBytes *control_message_encode(const ControlMessage *m);
+int control_message_decode(const uint8_t *buf, size_t len, ControlMessage *ret);
+
+/* Error names that cross the wire; anything else is shown as it came. */
+#define CONTROL_ERROR_INVITE_INVALID "InviteInvalid"
+#define CONTROL_ERROR_INVITE_EXPIRED "InviteExpired"
+#define CONTROL_ERROR_INVITE_USED "InviteUsed"
+#define CONTROL_ERROR_NOT_PERMITTED "NotPermitted"
+#define CONTROL_ERROR_NAME_TAKEN "NameTaken"
+#define CONTROL_ERROR_FULL "Full"
+#define CONTROL_ERROR_POOL_EMPTY "PoolEmpty"
+#define CONTROL_ERROR_NO_SUCH_CHANNEL "NoSuchChannel"
+#define CONTROL_ERROR_MALFORMED "Malformed"
+#define CONTROL_ERROR_FAILED "Failed" /* the other side could not, e.g. its disk is full */
+
+/* enrol */
+#define ENROL_SECRET_SIZE 32U
+#define ENROL_CONTEXT "omerta enrol v1"
+typedef struct EnrolRequest {
+        char name[HOST_NAME_MAX_LEN + 1];
+        char owner[OWNER_MAX_LEN + 1];
+        uint8_t signature[64];
+} EnrolRequest;
+typedef enum EnrolStatus {
+        ENROL_WELCOME = 0,
+        ENROL_PENDING = 1,
+} EnrolStatus;
+typedef struct EnrolResponse {
+        EnrolStatus status;
+        Record *certificate;
+        Record *issuer_certificate; /* NULL if the root signed @certificate */
+        char network_name[NETWORK_NAME_MAX_LEN + 1];
+        uint8_t secret[ENROL_SECRET_SIZE];
+        IpPrefix subnet;
+        MachineId gateway;
+        GPtrArray *records; /* of Record; may be NULL */
+} EnrolResponse;
+void enrol_response_clear(EnrolResponse *r);
+GBytes *enrol_request_encode(const EnrolRequest *r);
+int enrol_request_decode(const uint8_t *buf, size_t len, EnrolRequest *ret);
+GBytes *enrol_response_encode(const EnrolResponse *r);
+int enrol_response_decode(const uint8_t *buf, size_t len, EnrolResponse *ret);
+
+/* cert */
+typedef struct CertResponse {
+        Record *certificate;
+        Record *issuer_certificate;
+} CertResponse;
+void cert_response_clear(CertResponse *r);
+GBytes *cert_response_encode(const CertResponse *r);
+int cert_response_decode(const uint8_t *buf, size_t len, CertResponse *ret);
+
+/* dhcp */
+typedef enum DhcpOp {
+        DHCP_REQUEST = 1,
+        DHCP_RELEASE = 2,
+} DhcpOp;
+typedef struct DhcpRequest {
+        DhcpOp op;
+        IpAddr wanted; /* AF_UNSPEC: any */
+        char name[HOST_NAME_MAX_LEN + 1];
+} DhcpRequest;
+typedef struct DhcpResponse {
+        Record *lease; /* NULL in the answer to a release */
+        IpAddr gateway;
+} DhcpResponse;
+void dhcp_response_clear(DhcpResponse *r);
+GBytes *dhcp_request_encode(const DhcpRequest *r);
+int dhcp_request_decode(const uint8_t *buf, size_t len, DhcpRequest *ret);
+GBytes *dhcp_response_encode(const DhcpResponse *r);
+int dhcp_response_decode(const uint8_t *buf, size_t len, DhcpResponse *ret);
+
+/* gossip */
+#define GOSSIP_BUCKETS 256U
+#define RECORD_HASH_SIZE 8U
+typedef enum GossipOp {
+        GOSSIP_DIGEST = 1,
+        GOSSIP_HAVE = 2,
+        GOSSIP_RECORDS = 3,
+        GOSSIP_WANT = 4,
+        _GOSSIP_OP_MAX,
+} GossipOp;
+typedef struct GossipMessage {
+        GossipOp op;
+        uint64_t digest[GOSSIP_BUCKETS];     /* GOSSIP_DIGEST */
+        uint8_t buckets[GOSSIP_BUCKETS / 8]; /* GOSSIP_HAVE: bit i of byte i/8, lowest first */
+        GArray *hashes;                      /* of uint64_t; GOSSIP_HAVE, GOSSIP_WANT */
+        GPtrArray *records;                  /* of Record; GOSSIP_RECORDS */
+} GossipMessage;
+void gossip_message_clear(GossipMessage *m);
+GBytes *gossip_message_encode(const GossipMessage *m);
+/* A record inside that does not decode is left out and counted in @ret_bad. */
+int gossip_message_decode(const uint8_t *buf, size_t len, GossipMessage *ret, unsigned *ret_bad);
+
+/* tunnel */
+typedef enum TunnelOp {
+        TUNNEL_OPEN = 1,
+        TUNNEL_CLOSE = 2,
+} TunnelOp;
+typedef struct TunnelRequest {
+        TunnelOp op;
+        char channel[CHANNEL_NAME_MAX + 1];
+} TunnelRequest;
+GBytes *tunnel_request_encode(const TunnelRequest *r);
+int tunnel_request_decode(const uint8_t *buf, size_t len, TunnelRequest *ret);
