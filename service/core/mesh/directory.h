@@ -8,6 +8,7 @@
  * directories of all members alike.
  */
 
+#include "base/drop-reason.h"
 #include "core/crypto/trust.h"
 #include "core/mesh/env.h"
 #include "core/mesh/mesh-store.h"
