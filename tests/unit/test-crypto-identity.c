@@ -44,8 +44,8 @@ static void test_new(void **state) {
         assert_null(identity_free(NULL));
 }
 
-/* Points of order 1, 2, 4 and 8 on edwards25519, the last two with either sign; y that is on no
- * curve; a generator plus a point of order 2, outside the main subgroup. */
+/* Points of order 1, 2, 4 and 8 on edwards25519; forms of them not below p; a y that no point has;
+ * the base point plus the one of order 2, which is outside the main subgroup. */
 static void test_to_static_refuses(void **state) {
         static const char *const bad[] = {
                 "0100000000000000000000000000000000000000000000000000000000000000",
@@ -60,7 +60,7 @@ static void test_to_static_refuses(void **state) {
                 "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
                 "0200000000000000000000000000000000000000000000000000000000000000",
                 "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-                /* (-x, -y) of the base point. */
+                /* (-x, -y) of the base point (x, y). */
                 "95999999999999999999999999999999999999999999999999999999999999"
                 "99",
         };
