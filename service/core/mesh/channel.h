@@ -84,6 +84,7 @@ typedef struct ChannelOps {
         /* Link to a machine: made, looked at, probed, given up. */
         int (*connect)(void *self, const MachineId *machine);
         LinkState (*link_state)(void *self, const MachineId *machine);
+        /* Any number of handlers; @handler NULL removes all of this @userdata. */
         int (*on_link_state)(void *self, LinkStateHandler handler, void *userdata);
         int (*probe)(void *self,
                      const MachineId *machine,
