@@ -42,8 +42,8 @@ void cookie_checker_init(
         *c = (CookieChecker){ .random = random, .random_userdata = userdata };
         derive_key("omerta mac1", network, static_public, c->mac1_key);
         derive_key("omerta cookie", network, static_public, c->seal_key);
-        random(userdata, c->secret, sizeof c->secret);
-        random(userdata, c->previous_secret, sizeof c->previous_secret);
+        c->random(userdata, c->secret, sizeof c->secret);
+        c->random(userdata, c->previous_secret, sizeof c->previous_secret);
 }
 
 /* Secrets belong to fixed periods of COOKIE_SECRET_LIFETIME, so that a cookie is good for one to
