@@ -52,7 +52,8 @@ typedef struct Keypair {
 /**
  * keypair_new() - keys from a finished handshake
  * @send, @receive: 32 bytes each; the caller wipes them
- * Return: keypair, aligned for the AEAD; freed by keypair_free(), which wipes it.
+ * Return: keypair, aligned for the AEAD; freed by keypair_free(), which wipes it. NULL if @cipher
+ * is none of aead_ciphers(): the other side chose what we did not offer.
  */
 Keypair *
 keypair_new(Cipher cipher,
