@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the core is handed of the world. The daemon fills it with clocks, getrandom() and UDP
+ * sockets, the simulator with a counter, a seeded generator and a network model. Everything runs
+ * on the control thread.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/endpoint.h"
+#include "base/time.h"
+#include "base/timer.h"
+
+typedef struct MeshEnv {
+        void *userdata;
+        TimerQueue *timers;
+        usec_t (*now)(void *userdata);      /* monotonic; goes on during suspend (CLOCK_BOOTTIME) */
+        usec_t (*realtime)(void *userdata); /* Unix time */
+        void (*random)(void *userdata, void *buf, size_t n);
+        /* Sends one datagram. Return: 0 or negative errno; nobody depends on it arriving. */
+        int (*send)(void *userdata, const Endpoint *to, const uint8_t *data, size_t len);
+        /* Calls @destroy(@object) when no packet thread can still look at @object. */
+        void (*retire)(void *userdata, void *object, void (*destroy)(void *object));
+} MeshEnv;
+
+static inline usec_t env_now(const MeshEnv *env) {
+        return env->now(env->userdata);
+}
+static inline usec_t env_realtime(const MeshEnv *env) {
+        return env->realtime(env->userdata);
+}
+static inline void env_random(const MeshEnv *env, void *buf, size_t n) {
+        env->random(env->userdata, buf, n);
+}

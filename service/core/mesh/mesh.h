@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * One machine's end of one network: links with their paths, channels, gossip. Sans-I/O: bytes
+ * and timers come in, bytes and callbacks go out (env.h).
+ *
+ * Data messages (type 4) are opened by the packet thread in the daemon, which hands frames up
+ * through mesh_handle_frame(); where there is no such thread (simulator, tests)
+ * mesh_handle_datagram() opens them too and hands packets to MeshHandler.packet.
+ */
+
+#include "base/drop-reason.h"
+#include "core/crypto/identity.h"
+#include "core/crypto/index-table.h"
+#include "core/mesh/channel.h"
+#include "core/mesh/directory.h"
+#include "core/mesh/env.h"
+#include "core/mesh/packet-peer.h"
+#include "core/wire/control.h"
+
+typedef struct Mesh Mesh;
+
+typedef struct MeshHandler {
+        void *userdata;
+        /* An inner IP packet in place; only from mesh_handle_datagram(). May be NULL. */
+        void (*packet)(void *userdata, PacketPeer *peer, uint8_t flags, uint8_t *packet, size_t len);
+        /* The authenticated machine or the issuer we asked says we are no longer a member. */
+        void (*revoked)(void *userdata);
+        /* Where a machine is reached changed, link went up or down, RTT known: for status. */
+        void (*link_changed)(void *userdata, const MachineId *machine);
+} MeshHandler;
+
+typedef struct MeshConfig {
+        NetworkId network;
+        const Identity *identity;      /* borrowed, outlives the mesh */
+        IndexTable *indices;           /* borrowed, shared by all networks of the daemon */
+        DropCounters *drops;           /* borrowed */
+        Directory *directory;          /* borrowed */
+        const MeshStore *store;        /* borrowed, may be NULL: last endpoints */
+        uint8_t boot_id[BOOT_ID_SIZE]; /* one a start of the daemon */
+        unsigned ciphers;              /* aead_ciphers() */
+        uint16_t mtu;                  /* inner MTU of new paths */
+        const char *software;          /* for the presence record */
+        MeshHandler handler;
+} MeshConfig;
+
+/* Looks up what the handshake needs about an invite, on an issuer.
+ * Return: true and the psk if the invite exists and can (or did) let @machine in. */
+typedef bool (*MeshInviteLookup)(
+                void *userdata,
+                const uint8_t id[static INVITE_ID_SIZE],
+                const MachineId *machine,
+                uint8_t ret_psk[static 32]);
+
+int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret);
+/* Closes all links (they are told), fails all requests. */
+Mesh *mesh_free(Mesh *m);
+
+/* Our own certificate and the network's secret: without them we can only enrol. */
+void mesh_set_membership(
+                Mesh *m,
+                Record *certificate,
+                Record *issuer_certificate,
+                const uint8_t secret[static ENROL_SECRET_SIZE]);
+bool mesh_is_member(const Mesh *m);
+/* An issuer lets machines in: links of purposes 1 and 2 are then accepted. */
+void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata);
+
+/* --- input --- */
+
+/* Whether a handshake initiation is for this network and machine (mac1). */
+bool mesh_claims_initiation(Mesh *m, const uint8_t *data, size_t len);
+/* Any datagram whose receiver index or mac1 belongs to this mesh. @data is overwritten. */
+DropReason mesh_handle_datagram(Mesh *m, uint8_t *data, size_t len, const Endpoint *from);
+/* Plaintext of a data message that is no IP packet (also empty: keepalive), opened by a packet
+ * thread. @kp->link belongs to this mesh; @kp may have been retired meanwhile, never freed. */
+DropReason
+mesh_handle_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from);
+/* The packet thread saw the first message under @kp, or one from another endpoint than it sends
+ * to: key confirmation, roaming. */
+void mesh_handle_arrival(Mesh *m, Keypair *kp, const Endpoint *from);
+
+/* Our addresses, for the presence record: usable ones, best first, without duplicates. */
+void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n);
+/* Addresses, routes or the time changed (or we woke up): probe every link now. */
+void mesh_network_changed(Mesh *m);
+
+/* --- links --- */
+
+ChannelProvider *mesh_channels(Mesh *m);
+/* Where a machine may be tried besides its presence record (an invite's hints, --bootstrap). */
+void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint);
+/* Link to an issuer by an invite (@invite_id, @psk) or, both NULL, a request; only the channel
+ * `enrol` works on it. Ends with mesh_set_membership() or mesh_disconnect(). */
+int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, const uint8_t *psk);
+/* Tells the machine and forgets the link. */
+void mesh_disconnect(Mesh *m, const MachineId *machine, uint8_t reason);
+
+/* For packet threads; made on demand, borrowed, stays until the machine is revoked or the mesh
+ * goes. NULL for unknown machines. */
+PacketPeer *mesh_packet_peer(Mesh *m, const MachineId *machine);
+
+typedef struct MeshLinkInfo {
+        MachineId machine;
+        LinkState state;
+        Endpoint endpoint; /* of the active path; unset: none */
+        bool is_relayed;
+        usec_t rtt; /* smoothed; 0: not known */
+        usec_t rtt_min;
+        usec_t since, last_handshake, last_received; /* monotonic */
+        Cipher cipher;
+        uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner packets */
+} MeshLinkInfo;
+bool mesh_link_info(Mesh *m, const MachineId *machine, MeshLinkInfo *ret);
+void mesh_foreach_link(Mesh *m, void (*callback)(void *userdata, const MeshLinkInfo *info), void *userdata);
+/* Our own endpoint as others see it, if they agree; unset else. */
+Endpoint mesh_observed_endpoint(Mesh *m);

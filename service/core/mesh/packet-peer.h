@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What packet threads see of a machine. The control thread (mesh, tunnel) makes it, publishes
+ * where and under which keys packets go, and retires it through MeshEnv.retire; packet threads
+ * only read, and write the counters (one packet thread serves a machine, so plain relaxed stores
+ * are enough).
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/endpoint.h"
+#include "base/machine-id.h"
+#include "core/crypto/keypair.h"
+
+/* Immutable once published. */
+typedef struct PacketTx {
+        Keypair *keypair;
+        Endpoint endpoint;
+        uint16_t mtu; /* largest inner packet */
+} PacketTx;
+
+typedef struct PacketPeer {
+        MachineId id;
+        void *mesh; /* whose peer this is: the network's Mesh */
+        /* NULL: no packet session yet; packets wait (bounded) and the control thread is told. */
+        _Atomic(PacketTx *) tx;
+        /* The packet session is open: packets from the machine are taken. */
+        _Atomic bool accept;
+        /* A want-session message is on its way to the control thread. */
+        _Atomic bool wanted;
+        _Atomic uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner sizes */
+        _Atomic usec_t last_tx, last_rx; /* monotonic; inner packets only */
+        void *pending;                   /* packet thread's queue of packets that wait for tx */
+} PacketPeer;

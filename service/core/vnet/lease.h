@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Addresses over the mesh, channel `dhcp`, with RFC 2131's habits. The service runs on the
+ * gateway; its state is the leases in the directory, committed before an answer leaves. Who asks
+ * is the authenticated sender.
+ */
+
+#include "core/crypto/identity.h"
+#include "core/mesh/channel.h"
+#include "core/mesh/directory.h"
+
+#define LEASE_LIFETIME_DEFAULT (24 * USEC_PER_HOUR)
+
+/* Verdict the caller must handle, positive (docs: house style, errors). */
+enum {
+        LEASE_E_POOL_EMPTY = 1,
+        LEASE_E_NOT_PERMITTED, /* no member, or revoked */
+};
+
+typedef struct LeaseService LeaseService;
+typedef struct LeaseServiceConfig {
+        const ChannelProvider *provider; /* NULL: no channel, only the calls below */
+        const MeshEnv *env;
+        Directory *directory;
+        const Identity *issuer;
+        NetworkId network;
+        IpPrefix subnet;
+        usec_t lifetime; /* 0: the default */
+        /* A lease was given, renewed or released. May be NULL. */
+        void (*changed)(void *userdata, const Record *lease);
+        void *userdata;
+} LeaseServiceConfig;
+
+int lease_service_new(const LeaseServiceConfig *config, LeaseService **ret);
+LeaseService *lease_service_free(LeaseService *s);
+
+/**
+ * lease_service_request() - an address for @machine
+ * @wanted: honoured if free; AF_UNSPEC: its former one, else the lowest free
+ *
+ * Its own valid lease is renewed, whatever it wants. Addresses of expired leases are given to
+ * others only when no other is free, the longest expired first. The gateway's own is fixed.
+ * Return: 0 and the lease (one reference for the caller), a LEASE_E_*, or negative errno.
+ */
+int lease_service_request(
+                LeaseService *s,
+                const MachineId *machine,
+                const IpAddr *wanted,
+                const char *name,
+                Record **ret);
+/* 0, or -ENOENT if @machine has no lease. The address is free at once. */
+int lease_service_release(LeaseService *s, const MachineId *machine);
+/* Ours, as the gateway: .0.1. */
+int lease_service_take_gateway_address(LeaseService *s, const MachineId *self, const char *name);
+
+typedef struct LeaseClient LeaseClient;
+typedef struct LeaseClientConfig {
+        const ChannelProvider *provider;
+        const MeshEnv *env;
+        Directory *directory;
+        MachineId self;
+        const char *name;
+        /* @error NULL: bound or renewed, see @lease; else why not, it keeps trying. */
+        void (*changed)(void *userdata, const char *error, const Record *lease);
+        void *userdata;
+} LeaseClientConfig;
+
+/* Starts at once: asks the gateway (-> "NoGateway" while none is known), renews at half time,
+ * retries with a growing pause (1 s up to 60 s), goes on when the gateway comes back. */
+int lease_client_new(const LeaseClientConfig *config, LeaseClient **ret);
+LeaseClient *lease_client_free(LeaseClient *c);
+void lease_client_set_gateway(LeaseClient *c, const MachineId *gateway);
+/* Tells the gateway that we leave; best effort, answers through changed(). */
+void lease_client_release(LeaseClient *c);
+/* Network changed or woke up: renew now if it is time. */
+void lease_client_kick(LeaseClient *c);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The virtual network: turns signed leases and certificates of the directory into routes, and
+ * answers who has which address. Nothing but a signed lease (or, for IPv6, a certificate: the
+ * address is computed from the id) gives anybody an address.
+ */
+
+#include "core/mesh/directory.h"
+#include "core/vnet/route-table.h"
+
+typedef struct Vnet Vnet;
+
+typedef struct VnetConfig {
+        NetworkId network;
+        MachineId self;
+        IpPrefix subnet;
+        const MeshEnv *env;
+        Directory *directory;
+        /* PacketPeer of a machine, made on demand (mesh_packet_peer). */
+        PacketPeer *(*packet_peer)(void *userdata, const MachineId *machine);
+        void *userdata;
+} VnetConfig;
+
+int vnet_new(const VnetConfig *config, Vnet **ret);
+Vnet *vnet_free(Vnet *v);
+
+RouteTable *vnet_routes(Vnet *v); /* for the packet path */
+/* Our IPv4 address from our own lease; AF_UNSPEC: none yet. */
+IpAddr vnet_local_address(const Vnet *v);
+IpAddr vnet_local_address6(const Vnet *v);
+IpAddr vnet_gateway_address(const Vnet *v);
+/* The member with role gateway (the oldest certificate, if several). Return: false: none. */
+bool vnet_gateway(const Vnet *v, MachineId *ret);
+
+typedef struct VnetDecision {
+        RouteVerdict verdict;
+        DropReason reason;
+        MachineId machine; /* ROUTE_PEER, ROUTE_GATEWAY */
+} VnetDecision;
+VnetDecision vnet_route(Vnet *v, const IpAddr *destination);
+/* Return: false if nobody has it. */
+bool vnet_lookup_machine(const Vnet *v, const IpAddr *address, MachineId *ret);
+bool vnet_lookup_address(const Vnet *v, const MachineId *machine, IpAddr *ret);
+
+/* Default subnet 10.0.0.0/16, or the first 10.N.0.0/16, then 172.16.0.0/16 ..., that overlaps none
+ * of @used. Return: 0, or -EADDRNOTAVAIL. */
+int vnet_choose_subnet(const IpPrefix *used, unsigned n_used, IpPrefix *ret);
+/* .0.1 and the first address that is leased (host 100). */
+IpAddr vnet_plan_gateway(const IpPrefix *subnet);
+IpAddr vnet_plan_first(const IpPrefix *subnet);
+IpAddr vnet_plan_last(const IpPrefix *subnet);
