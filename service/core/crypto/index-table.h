@@ -8,7 +8,7 @@
  * of a daemon.
  *
  * An index is reserved when a handshake starts (no keypair yet), bound when it has keys, and
- * released when they are retired.
+ * released when they are retired. Index 0 is never given: it can stand for none.
  */
 
 #include <stdint.h>
@@ -23,13 +23,14 @@ IndexTable *index_table_free(IndexTable *t);
 /**
  * index_table_reserve() - an index nobody uses
  * @random: 16 random bits
- * @owner: returned by index_table_owner() until it is released; control thread only
+ * @owner: the Mesh; returned by index_table_owner() until it is released; control thread only
  * Return: 0, or -ENOBUFS when all are in use.
  */
 int index_table_reserve(IndexTable *t, uint16_t random, void *owner, uint32_t *ret);
 void *index_table_owner(IndexTable *t, uint32_t index);
-/* Publishes @kp under its local_index. */
+/* Publishes @kp under its local_index, which must be reserved. */
 void index_table_bind(IndexTable *t, Keypair *kp);
+/* Unpublishes; an index that is not reserved is ignored. The keypair itself stays the caller's. */
 void index_table_release(IndexTable *t, uint32_t index);
 
 /* Any thread. Return: keypair valid until the reader's next quiescent state, or NULL. */

@@ -10,6 +10,16 @@
 #include "core/wire/invite.h"
 #include "core/wire/messages.h"
 
+#define KDF_HASH_SIZE 32U
+
+/* BLAKE2b-256(@label || @a || @b); @label without its NUL. */
+void kdf_hash(const char *label,
+              const void *a,
+              size_t len_a,
+              const void *b,
+              size_t len_b,
+              uint8_t ret[static KDF_HASH_SIZE]);
+
 /* docs/protocol.md, "Invites" */
 void invite_derive(
                 const NetworkId *network,

@@ -46,13 +46,15 @@ typedef struct Keypair {
         _Atomic bool confirmed;
         _Atomic usec_t last_received; /* any authentic message, keepalives too */
         struct PacketPeer *peer;      /* whose keys; NULL on a link that only enrols */
+        void *mesh;                   /* whose keypair: a Mesh */
         void *link;                   /* for core/mesh */
 } Keypair;
 
 /**
  * keypair_new() - keys from a finished handshake
  * @send, @receive: 32 bytes each; the caller wipes them
- * Return: keypair, aligned for the AEAD; freed by keypair_free(), which wipes it.
+ * Return: keypair, aligned for the AEAD; freed by keypair_free(), which wipes it. NULL if @cipher
+ * is none of aead_ciphers(): the other side chose what we did not offer.
  */
 Keypair *
 keypair_new(Cipher cipher,

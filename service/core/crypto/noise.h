@@ -7,6 +7,10 @@
  * messages is known here: payloads and framing are handed in.
  *
  * Noise_IK (without psk) is there for the test vectors, which share the machinery.
+ *
+ * A read that fails leaves the state as it was: a forged message does not end a handshake. A
+ * write that fails leaves a state that is only good for noise_clear(). Where a plaintext and
+ * its ciphertext share a buffer they must start at the same byte, else not overlap.
  */
 
 #include <stdbool.h>
@@ -49,13 +53,15 @@ int noise_write_initiation(NoiseState *st, const uint8_t *payload, size_t n, uin
  * Return: 0 or -EBADMSG. */
 int noise_read_initiation(NoiseState *st, const uint8_t *in, size_t len, uint8_t *payload);
 
-/* Message 2: @out gets e (32) || payload (n + 16). @psk: 32 bytes, ignored without psk. */
+/* Message 2: @out gets e (32) || payload (n + 16). @psk: 32 bytes, ignored without psk.
+ * Return: 0, or -EBADMSG if a key of the initiator is of low order. */
 int noise_write_response(
                 NoiseState *st,
                 const uint8_t psk[static 32],
                 const uint8_t *payload,
                 size_t n,
                 uint8_t *out);
+/* @payload: len - 48 bytes. Return: 0 or -EBADMSG: not authentic, another psk. */
 int noise_read_response(
                 NoiseState *st,
                 const uint8_t psk[static 32],

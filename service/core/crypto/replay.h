@@ -14,7 +14,8 @@
 #define REPLAY_WORDS (REPLAY_BITS / 64U)
 /* One word is always being filled, so this many counters below the highest are accepted. */
 #define REPLAY_WINDOW (REPLAY_BITS - 64U)
-#define REJECT_AFTER_MESSAGES (UINT64_MAX - REPLAY_WINDOW - 1U)
+/* 2^64 - 8193 (docs/protocol.md, "Timers"): no counter of a window ever overflows. */
+#define REJECT_AFTER_MESSAGES (UINT64_MAX - REPLAY_BITS)
 
 typedef struct ReplayWindow {
         uint64_t next; /* highest counter seen + 1 */

@@ -3,14 +3,16 @@
 
 /*
  * Bodies of the control channels (docs/protocol.md, "Channels"): enrol, cert, dhcp, gossip,
- * tunnel. Encoders return newly allocated bytes; decoders refuse with -EBADMSG what is malformed
- * and ignore unknown keys.
+ * tunnel. Encoders return newly allocated bytes, or NULL if they are more than
+ * CONTROL_PAYLOAD_MAX; decoders refuse with -EBADMSG what is malformed, ignore unknown keys and
+ * leave *ret alone when they refuse.
  */
 
 #include <glib.h>
 #include <stdbool.h>
 
 #include "base/ip.h"
+#include "base/limits.h"
 #include "base/machine-id.h"
 #include "core/wire/invite.h"
 #include "core/wire/record.h"
@@ -31,7 +33,14 @@ typedef struct ControlMessage {
         size_t payload_len;
 } ControlMessage;
 
+/* Kind, request id, length of the name, name. */
+#define CONTROL_HEADER_MAX (6U + CHANNEL_NAME_MAX)
+/* A payload that fits into a message on any channel. */
+#define CONTROL_PAYLOAD_MAX (CONTROL_MESSAGE_MAX - CONTROL_HEADER_MAX)
+
 bool channel_name_is_valid(const char *name);
+/* Return: bytes (caller owns), or NULL if @m is larger than CONTROL_MESSAGE_MAX or names no
+ * channel where its kind needs one. */
 GBytes *control_message_encode(const ControlMessage *m);
 int control_message_decode(const uint8_t *buf, size_t len, ControlMessage *ret);
 
@@ -118,12 +127,12 @@ typedef struct GossipMessage {
         GossipOp op;
         uint64_t digest[GOSSIP_BUCKETS];     /* GOSSIP_DIGEST */
         uint8_t buckets[GOSSIP_BUCKETS / 8]; /* GOSSIP_HAVE: bit i of byte i/8, lowest first */
-        GArray *hashes;                      /* of uint64_t; GOSSIP_HAVE, GOSSIP_WANT */
-        GPtrArray *records;                  /* of Record; GOSSIP_RECORDS */
+        GArray *hashes;     /* of uint64_t, read_le64(record->hash); GOSSIP_HAVE, GOSSIP_WANT */
+        GPtrArray *records; /* of Record; GOSSIP_RECORDS */
 } GossipMessage;
 void gossip_message_clear(GossipMessage *m);
 GBytes *gossip_message_encode(const GossipMessage *m);
-/* A record inside that does not decode is left out and counted in @ret_bad. */
+/* A record inside that does not decode is left out and counted in @ret_bad, which may be NULL. */
 int gossip_message_decode(const uint8_t *buf, size_t len, GossipMessage *ret, unsigned *ret_bad);
 
 /* tunnel */

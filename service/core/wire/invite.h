@@ -26,12 +26,12 @@ typedef struct Invite {
         char network_name[NETWORK_NAME_MAX_LEN + 1];
 } Invite;
 
-/* Return: newly allocated link. */
+/* Return: newly allocated link; NULL if the name is not valid or there are too many endpoints. */
 char *invite_format(const Invite *invite);
 
 /* Surrounding white space is allowed (people paste). Return: 0, -EBADMSG for anything that is no
  * whole link, -EPROTONOSUPPORT for a later version of it. */
 int invite_parse(const char *link, Invite *ret);
 
-/* 1 to 63 characters, no control characters, valid UTF-8. */
+/* 1 to 63 bytes, no control characters, valid UTF-8. */
 bool network_name_is_valid(const char *name);

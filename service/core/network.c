@@ -1,0 +1,609 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/network.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "base/macros.h"
+
+struct Network {
+        NetworkConfig config;
+        const MeshEnv *env;
+        Membership membership;
+        bool is_member;
+
+        Directory *directory;
+        Mesh *mesh;
+        DropCounters drops;
+
+        /* Since membership. */
+        SessionPool *sessions;
+        Vnet *vnet;
+        EnrolService *enrol_service; /* gateway */
+        LeaseService *lease_service; /* gateway */
+        LeaseClient *lease_client;   /* everybody else */
+        CertClient *cert_client;     /* everybody else */
+
+        NetworkState state;
+        char *reason;
+        char *lease_error; /* why we have no address, or could not renew it */
+        unsigned links_up;
+        IpAddr address; /* as last reported */
+
+        /* While joining. */
+        EnrolClient *enrol_client;
+        NetworkJoinDone join_done;
+        void *join_userdata;
+        Timer join_timer;
+};
+
+static const char *const state_table[] = {
+        [NETWORK_JOINING] = "joining",       [NETWORK_WAITING] = "waiting",
+        [NETWORK_CONNECTING] = "connecting", [NETWORK_ONLINE] = "online",
+        [NETWORK_OFFLINE] = "offline",       [NETWORK_REVOKED] = "revoked",
+};
+static_assert(ELEMENTSOF(state_table) == _NETWORK_STATE_MAX, "a name for every state");
+
+const char *network_state_to_string(NetworkState s) {
+        return state_table[s];
+}
+
+#define CALL(n, member, ...)                                                                        \
+        do {                                                                                        \
+                if ((n)->config.handler.member)                                                     \
+                        (n)->config.handler.member((n)->config.handler.userdata, n, ##__VA_ARGS__); \
+        } while (0)
+
+/* --- state --- */
+
+static void set_state(Network *n, NetworkState state, const char *reason) {
+        if (n->state == state && g_strcmp0(n->reason, reason) == 0)
+                return;
+        n->state = state;
+        g_free(n->reason);
+        n->reason = g_strdup(reason);
+        CALL(n, state_changed);
+}
+
+/* The state of a member follows from three facts: revoked, has an address, anybody answers. */
+static void update_state(Network *n) {
+        if (!n->is_member || n->state == NETWORK_REVOKED)
+                return;
+        if (!ip_is_set(&n->address)) {
+                g_autofree char *reason = NULL;
+
+                if (g_strcmp0(n->lease_error, "PoolEmpty") == 0)
+                        reason = g_strdup("the gateway has no free address left");
+                else if (n->lease_error)
+                        reason = g_strdup_printf(
+                                        "no address yet: the gateway does not answer (%s)",
+                                        n->lease_error);
+                else
+                        reason = g_strdup("waiting for an address from the gateway");
+                set_state(n, NETWORK_CONNECTING, reason);
+        } else if (n->links_up == 0 && !n->membership.is_gateway)
+                set_state(n, NETWORK_OFFLINE, "no member of the network answers");
+        else
+                set_state(n, NETWORK_ONLINE, NULL);
+}
+
+static void join_finish(Network *n, const char *error, const char *detail) {
+        NetworkJoinDone done = TAKE_PTR(n->join_done);
+
+        timer_clear(&n->join_timer);
+        if (done)
+                done(n->join_userdata, n, error, detail);
+}
+
+static void update_address(Network *n) {
+        IpAddr address = vnet_local_address(n->vnet);
+
+        if (!ip_equal(&address, &n->address)) {
+                n->address = address;
+                CALL(n, address_changed);
+        }
+        update_state(n);
+        if (ip_is_set(&address))
+                join_finish(n, NULL, NULL);
+}
+
+/* --- what the parts report --- */
+
+static void
+on_record(void *userdata,
+          RecordKind kind,
+          const MachineId *machine,
+          const Record *record,
+          const Record *old) {
+        Network *n = userdata;
+
+        if (!n->is_member)
+                return;
+        if (kind == RECORD_LEASE) {
+                CALL(n, lease_changed, machine, record, old);
+                update_address(n);
+        }
+        if (machine_id_equal(machine, &n->config.identity->id) && kind == RECORD_CERTIFICATE &&
+            record) {
+                /* Renewed: show the new one in handshakes, and take the name it gives us. */
+                g_strlcpy(n->membership.host_name, record->body.certificate.name,
+                          sizeof n->membership.host_name);
+                mesh_set_membership(
+                                n->mesh, (Record *) record,
+                                directory_issuer(n->directory, &record->signer),
+                                n->membership.secret);
+        }
+        CALL(n, machine_changed, machine,
+             kind == RECORD_REVOCATION || (kind == RECORD_CERTIFICATE && !record));
+}
+
+static void on_link_state(void *userdata, const MachineId *machine, LinkState state, bool restarted) {
+        Network *n = userdata;
+
+        if (state == LINK_UP && n->lease_client && machine_id_equal(machine, &n->membership.gateway))
+                lease_client_kick(n->lease_client);
+}
+
+static void count_link(void *userdata, const MeshLinkInfo *info) {
+        unsigned *up = userdata;
+
+        if (info->state == LINK_UP)
+                (*up)++;
+}
+
+static void on_link_changed(void *userdata, const MachineId *machine) {
+        Network *n = userdata;
+        PacketPeer *peer;
+
+        if (!n->is_member)
+                return;
+        n->links_up = 0;
+        mesh_foreach_link(n->mesh, count_link, &n->links_up);
+        update_state(n);
+        peer = mesh_packet_peer(n->mesh, machine);
+        if (peer && atomic_load_explicit(&peer->tx, memory_order_relaxed))
+                CALL(n, packets_ready, peer);
+        CALL(n, machine_changed, machine, false);
+}
+
+static void on_revoked(void *userdata) {
+        Network *n = userdata;
+
+        if (n->sessions)
+                session_pool_stop(n->sessions);
+        set_state(n, NETWORK_REVOKED, "this machine was removed from the network");
+        join_finish(n, "NotPermitted", "this machine was removed from the network");
+}
+
+static void on_packet(void *userdata, PacketPeer *peer, uint8_t flags, uint8_t *packet, size_t len) {
+        Network *n = userdata;
+
+        CALL(n, packet, peer, flags, packet, len);
+}
+
+static void on_session_changed(void *userdata, Session *s) {
+        Network *n = userdata;
+        PacketPeer *peer;
+
+        if (session_state(s) == SESSION_ACTIVE &&
+            strcmp(session_channel(s), SESSION_CHANNEL_PACKETS) == 0) {
+                peer = mesh_packet_peer(n->mesh, session_machine(s));
+                if (peer)
+                        CALL(n, packets_ready, peer);
+        }
+        CALL(n, session_changed, s);
+}
+
+static void on_lease(void *userdata, const char *error, const Record *lease) {
+        Network *n = userdata;
+
+        g_free(n->lease_error);
+        n->lease_error = g_strdup(error);
+        update_address(n);
+        /* An empty pool will not fill within the time somebody waits for a join. */
+        if (g_strcmp0(error, "PoolEmpty") == 0)
+                join_finish(n, error, "the gateway has no free address left");
+}
+
+static void on_pending(void *userdata, const MachineId *machine, const char *name, bool pending) {
+        Network *n = userdata;
+
+        CALL(n, pending_changed, machine, name, pending);
+}
+
+static PacketPeer *get_packet_peer(void *userdata, const MachineId *machine) {
+        Network *n = userdata;
+
+        return mesh_packet_peer(n->mesh, machine);
+}
+
+/* --- making --- */
+
+static int network_alloc(const NetworkConfig *config, const Membership *m, Network **ret) {
+        Network *n = NEW(Network);
+        int r;
+
+        n->config = *config;
+        n->env = config->env;
+        n->membership = *m;
+        n->state = NETWORK_JOINING;
+        r = directory_new(&m->id, config->env, config->store, &n->directory);
+        if (r >= 0) {
+                MeshConfig mc = {
+                        .network = m->id,
+                        .identity = config->identity,
+                        .indices = config->indices,
+                        .drops = &n->drops,
+                        .directory = n->directory,
+                        .store = config->store,
+                        .ciphers = config->ciphers,
+                        .mtu = config->mtu,
+                        .software = config->software,
+                        .handler = {
+                                .userdata = n,
+                                .packet = config->handler.packet ? on_packet : NULL,
+                                .revoked = on_revoked,
+                                .link_changed = on_link_changed,
+                        },
+                };
+
+                memcpy(mc.boot_id, config->boot_id, sizeof mc.boot_id);
+                r = mesh_new(config->env, &mc, &n->mesh);
+        }
+        if (r < 0) {
+                network_free(n);
+                return r;
+        }
+        *ret = n;
+        return 0;
+}
+
+static int start_gateway(Network *n) {
+        const Membership *m = &n->membership;
+        EnrolServiceConfig ec = {
+                .mesh = n->mesh,
+                .directory = n->directory,
+                .env = n->env,
+                .store = n->config.store,
+                .issuer = n->config.identity,
+                .network = m->id,
+                .network_name = m->name,
+                .subnet = m->subnet,
+                .pending_changed = on_pending,
+                .userdata = n,
+        };
+        LeaseServiceConfig lc = {
+                .provider = mesh_channels(n->mesh),
+                .env = n->env,
+                .directory = n->directory,
+                .issuer = n->config.identity,
+                .network = m->id,
+                .subnet = m->subnet,
+                .lifetime = n->config.lease_lifetime,
+        };
+        int r;
+
+        memcpy(ec.secret, m->secret, sizeof ec.secret);
+        r = enrol_service_new(&ec, &n->enrol_service);
+        sodium_memzero(&ec, sizeof ec);
+        if (r < 0)
+                return r;
+        r = lease_service_new(&lc, &n->lease_service);
+        if (r < 0)
+                return r;
+        return lease_service_take_gateway_address(
+                        n->lease_service, &n->config.identity->id, m->host_name);
+}
+
+static int start_member(Network *n) {
+        LeaseClientConfig lc = {
+                .provider = mesh_channels(n->mesh),
+                .env = n->env,
+                .directory = n->directory,
+                .self = n->config.identity->id,
+                .name = n->membership.host_name,
+                .changed = on_lease,
+                .userdata = n,
+        };
+        int r;
+
+        r = cert_client_new(n->mesh, n->directory, n->env, &n->config.identity->id, &n->cert_client);
+        if (r < 0)
+                return r;
+        r = lease_client_new(&lc, &n->lease_client);
+        if (r < 0)
+                return r;
+        lease_client_set_gateway(n->lease_client, &n->membership.gateway);
+        return 0;
+}
+
+/* Everything a member has besides links: our certificate is in the directory. */
+static int network_start(Network *n) {
+        const MachineId *self = &n->config.identity->id;
+        Record *certificate = directory_certificate(n->directory, self);
+        VnetConfig vc = {
+                .network = n->membership.id,
+                .self = *self,
+                .subnet = n->membership.subnet,
+                .env = n->env,
+                .directory = n->directory,
+                .packet_peer = get_packet_peer,
+                .userdata = n,
+        };
+        int r;
+
+        if (directory_is_revoked(n->directory, self)) {
+                set_state(n, NETWORK_REVOKED, "this machine was removed from the network");
+                return 0;
+        }
+        if (!certificate)
+                return -ENOKEY;
+        g_strlcpy(n->membership.host_name, certificate->body.certificate.name,
+                  sizeof n->membership.host_name);
+        mesh_set_membership(
+                        n->mesh, certificate, directory_issuer(n->directory, &certificate->signer),
+                        n->membership.secret);
+        r = vnet_new(&vc, &n->vnet);
+        if (r < 0)
+                return r;
+        r = session_pool_new(mesh_channels(n->mesh), n->config.sessions, &n->sessions);
+        if (r < 0)
+                return r;
+        session_pool_on_changed(n->sessions, on_session_changed, n);
+        r = session_pool_start(n->sessions);
+        if (r < 0)
+                return r;
+        n->is_member = true;
+        directory_observe(n->directory, on_record, n);
+        mesh_channels(n->mesh)->ops->on_link_state(mesh_channels(n->mesh)->self, on_link_state, n);
+        r = n->membership.is_gateway ? start_gateway(n) : start_member(n);
+        if (r < 0)
+                return r;
+        update_address(n);
+        return 0;
+}
+
+int network_new(const NetworkConfig *config, const Membership *m, Network **ret) {
+        Network *n;
+        int r;
+
+        r = network_alloc(config, m, &n);
+        if (r < 0)
+                return r;
+        r = network_start(n);
+        if (r < 0) {
+                network_free(n);
+                return r;
+        }
+        *ret = n;
+        return 0;
+}
+
+int network_create(const NetworkConfig *config, const Identity *root, Membership *m, Network **ret) {
+        g_autoptr(Record) certificate = NULL;
+        Network *n;
+        int r;
+
+        m->id = root->id;
+        m->gateway = config->identity->id;
+        m->is_gateway = true;
+        env_random(config->env, m->secret, sizeof m->secret);
+        r = enrol_make_gateway_certificate(
+                        root, &config->identity->id, m->host_name, m->owner,
+                        env_realtime(config->env), &certificate);
+        if (r < 0)
+                return r;
+        r = network_alloc(config, m, &n);
+        if (r < 0)
+                return r;
+        r = directory_offer(n->directory, certificate, true, NULL);
+        if (r >= 0)
+                r = r == DIRECTORY_NEWS ? network_start(n) : -EBADMSG;
+        if (r < 0) {
+                network_free(n);
+                return r;
+        }
+        *ret = n;
+        return 0;
+}
+
+/* --- joining --- */
+
+static void on_join_timeout(void *userdata) {
+        Network *n = userdata;
+        g_autofree char *detail = NULL;
+
+        if (!n->is_member)
+                detail = g_strdup("the gateway does not answer; is it running, and does UDP reach it?");
+        else
+                detail = g_strdup_printf(
+                                "joined, but no address came from the gateway in time%s%s",
+                                n->lease_error ? ": " : "", n->lease_error ?: "");
+        join_finish(n, "Timeout", detail);
+}
+
+static int take_welcome(Network *n, const EnrolResponse *response) {
+        Membership *m = &n->membership;
+        int r;
+
+        g_strlcpy(m->name, response->network_name, sizeof m->name);
+        m->subnet = response->subnet;
+        m->gateway = response->gateway;
+        memcpy(m->secret, response->secret, sizeof m->secret);
+        if (response->issuer_certificate) {
+                r = directory_offer(n->directory, response->issuer_certificate, false, NULL);
+                if (r < 0)
+                        return r;
+        }
+        for (unsigned i = 0; response->records && i < response->records->len; i++) {
+                r = directory_offer(n->directory, response->records->pdata[i], false, NULL);
+                if (r < 0)
+                        return r;
+        }
+        r = directory_offer(n->directory, response->certificate, true, NULL);
+        if (r < 0)
+                return r;
+        if (n->config.handler.joined) {
+                r = n->config.handler.joined(n->config.handler.userdata, n, m);
+                if (r < 0)
+                        return r;
+        }
+        return network_start(n);
+}
+
+static void on_enrolled(void *userdata, const char *error, const EnrolResponse *response) {
+        Network *n = userdata;
+        int r;
+
+        if (error) {
+                n->enrol_client = enrol_client_free(n->enrol_client);
+                join_finish(n, error, NULL);
+                return;
+        }
+        if (response->status == ENROL_PENDING) {
+                set_state(n, NETWORK_WAITING, "waiting until somebody on the gateway approves");
+                join_finish(n, "Waiting", NULL);
+                return;
+        }
+        /* A link of a joining machine serves enrolment only; that of a member is made anew. */
+        n->enrol_client = enrol_client_free(n->enrol_client);
+        r = take_welcome(n, response);
+        if (r < 0)
+                join_finish(n, "Failed", g_strerror(-r));
+}
+
+int network_join(
+                const NetworkConfig *config,
+                const Invite *invite,
+                const char *host_name,
+                const char *owner,
+                usec_t timeout,
+                NetworkJoinDone done,
+                void *userdata,
+                Network **ret) {
+        Membership m = { .id = invite->network, .gateway = invite->issuer };
+        Network *n;
+        int r;
+
+        g_strlcpy(m.name, invite->network_name, sizeof m.name);
+        g_strlcpy(m.host_name, host_name, sizeof m.host_name);
+        g_strlcpy(m.owner, owner, sizeof m.owner);
+        r = network_alloc(config, &m, &n);
+        if (r < 0)
+                return r;
+        n->join_done = done;
+        n->join_userdata = userdata;
+        r = enrol_client_start(
+                        n->mesh, n->env, config->identity, invite, host_name, owner,
+                        invite->has_token ? timeout : USEC_INFINITY, on_enrolled, n,
+                        &n->enrol_client);
+        if (r < 0) {
+                n->join_done = NULL;
+                network_free(n);
+                return r;
+        }
+        timer_set(n->env->timers, &n->join_timer, usec_add(env_now(n->env), timeout),
+                  on_join_timeout, n);
+        *ret = n;
+        return 0;
+}
+
+Network *network_free(Network *n) {
+        if (!n)
+                return NULL;
+        timer_clear(&n->join_timer);
+        n->join_done = NULL;
+        /* Nothing below is worth reporting any more. */
+        n->config.handler = (NetworkHandler){};
+        enrol_client_free(n->enrol_client);
+        if (n->directory && n->is_member)
+                directory_unobserve(n->directory, on_record, n);
+        lease_client_free(n->lease_client);
+        cert_client_free(n->cert_client);
+        lease_service_free(n->lease_service);
+        enrol_service_free(n->enrol_service);
+        session_pool_free(n->sessions);
+        vnet_free(n->vnet);
+        mesh_free(n->mesh);
+        if (n->directory)
+                (void) directory_flush(n->directory);
+        directory_free(n->directory);
+        g_free(n->reason);
+        g_free(n->lease_error);
+        sodium_memzero(&n->membership, sizeof n->membership);
+        g_free(n);
+        return NULL;
+}
+
+/* --- looks --- */
+
+const Membership *network_membership(const Network *n) {
+        return &n->membership;
+}
+
+NetworkState network_state(const Network *n) {
+        return n->state;
+}
+
+const char *network_state_reason(const Network *n) {
+        return n->reason;
+}
+
+bool network_is_member(const Network *n) {
+        return n->is_member;
+}
+
+Mesh *network_mesh(Network *n) {
+        return n->mesh;
+}
+
+Directory *network_directory(Network *n) {
+        return n->directory;
+}
+
+SessionPool *network_sessions(Network *n) {
+        return n->sessions;
+}
+
+Vnet *network_vnet(Network *n) {
+        return n->vnet;
+}
+
+EnrolService *network_enrol_service(Network *n) {
+        return n->enrol_service;
+}
+
+DropCounters *network_drops(Network *n) {
+        return &n->drops;
+}
+
+/* --- acts --- */
+
+void network_want_session(Network *n, PacketPeer *peer) {
+        ChannelProvider *p = mesh_channels(n->mesh);
+        Session *s;
+
+        atomic_store_explicit(&peer->wanted, false, memory_order_release);
+        if (!n->is_member || n->state == NETWORK_REVOKED)
+                return;
+        if (session_pool_get(n->sessions, &peer->id, SESSION_CHANNEL_PACKETS, &s) < 0)
+                return; /* a limit: its packets expire, and their senders are told */
+        /* The session may be there while its keys are gone: an idle link expires quietly. */
+        if (!atomic_load_explicit(&peer->tx, memory_order_relaxed))
+                (void) p->ops->connect(p->self, &peer->id);
+        else
+                CALL(n, packets_ready, peer);
+}
+
+void network_changed(Network *n) {
+        mesh_network_changed(n->mesh);
+        if (n->sessions)
+                session_pool_network_changed(n->sessions);
+        if (n->lease_client)
+                lease_client_kick(n->lease_client);
+}
+
+void network_leave(Network *n) {
+        if (n->lease_client)
+                lease_client_release(n->lease_client);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * One network on one machine: directory, mesh, sessions, virtual network and leases wired to
+ * each other. Still sans-I/O: the daemon's manager gives it clocks, sockets, a store and an
+ * interface, the simulator models of them.
+ */
+
+#include "core/mesh/enrol.h"
+#include "core/mesh/membership.h"
+#include "core/mesh/mesh.h"
+#include "core/tunnel/pool.h"
+#include "core/vnet/lease.h"
+#include "core/vnet/vnet.h"
+
+typedef struct Network Network;
+
+/*
+ * JOINING     a link to the issuer is made, the invite shown
+ * WAITING     asked without a token: somebody must approve
+ * CONNECTING  member, no address yet
+ * ONLINE      has an address, and a link to the gateway or to any member (or is the gateway)
+ * OFFLINE     has an address, nobody answers; packets wait for sessions
+ * REVOKED     the network let this machine go; nothing works any more
+ */
+typedef enum NetworkState {
+        NETWORK_JOINING,
+        NETWORK_WAITING,
+        NETWORK_CONNECTING,
+        NETWORK_ONLINE,
+        NETWORK_OFFLINE,
+        NETWORK_REVOKED,
+        _NETWORK_STATE_MAX,
+} NetworkState;
+const char *network_state_to_string(NetworkState s);
+
+/* Any may be NULL. None may free the network, except from a deferred call. */
+typedef struct NetworkHandler {
+        void *userdata;
+        /* We are a member now: @m must be on disk when this returns 0. Only when joining. */
+        int (*joined)(void *userdata, Network *n, const Membership *m);
+        void (*state_changed)(void *userdata, Network *n);
+        /* Our address (or that we have none): for the interface. */
+        void (*address_changed)(void *userdata, Network *n);
+        /* Something shown of a machine changed: certificate, lease, link; or it went. */
+        void (*machine_changed)(void *userdata, Network *n, const MachineId *machine, bool gone);
+        void (*lease_changed)(
+                        void *userdata,
+                        Network *n,
+                        const MachineId *machine,
+                        const Record *lease,
+                        const Record *old);
+        void (*session_changed)(void *userdata, Network *n, Session *s);
+        void (*pending_changed)(
+                        void *userdata,
+                        Network *n,
+                        const MachineId *machine,
+                        const char *name,
+                        bool pending);
+        /* PacketPeer.tx is set: packets that wait may go. */
+        void (*packets_ready)(void *userdata, Network *n, PacketPeer *peer);
+        /* See MeshHandler.packet: only where no packet thread opens data messages. */
+        void (*packet)(void *userdata,
+                       Network *n,
+                       PacketPeer *peer,
+                       uint8_t flags,
+                       uint8_t *packet,
+                       size_t len);
+} NetworkHandler;
+
+typedef struct NetworkConfig {
+        const MeshEnv *env;       /* borrowed */
+        const Identity *identity; /* borrowed */
+        IndexTable *indices;      /* borrowed */
+        const MeshStore *store;   /* borrowed, may be NULL */
+        uint8_t boot_id[BOOT_ID_SIZE];
+        unsigned ciphers;
+        uint16_t mtu;
+        const char *software;
+        NetworkHandler handler;
+        usec_t lease_lifetime;             /* gateway; 0: the default */
+        const SessionPoolConfig *sessions; /* NULL: the default */
+} NetworkConfig;
+
+/**
+ * network_new() - a network this machine is a member of
+ * @m: copied. Its certificates are expected in @config->store (enrol, or
+ *     network_make_gateway()).
+ * Return: 0, -ENOKEY: no certificate of ours in the store.
+ */
+int network_new(const NetworkConfig *config, const Membership *m, Network **ret);
+
+/**
+ * network_create() - a new network with us as its gateway
+ * @root: its root; the caller keeps it (offline, if it likes)
+ * @m: name, subnet, host name, owner are set; the rest is filled in
+ *
+ * The certificate is in @config->store, durable, when this returns.
+ */
+int network_create(const NetworkConfig *config, const Identity *root, Membership *m, Network **ret);
+
+/* @error: NULL: we have an address; else why not ("Timeout", "InviteUsed", "PoolEmpty", ...).
+ * @detail: a sentence, or NULL. Called once. */
+typedef void (*NetworkJoinDone)(void *userdata, Network *n, const char *error, const char *detail);
+
+/**
+ * network_join() - become a member by an invite
+ * @timeout: of the whole, usually 10 s; an invite without a token reports "Waiting" at once and
+ *           goes on by itself
+ * After an error before membership the caller frees the network.
+ */
+int network_join(
+                const NetworkConfig *config,
+                const Invite *invite,
+                const char *host_name,
+                const char *owner,
+                usec_t timeout,
+                NetworkJoinDone done,
+                void *userdata,
+                Network **ret);
+
+/* Closes links and sessions; what is stored stays. */
+Network *network_free(Network *n);
+
+/* --- looks --- */
+
+const Membership *network_membership(const Network *n);
+NetworkState network_state(const Network *n);
+const char *network_state_reason(const Network *n); /* a sentence; NULL when online */
+bool network_is_member(const Network *n);
+Mesh *network_mesh(Network *n);
+Directory *network_directory(Network *n);
+SessionPool *network_sessions(Network *n);       /* NULL before membership */
+Vnet *network_vnet(Network *n);                  /* NULL before membership */
+EnrolService *network_enrol_service(Network *n); /* NULL unless gateway */
+DropCounters *network_drops(Network *n);
+
+/* --- acts --- */
+
+/* The packet thread has a packet for @peer but no session. */
+void network_want_session(Network *n, PacketPeer *peer);
+/* Our addresses changed, or we woke up. */
+void network_changed(Network *n);
+/* Gives the address back; the caller frees the network a moment later. */
+void network_leave(Network *n);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/macros.h"
+#include "core/wire/cbor-reader.h"
+#include "core/wire/control.h"
+
+/* docs/protocol.md, "Messages". */
+#define REQUEST_ID_OFFSET 1U
+#define NAME_LEN_OFFSET 5U
+#define NAME_OFFSET 6U
+static_assert(NAME_OFFSET + CHANNEL_NAME_MAX == CONTROL_HEADER_MAX, "the longest name");
+
+static bool name_is_valid(const char *name, size_t n) {
+        if (n == 0 || n > CHANNEL_NAME_MAX)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!g_ascii_isalnum(name[i]) && (name[i] == '\0' || !strchr("_-:.", name[i])))
+                        return false;
+        return true;
+}
+
+bool channel_name_is_valid(const char *name) {
+        return name_is_valid(name, strnlen(name, CHANNEL_NAME_MAX + 1));
+}
+
+/* Everything the layout itself cannot express. */
+static bool is_consistent(const ControlMessage *m) {
+        switch (m->kind) {
+        case CONTROL_DATA:
+                return channel_name_is_valid(m->channel) && m->request_id == 0;
+        case CONTROL_REQUEST:
+                return channel_name_is_valid(m->channel);
+        case CONTROL_RESPONSE:
+                return m->channel[0] == '\0';
+        case CONTROL_ERROR:
+                return m->channel[0] == '\0' && m->payload_len > 0 &&
+                       cbor_text_is_clean((const char *) m->payload, m->payload_len);
+        }
+        return false;
+}
+
+GBytes *control_message_encode(const ControlMessage *m) {
+        size_t name_len, len;
+        uint8_t *buf;
+
+        if (!is_consistent(m) || m->payload_len > CONTROL_MESSAGE_MAX)
+                return NULL;
+        name_len = strlen(m->channel);
+        len = NAME_OFFSET + name_len + m->payload_len;
+        if (len > CONTROL_MESSAGE_MAX)
+                return NULL;
+        buf = g_malloc(len);
+        buf[0] = (uint8_t) m->kind;
+        write_le32(buf + REQUEST_ID_OFFSET, m->request_id);
+        buf[NAME_LEN_OFFSET] = (uint8_t) name_len;
+        memcpy(buf + NAME_OFFSET, m->channel, name_len);
+        if (m->payload_len > 0)
+                memcpy(buf + NAME_OFFSET + name_len, m->payload, m->payload_len);
+        return g_bytes_new_take(buf, len);
+}
+
+int control_message_decode(const uint8_t *buf, size_t len, ControlMessage *ret) {
+        ControlMessage m = {};
+        size_t name_len;
+
+        if (len < NAME_OFFSET || len > CONTROL_MESSAGE_MAX || buf[0] > CONTROL_ERROR)
+                return -EBADMSG;
+        name_len = buf[NAME_LEN_OFFSET];
+        if (name_len > CHANNEL_NAME_MAX || len - NAME_OFFSET < name_len)
+                return -EBADMSG;
+        /* A NUL would hide what follows it. */
+        if (name_len > 0 && !name_is_valid((const char *) buf + NAME_OFFSET, name_len))
+                return -EBADMSG;
+        m.kind = (MessageKind) buf[0];
+        m.request_id = read_le32(buf + REQUEST_ID_OFFSET);
+        memcpy(m.channel, buf + NAME_OFFSET, name_len);
+        m.payload = buf + NAME_OFFSET + name_len;
+        m.payload_len = len - NAME_OFFSET - name_len;
+        if (!is_consistent(&m))
+                return -EBADMSG;
+        *ret = m;
+        return 0;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/wire/invite.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "base/base32.h"
+#include "base/macros.h"
+#include "core/wire/cbor-reader.h"
+#include "core/wire/cbor-writer.h"
+#include "core/wire/fields.h"
+
+#define INVITE_VERSION 1U
+#define SCHEME_LEN (sizeof INVITE_SCHEME - 1)
+/* Bytes that fit into a link. */
+#define INVITE_BYTES_MAX ((INVITE_LINK_MAX - SCHEME_LEN) * 5 / 8)
+
+/* docs/protocol.md, "Invites". */
+enum {
+        KEY_VERSION = 1,
+        KEY_NETWORK = 2,
+        KEY_ISSUER = 3,
+        KEY_ENDPOINTS = 4,
+        KEY_TOKEN = 5,
+        KEY_NOT_AFTER = 6,
+        KEY_NETWORK_NAME = 7,
+};
+
+bool network_name_is_valid(const char *name) {
+        return field_label_is_valid(name, NETWORK_NAME_MAX_LEN);
+}
+
+char *invite_format(const Invite *invite) {
+        g_autoptr(GBytes) bytes = NULL;
+        const void *data;
+        CborWriter w;
+        size_t len;
+        char *link;
+
+        if (invite->n_endpoints > ENDPOINTS_MAX || !network_name_is_valid(invite->network_name))
+                return NULL;
+        cbor_writer_init_map(&w);
+        cbor_writer_uint(cbor_writer_key(&w, KEY_VERSION), INVITE_VERSION);
+        field_write_machine_id(cbor_writer_key(&w, KEY_NETWORK), &invite->network);
+        field_write_machine_id(cbor_writer_key(&w, KEY_ISSUER), &invite->issuer);
+        field_write_endpoints(
+                        cbor_writer_key(&w, KEY_ENDPOINTS), invite->endpoints, invite->n_endpoints);
+        if (invite->has_token)
+                cbor_writer_bytes(cbor_writer_key(&w, KEY_TOKEN), invite->token, sizeof invite->token);
+        cbor_writer_uint(cbor_writer_key(&w, KEY_NOT_AFTER), invite->not_after);
+        cbor_writer_text(cbor_writer_key(&w, KEY_NETWORK_NAME), invite->network_name);
+        bytes = cbor_writer_finish(&w, INVITE_BYTES_MAX);
+        assert(bytes); /* 8 endpoints and the longest name are half of it */
+
+        data = g_bytes_get_data(bytes, &len);
+        link = g_malloc(SCHEME_LEN + BASE32_LEN(len) + 1);
+        memcpy(link, INVITE_SCHEME, SCHEME_LEN);
+        base32_encode(data, len, link + SCHEME_LEN);
+        return link;
+}
+
+/* A later version may give the other keys other types, so the version is looked for first. */
+static int check_version(const uint8_t *buf, size_t len) {
+        uint64_t key, version = 0;
+        CborReader r;
+        int k;
+
+        cbor_reader_init_map(&r, buf, len);
+        while (cbor_reader_next_key(&r, &key))
+                if (key == KEY_VERSION)
+                        version = cbor_reader_uint(&r, UINT64_MAX);
+                else
+                        cbor_reader_skip(&r);
+        k = cbor_reader_end(&r, CBOR_KEY(KEY_VERSION));
+        if (k < 0)
+                return k;
+        if (version == 0)
+                return -EBADMSG;
+        return version == INVITE_VERSION ? 0 : -EPROTONOSUPPORT;
+}
+
+static int decode(const uint8_t *buf, size_t len, Invite *ret) {
+        Invite v = {};
+        CborReader r;
+        uint64_t key;
+        int k;
+
+        k = check_version(buf, len);
+        if (k < 0)
+                return k;
+        cbor_reader_init_map(&r, buf, len);
+        while (cbor_reader_next_key(&r, &key))
+                switch (key) {
+                case KEY_NETWORK:
+                        field_read_machine_id(&r, &v.network);
+                        break;
+                case KEY_ISSUER:
+                        field_read_machine_id(&r, &v.issuer);
+                        break;
+                case KEY_ENDPOINTS:
+                        v.n_endpoints = field_read_endpoints(&r, v.endpoints);
+                        break;
+                case KEY_TOKEN:
+                        cbor_reader_bytes_exact(&r, v.token, sizeof v.token);
+                        v.has_token = true;
+                        break;
+                case KEY_NOT_AFTER:
+                        v.not_after = cbor_reader_uint(&r, UINT64_MAX);
+                        break;
+                case KEY_NETWORK_NAME:
+                        field_read_label(&r, v.network_name, sizeof v.network_name);
+                        break;
+                default:
+                        cbor_reader_skip(&r);
+                }
+        k = cbor_reader_end(
+                        &r, CBOR_KEY(KEY_NETWORK) | CBOR_KEY(KEY_ISSUER) | CBOR_KEY(KEY_ENDPOINTS) |
+                                            CBOR_KEY(KEY_NOT_AFTER) | CBOR_KEY(KEY_NETWORK_NAME));
+        if (k == 0)
+                *ret = v;
+        sodium_memzero(&v, sizeof v);
+        return k;
+}
+
+int invite_parse(const char *link, Invite *ret) {
+        uint8_t buf[INVITE_BYTES_MAX];
+        size_t len;
+        int r;
+
+        while (g_ascii_isspace(*link))
+                link++;
+        len = strnlen(link, INVITE_LINK_MAX * 2);
+        while (len > 0 && g_ascii_isspace(link[len - 1]))
+                len--;
+        if (len > INVITE_LINK_MAX || g_ascii_strncasecmp(link, INVITE_SCHEME, SCHEME_LEN) != 0)
+                return -EBADMSG;
+        r = base32_decode(link + SCHEME_LEN, len - SCHEME_LEN, buf, sizeof buf);
+        if (r < 0)
+                return -EBADMSG;
+        r = decode(buf, (size_t) r, ret);
+        sodium_memzero(buf, sizeof buf);
+        return r;
+}

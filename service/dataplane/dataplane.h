@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The packet thread: takes batches from the interfaces and from the UDP sockets and carries each
+ * to the other side, run to completion (docs/architecture.md, "The packet path"). The control
+ * thread adds and removes sockets and networks and is told, through a bounded queue, what packet
+ * threads do not decide: handshakes, frames, roaming, machines without a session.
+ *
+ * Functions are for the control thread unless they say otherwise.
+ */
+
+#include "base/drop-reason.h"
+#include "base/endpoint.h"
+#include "core/crypto/index-table.h"
+#include "core/mesh/packet-peer.h"
+#include "core/vnet/route-table.h"
+#include "netif/netif.h"
+
+typedef struct Dataplane Dataplane;
+
+/* Called on the control thread, from dataplane_dispatch(). Buffers are valid during the call and
+ * may be overwritten. */
+typedef struct DataplaneHandler {
+        void *userdata;
+        /* Types 1 to 3, and data messages nobody here has keys for are counted, not handed up. */
+        void (*datagram)(void *userdata, uint8_t *data, size_t len, const Endpoint *from);
+        /* Plaintext that is no IP packet. */
+        void (*frame)(void *userdata,
+                      Keypair *kp,
+                      const uint8_t *frame,
+                      size_t len,
+                      const Endpoint *from);
+        /* First message under a keypair, or from another endpoint than PacketTx sends to. */
+        void (*arrival)(void *userdata, Keypair *kp, const Endpoint *from);
+        /* A packet waits for a session to this machine. */
+        void (*want_session)(void *userdata, PacketPeer *peer);
+        /* An interface is gone (somebody deleted it), or a socket fails for good. */
+        void (*failed)(void *userdata, Netif *netif, int error);
+} DataplaneHandler;
+
+typedef struct DataplaneConfig {
+        IndexTable *indices;
+        DropCounters *drops; /* of the daemon: datagrams that belong to no network */
+        DataplaneHandler handler;
+} DataplaneConfig;
+
+/* Starts the thread. */
+int dataplane_new(const DataplaneConfig *config, Dataplane **ret);
+/* Stops and joins it. Networks and sockets are to be removed before. */
+Dataplane *dataplane_free(Dataplane *d);
+
+/* Readable when dataplane_dispatch() has something to do; for the event loop. */
+int dataplane_fd(Dataplane *d);
+/* At most @max messages. Return: how many. */
+int dataplane_dispatch(Dataplane *d, unsigned max);
+
+/**
+ * dataplane_add_socket() - a bound UDP socket, IPv4 or IPv6 (IPV6_V6ONLY)
+ * Sets non-blocking, DF, UDP_GRO and buffer sizes for short queues (PERFORMANCE: about 256 KiB
+ * effective). The fd stays the caller's.
+ */
+int dataplane_add_socket(Dataplane *d, int fd);
+int dataplane_remove_socket(Dataplane *d, int fd);
+/* Sends one datagram from the control thread, by the socket of its family. */
+int dataplane_send(Dataplane *d, const Endpoint *to, const uint8_t *data, size_t len);
+
+typedef struct DataplaneNetwork {
+        void *mesh;   /* PacketPeer.mesh of its peers */
+        Netif *netif; /* borrowed; only the packet thread reads and writes it from now on */
+        const RouteTable *routes; /* borrowed */
+        DropCounters *drops;      /* of the network */
+        uint16_t mtu;
+} DataplaneNetwork;
+int dataplane_add_network(Dataplane *d, const DataplaneNetwork *network);
+/* Returns when the packet thread does not use it any more. */
+int dataplane_remove_network(Dataplane *d, void *mesh);
+/* PacketPeer.tx of @peer is set now: packets that wait for it are sent. */
+void dataplane_flush_pending(Dataplane *d, PacketPeer *peer);
+
+/* Calls @destroy(@object) when no packet thread can still look at @object; MeshEnv.retire.
+ * Objects retired earlier are destroyed earlier. On the control thread, from
+ * dataplane_dispatch() or a later call; messages that mention @object were dispatched before. */
+void dataplane_retire(Dataplane *d, void *object, void (*destroy)(void *object));
+
+typedef struct DataplaneStats {
+        uint64_t wakeups, tun_reads, tun_writes, udp_receives, udp_sends; /* system calls */
+        uint64_t packets_out, packets_in;
+} DataplaneStats;
+DataplaneStats dataplane_stats(Dataplane *d);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The kernel's network configuration by rtnetlink (rtnetlink(7), libmnl). Synchronous requests
+ * to the kernel only; they do not wait for anybody else. A monitor reports changes as one fd for
+ * the event loop.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/endpoint.h"
+#include "base/ip.h"
+
+typedef struct Rtnl Rtnl;
+
+int rtnl_open(Rtnl **ret);
+Rtnl *rtnl_close(Rtnl *r);
+
+int rtnl_link_index(Rtnl *r, const char *name, unsigned *ret);
+/* @mtu, @queue_len 0: leave. Switches automatic IPv6 addresses off (addr_gen_mode none). */
+int rtnl_link_configure(Rtnl *r, unsigned ifindex, uint32_t mtu, uint32_t queue_len, bool up);
+/* Removing what is not there, or adding what is, is no error. */
+int rtnl_address_add(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_t prefix_len);
+int rtnl_address_remove(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_t prefix_len);
+
+/* Every address of the machine that a peer could send to: up, no loopback, not on @skip
+ * interfaces (our own), not deprecated or tentative, no link-local IPv6; port 0.
+ * Return: how many, at most @max. */
+int rtnl_local_endpoints(Rtnl *r, const unsigned *skip, unsigned n_skip, Endpoint *ret, unsigned max);
+/* Prefixes of the main routing table except default routes and those of @skip interfaces: what
+ * a new network's subnet should not overlap. Return: how many. */
+int rtnl_used_prefixes(Rtnl *r, const unsigned *skip, unsigned n_skip, IpPrefix *ret, unsigned max);
+
+/* --- monitor --- */
+
+/* fd that is readable when links, addresses or routes changed; non-blocking, CLOEXEC. */
+int rtnl_monitor_open(void);
+/* Reads everything. Return: 1 if something changed that is not ours (@skip), 0, or negative. */
+int rtnl_monitor_read(int fd, const unsigned *skip, unsigned n_skip);

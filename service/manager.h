@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The one aggregate: which networks there are, and who is wired to whom. It owns the store, the
+ * machine's identity, the sockets, the packet thread, the timers and the networks with their
+ * interfaces; main.c makes it, bus/ shows it. Control thread only.
+ */
+
+#include <systemd/sd-event.h>
+
+#include "core/network.h"
+
+typedef struct Manager Manager;
+typedef struct ManagedNetwork ManagedNetwork;
+
+typedef struct ManagerOptions {
+        const char *state_dir;
+        uint16_t port;         /* 0: any */
+        bool vpn;              /* make interfaces; else member without packets */
+        const char *interface; /* of the first network; NULL: "omerta0" */
+        bool user_mode;
+} ManagerOptions;
+
+/* What bus/ listens to. Any may be NULL. */
+typedef struct ManagerObserver {
+        void *userdata;
+        void (*network_added)(void *userdata, ManagedNetwork *n);
+        void (*network_removed)(void *userdata, ManagedNetwork *n);
+        /* State, address, interface, counters of members: NULL-terminated names of properties of
+         * org.omerta.Mesh1.Network. */
+        void (*network_changed)(void *userdata, ManagedNetwork *n, const char *const *properties);
+        void (*machine_changed)(void *userdata, ManagedNetwork *n, const MachineId *machine, bool gone);
+        void (*lease_changed)(
+                        void *userdata,
+                        ManagedNetwork *n,
+                        const MachineId *machine,
+                        const Record *lease,
+                        const Record *old);
+        void (*session_changed)(void *userdata, ManagedNetwork *n, Session *s);
+        void (*approval_requested)(
+                        void *userdata,
+                        ManagedNetwork *n,
+                        const MachineId *machine,
+                        const char *name,
+                        bool pending);
+} ManagerObserver;
+
+/**
+ * manager_new() - open the state directory, take the sockets, start the packet thread
+ *
+ * Sockets and interfaces come from systemd where it passes some (sd_listen_fds_with_names(3):
+ * "mesh4", "mesh6", "tun-NAME"), else they are opened here. Logs what is wrong.
+ */
+int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret);
+Manager *manager_free(Manager *m);
+void manager_observe(Manager *m, const ManagerObserver *observer);
+
+/* Starts every network of the store. A network that cannot start is logged and shown as down. */
+int manager_start(Manager *m);
+
+const MachineId *manager_machine_id(const Manager *m);
+uint16_t manager_port(const Manager *m);
+const ManagerOptions *manager_options(const Manager *m);
+DropCounters *manager_drops(Manager *m);
+const MeshEnv *manager_env(const Manager *m);
+/* "AES-256-GCM (libipsec-mb)" */
+const char *manager_cipher(const Manager *m);
+
+/* In the order they were joined; borrowed. */
+unsigned manager_n_networks(const Manager *m);
+ManagedNetwork *manager_network(const Manager *m, unsigned i);
+/* Name, id or unique prefix; "" the only one. Return: 0, -ENOENT, -ENOTUNIQ, -ENOTCONN: there
+ * are no networks. */
+int manager_find_network(const Manager *m, const char *text, ManagedNetwork **ret);
+
+/* Where a machine may be reached besides what it says itself (--bootstrap), in all networks. */
+void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endpoint);
+/* The machine woke up, or its connectivity changed in a way the kernel does not tell. */
+void manager_wake(Manager *m);
+
+/* A failure for people: @name is an error name without its prefix ("InviteUsed"), @message a
+ * sentence. Both owned by the caller: manager_error_clear(). */
+typedef struct ManagerError {
+        char *name, *message;
+} ManagerError;
+void manager_error_clear(ManagerError *e);
+
+typedef struct CreateOptions {
+        const char *name;
+        const char *subnet;            /* NULL: chosen */
+        const char *host_name, *owner; /* NULL: of the machine, none */
+} CreateOptions;
+/* Return: 0, or negative errno and @error. */
+int manager_create_network(
+                Manager *m,
+                const CreateOptions *options,
+                ManagedNetwork **ret,
+                ManagerError *error);
+
+/* @error: NULL for success; valid during the call. Called once. @n is NULL when nothing of the
+ * attempt is left. */
+typedef void (*ManagerJoinDone)(void *userdata, ManagedNetwork *n, const ManagerError *error);
+int manager_join(
+                Manager *m,
+                const char *link,
+                const char *host_name,
+                const char *owner,
+                ManagerJoinDone done,
+                void *userdata,
+                ManagerError *error);
+
+/* --- one network --- */
+
+Network *managed_network_core(ManagedNetwork *n); /* NULL while down */
+Manager *managed_network_manager(ManagedNetwork *n);
+const Membership *managed_network_membership(const ManagedNetwork *n);
+const char *managed_network_state(const ManagedNetwork *n);     /* of the D-Bus property */
+const char *managed_network_reason(const ManagedNetwork *n);    /* never NULL */
+const char *managed_network_interface(const ManagedNetwork *n); /* never NULL */
+unsigned managed_network_mtu(const ManagedNetwork *n);
+int managed_network_up(ManagedNetwork *n, ManagerError *error);
+int managed_network_down(ManagedNetwork *n, ManagerError *error);
+/* Forgets it; the object is gone when this returns 0. A gateway's needs @force. */
+int managed_network_leave(ManagedNetwork *n, bool force, ManagerError *error);
+/* Hints an invite gets besides what the gateway knows of itself: "HOST:PORT". */
+int managed_network_invite(
+                ManagedNetwork *n,
+                const InviteOptions *options,
+                char **ret_link,
+                ManagerError *error);

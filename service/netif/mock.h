@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* An interface for tests: queues instead of a kernel. (Phase 5 of the original specification:
+ * simulateAppSend, getAppReceived.) */
+
+#include <glib.h>
+
+#include "netif/netif.h"
+
+Netif *mock_netif_new(const char *name);
+/* A local program sends this packet. */
+void mock_netif_app_send(Netif *n, const void *packet, size_t len, const OffloadInfo *offload);
+/* Return: the next packet the network delivered (caller unrefs), or NULL. */
+GBytes *mock_netif_app_received(Netif *n, OffloadInfo *ret_offload);
+IpAddr mock_netif_address(Netif *n);
