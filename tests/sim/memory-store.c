@@ -207,8 +207,7 @@ static int op_delete_invite(void *self, const uint8_t id[static INVITE_ID_SIZE])
         return r;
 }
 
-static int
-op_foreach_invite(
+static int op_foreach_invite(
                 void *self,
                 void (*callback)(void *userdata, const StoredInvite *invite),
                 void *userdata) {
@@ -239,13 +238,11 @@ op_invite_used_by(void *self, const uint8_t id[static INVITE_ID_SIZE], const Mac
 
 static int op_put_endpoint(void *self, const MachineId *machine, const Endpoint *endpoint) {
         return write_row(
-                        self,
-                        key(TABLE_ENDPOINT, 0, machine->bytes, sizeof(machine->bytes), NULL, 0),
+                        self, key(TABLE_ENDPOINT, 0, machine->bytes, sizeof(machine->bytes), NULL, 0),
                         g_bytes_new(endpoint, sizeof(*endpoint)));
 }
 
-static int
-op_foreach_endpoint(
+static int op_foreach_endpoint(
                 void *self,
                 void (*callback)(void *userdata, const MachineId *machine, const Endpoint *endpoint),
                 void *userdata) {

@@ -116,7 +116,7 @@ static int write_record(const MeshStore *s, const Record *record) {
         return r;
 }
 
-int directory_commit_record(Directory *d, const Record *record) {
+int directory_commit_record(Directory *d, const Record *record, usec_t version) {
         const MeshStore *s = d->store;
         int r;
 
@@ -129,6 +129,8 @@ int directory_commit_record(Directory *d, const Record *record) {
         r = write_dirty(d);
         if (r >= 0)
                 r = write_record(s, record);
+        if (r >= 0 && version > d->time_floor)
+                r = s->ops->put_time_floor(s->self, version);
         if (r < 0) {
                 s->ops->rollback(s->self);
                 return r;
@@ -137,6 +139,7 @@ int directory_commit_record(Directory *d, const Record *record) {
         if (r < 0)
                 return r;
         forget_dirty(d);
+        d->time_floor = MAX(d->time_floor, version);
         return 0;
 }
 

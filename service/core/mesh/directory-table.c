@@ -96,7 +96,8 @@ uint32_t lease_claim(const Record *lease) {
 }
 
 static bool claims_before(const DirectoryMachine *a, const DirectoryMachine *b) {
-        usec_t x = a->record[RECORD_LEASE]->body.not_before, y = b->record[RECORD_LEASE]->body.not_before;
+        usec_t x = a->record[RECORD_LEASE]->body.not_before,
+               y = b->record[RECORD_LEASE]->body.not_before;
 
         return x != y ? x < y : machine_id_compare(&a->id, &b->id) < 0;
 }

@@ -24,8 +24,8 @@ struct DirectoryMachine {
 };
 
 typedef struct DirectoryTable {
-        GTree *machines;   /* MachineId -> DirectoryMachine */
-        GHashTable *names; /* host name -> DirectoryMachine; both of the certificate */
+        GTree *machines;    /* MachineId -> DirectoryMachine */
+        GHashTable *names;  /* host name -> DirectoryMachine; both of the certificate */
         GHashTable *claims; /* IPv4 address -> DirectoryMachine */
         unsigned count[_RECORD_KIND_MAX];
         uint64_t digest[256];

@@ -55,8 +55,7 @@ static void event_free(Event *e) {
 
 static void call_observers(Directory *d, const Event *e) {
         for (unsigned i = 0; i < d->observers->len; i++) {
-                DirectoryObserverEntry o = g_array_index(
-                                d->observers, DirectoryObserverEntry, i);
+                DirectoryObserverEntry o = g_array_index(d->observers, DirectoryObserverEntry, i);
 
                 if (o.callback)
                         o.callback(o.userdata, e->kind, &e->machine, e->record, e->old);
@@ -88,8 +87,7 @@ void directory_observe(Directory *d, DirectoryObserver observer, void *userdata)
 
 void directory_unobserve(Directory *d, DirectoryObserver observer, void *userdata) {
         for (unsigned i = 0; i < d->observers->len; i++) {
-                DirectoryObserverEntry *o = &g_array_index(
-                                d->observers, DirectoryObserverEntry, i);
+                DirectoryObserverEntry *o = &g_array_index(d->observers, DirectoryObserverEntry, i);
 
                 if (o->callback != observer || o->userdata != userdata)
                         continue;
@@ -168,11 +166,9 @@ static void drop_certificate(Directory *d, DirectoryMachine *m) {
         drop_record(d, m, RECORD_CERTIFICATE);
 }
 
-/* Drops what @is_void says of each machine; it may drop, but not free machines itself. */
+/* Calls @drop for every machine; what has no records left goes. */
 static void
-sweep(Directory *d,
-      void (*drop)(Directory *d, DirectoryMachine *m, const void *arg),
-      const void *arg) {
+sweep(Directory *d, void (*drop)(Directory *d, DirectoryMachine *m, const void *arg), const void *arg) {
         GTreeNode *next;
 
         for (GTreeNode *n = g_tree_node_first(d->table.machines); n; n = next) {
@@ -247,7 +243,7 @@ static void wait_for_certificate(Directory *d, Record *record) {
         g_queue_push_tail(&d->waiting, record_ref(record));
 }
 
-static DirectoryVerdict take(Directory *d, Record *record);
+static DirectoryVerdict take(Directory *d, Record *record, bool is_stored);
 static DirectoryVerdict judge(Directory *d, Record *record, TrustVerdict *ret);
 
 /* The certificate of @id came, or it was revoked. Ends: what is taken here is a certificate
@@ -268,9 +264,12 @@ static void retry_waiting(Directory *d, const MachineId *id) {
         }
         while ((record = g_queue_pop_head(&due))) {
                 TrustVerdict trust;
+                DirectoryVerdict v = judge(d, record, &trust);
 
-                if (judge(d, record, &trust) == DIRECTORY_NEWS)
-                        (void) take(d, record);
+                if (v == DIRECTORY_NEWS)
+                        (void) take(d, record, false);
+                else if (v == DIRECTORY_WAITING) /* a lease needs two certificates */
+                        wait_for_certificate(d, record);
                 record_unref(record);
         }
 }
@@ -339,12 +338,13 @@ static DirectoryVerdict judge(Directory *d, Record *record, TrustVerdict *ret) {
 }
 
 /* Puts in what was judged to be news. */
-static DirectoryVerdict take(Directory *d, Record *record) {
+static DirectoryVerdict take(Directory *d, Record *record, bool is_stored) {
         DirectoryMachine *m = directory_table_get(&d->table, &record->body.machine);
         RecordKind kind = record->body.kind;
 
         directory_change(d, m, kind, record);
-        directory_mark_dirty(d, m, kind);
+        if (!is_stored)
+                directory_mark_dirty(d, m, kind);
         if (is_authority_signed(record))
                 directory_raise_floor(d, record->body.version);
         if (kind == RECORD_REVOCATION)
@@ -364,11 +364,13 @@ int directory_offer(Directory *d, Record *record, bool durable, TrustVerdict *re
         v = judge(d, record, &trust);
         if (v == DIRECTORY_NEWS) {
                 if (durable) {
-                        r = directory_commit_record(d, record);
+                        r = directory_commit_record(
+                                        d, record,
+                                        is_authority_signed(record) ? record->body.version : 0);
                         if (r < 0)
                                 return r;
                 }
-                v = take(d, record);
+                v = take(d, record, durable);
                 notify(d);
         } else if (v == DIRECTORY_WAITING)
                 wait_for_certificate(d, record);
@@ -381,6 +383,7 @@ int directory_offer(Directory *d, Record *record, bool durable, TrustVerdict *re
 
 /* Is it good now, by itself? */
 static DropReason check_certificate(const Directory *d, const Record *c, const Record *issuer) {
+        const Record *known = directory_certificate(d, &c->body.machine);
         usec_t now = directory_realtime(d);
 
         if (directory_is_revoked(d, &c->body.machine) || directory_is_revoked(d, &c->signer))
@@ -389,10 +392,11 @@ static DropReason check_certificate(const Directory *d, const Record *c, const R
                 issuer = NULL;
         else if (!issuer || trust_check_validity(issuer, now) != TRUST_OK)
                 return DROP_NOT_A_MEMBER;
-        if (trust_verify_record(&d->network, c, issuer) != TRUST_OK ||
-            trust_check_validity(c, now) != TRUST_OK)
+        /* What is in the directory was verified when it came; that is the usual case. */
+        if (!(known && g_bytes_equal(known->bytes, c->bytes)) &&
+            trust_verify_record(&d->network, c, issuer) != TRUST_OK)
                 return DROP_NOT_A_MEMBER;
-        return DROP_NONE;
+        return trust_check_validity(c, now) == TRUST_OK ? DROP_NONE : DROP_NOT_A_MEMBER;
 }
 
 DropReason directory_check_peer(Directory *d, Record *certificate, Record *issuer_certificate) {
