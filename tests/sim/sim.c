@@ -8,8 +8,8 @@
 
 #include "base/macros.h"
 
-/* Unix time at the beginning: 2025-01-01. Of no meaning, but the same in each run. */
-#define REALTIME_BASE (UINT64_C(1735689600) * USEC_PER_SEC)
+/* Unix time at the beginning: the MOCK_NOW of the records tests make. */
+#define REALTIME_BASE (UINT64_C(1700000000) * USEC_PER_SEC)
 
 typedef struct Between {
         const SimNode *a, *b;

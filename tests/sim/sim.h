@@ -27,8 +27,8 @@ typedef struct SimNat SimNat;
 
 /* What happens to datagrams between two nodes; probabilities from 0 to 1. */
 typedef struct SimModel {
-        usec_t latency; /* one way */
-        usec_t jitter;  /* up to so much more, so datagrams overtake each other */
+        usec_t latency;                  /* one way */
+        usec_t jitter;                   /* up to so much more, so datagrams overtake each other */
         double loss, duplicate, reorder; /* reorder: held back for another latency and jitter */
 } SimModel;
 #define SIM_MODEL_DEFAULT                                                                          \
@@ -56,12 +56,7 @@ void sim_set_model_between(Sim *s, const SimNode *a, const SimNode *b, const Sim
 void sim_partition(Sim *s, SimNode *n, unsigned side);
 
 /* Sees every datagram that is sent. Return: false to lose it. */
-typedef bool (*SimTap)(
-                void *userdata,
-                SimNode *from,
-                const Endpoint *to,
-                const uint8_t *data,
-                size_t len);
+typedef bool (*SimTap)(void *userdata, SimNode *from, const Endpoint *to, const uint8_t *data, size_t len);
 void sim_set_tap(Sim *s, SimTap tap, void *userdata);
 /* A datagram from an address that need not exist. */
 void sim_inject(Sim *s, const Endpoint *from, const Endpoint *to, const uint8_t *data, size_t len);

@@ -94,12 +94,12 @@ Channels *channels_free(Channels *c) {
 
 /* --- handlers --- */
 
-static int on_channel(
-                void *self,
-                const char *channel,
-                ChannelHandler data,
-                ChannelRequestHandler request,
-                void *userdata) {
+static int
+on_channel(void *self,
+           const char *channel,
+           ChannelHandler data,
+           ChannelRequestHandler request,
+           void *userdata) {
         Channels *c = ((Mesh *) self)->channels;
         Handler *h;
 
@@ -144,8 +144,8 @@ void channels_announce(Link *link, bool restarted) {
         Channels *c = m->channels;
         MachineId machine = link->machine;
         /* Links that only enrol are nobody's business. */
-        LinkState state = link_is_enrol(link) && link->state != LINK_CONNECTING ? LINK_DOWN :
-                                                                                 link->state;
+        LinkState state = link_is_enrol(link) && link->state != LINK_CONNECTING ? LINK_DOWN
+                                                                                : link->state;
 
         if (link->announced != state || restarted) {
                 link->announced = state;
@@ -178,7 +178,8 @@ static int get_link(Mesh *m, const MachineId *machine, const char *channel, Link
         return link_get(m, machine, ret);
 }
 
-static GBytes *encode(MessageKind kind, uint32_t id, const char *channel, const void *data, size_t len) {
+static GBytes *
+encode(MessageKind kind, uint32_t id, const char *channel, const void *data, size_t len) {
         ControlMessage cm = {
                 .kind = kind,
                 .request_id = id,
@@ -318,9 +319,9 @@ static int request_on_channel(
 
 static void cancel(void *self, uint64_t id) {
         Channels *c = ((Mesh *) self)->channels;
-        Request *q = id <= UINT32_MAX ?
-                             g_hash_table_lookup(c->requests, GUINT_TO_POINTER((uint32_t) id)) :
-                             NULL;
+        Request *q = id <= UINT32_MAX ? g_hash_table_lookup(
+                                                        c->requests, GUINT_TO_POINTER((uint32_t) id))
+                                      : NULL;
 
         if (q)
                 finish(q, ERROR_CANCELLED, NULL, 0);
@@ -359,8 +360,9 @@ static void answer(ChannelRequest *q, MessageKind kind, const void *data, size_t
                 g_autoptr(GBytes) message = encode(kind, q->id, "", data, len);
 
                 if (!message)
-                        message = encode(CONTROL_ERROR, q->id, "", CONTROL_ERROR_FAILED,
-                                         strlen(CONTROL_ERROR_FAILED));
+                        message =
+                                        encode(CONTROL_ERROR, q->id, "", CONTROL_ERROR_FAILED,
+                                               strlen(CONTROL_ERROR_FAILED));
                 if (link->n_unanswered > 0)
                         link->n_unanswered--;
                 if (link_send_message(link, message) < 0)

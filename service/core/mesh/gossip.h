@@ -8,9 +8,9 @@
 
 typedef struct Gossip Gossip;
 
-Gossip *gossip_new(
-                const ChannelProvider *provider,
-                const MeshEnv *env,
-                Directory *directory,
-                const MachineId *self);
+Gossip *
+gossip_new(const ChannelProvider *provider,
+           const MeshEnv *env,
+           Directory *directory,
+           const MachineId *self);
 Gossip *gossip_free(Gossip *g);

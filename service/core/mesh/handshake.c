@@ -31,7 +31,12 @@ static int reserve_index(Mesh *m, uint32_t *ret) {
 
 /* Keys of a finished handshake, with what is the same on both sides. Wipes @noise. */
 static Keypair *
-make_keypair(Link *link, NoiseState *noise, Cipher cipher, uint32_t local_index, uint32_t remote_index, Purpose purpose) {
+make_keypair(Link *link,
+             NoiseState *noise,
+             Cipher cipher,
+             uint32_t local_index,
+             uint32_t remote_index,
+             Purpose purpose) {
         Mesh *m = link->mesh;
         uint8_t send[32], receive[32];
         bool is_initiator = noise->is_initiator;
@@ -173,9 +178,8 @@ static void send_next(Attempt *a) {
         if (a->len > 0 && a->next_candidate < a->n_candidates)
                 (void) path_send(&a->candidates[a->next_candidate++], env, a->message, a->len);
         timer_set(env->timers, &a->timer,
-                  env_now(env) + (a->len > 0 && a->next_candidate < a->n_candidates ?
-                                                  PATH_STAGGER_USEC :
-                                                  retry_delay(a)),
+                  env_now(env) + (a->len > 0 && a->next_candidate < a->n_candidates ? PATH_STAGGER_USEC
+                                                                                    : retry_delay(a)),
                   on_attempt_timer, a);
 }
 
@@ -206,8 +210,7 @@ Attempt *attempt_new(Link *link, bool all_paths) {
         uint8_t remote[32];
         Attempt *a;
 
-        if (link->enrolling ? m->is_member :
-                              !m->is_member || !mesh_knows_machine(m, &link->machine))
+        if (link->enrolling ? m->is_member : !m->is_member || !mesh_knows_machine(m, &link->machine))
                 return NULL;
         if (machine_id_to_static(&link->machine, remote) < 0)
                 return NULL;
@@ -215,9 +218,9 @@ Attempt *attempt_new(Link *link, bool all_paths) {
         a->link = link;
         a->started = env_now(m->env);
         a->all_paths = all_paths;
-        a->purpose = !link->enrolling ? PURPOSE_MEMBER :
-                     link->has_invite ? PURPOSE_INVITE :
-                                        PURPOSE_REQUEST;
+        a->purpose = !link->enrolling   ? PURPOSE_MEMBER
+                     : link->has_invite ? PURPOSE_INVITE
+                                        : PURPOSE_REQUEST;
         if (a->purpose == PURPOSE_INVITE)
                 memcpy(a->psk, link->psk, sizeof a->psk);
         else if (a->purpose == PURPOSE_MEMBER)
@@ -274,8 +277,8 @@ static DropReason admit(Mesh *m, const uint8_t *data, size_t len, const Endpoint
 }
 
 /* Who is it, and may it? @ret_psk: what its purpose is proved with. */
-static DropReason check_initiator(
-                Mesh *m,
+static DropReason
+check_initiator(Mesh *m,
                 const HandshakePayload *p,
                 const uint8_t remote_static[static 32],
                 MachineId *ret_machine,
@@ -354,17 +357,17 @@ static DropReason get_link(Mesh *m, const MachineId *machine, const HandshakePay
 }
 
 /* Return: length of the response in @message, or negative errno. */
-static int build_response(
-                Mesh *m,
-                NoiseState *noise,
-                const HandshakePayload *p,
-                const uint8_t psk[static 32],
-                const Link *link,
-                const Endpoint *from,
-                uint32_t index,
-                uint32_t remote_index,
-                Cipher cipher,
-                uint8_t message[static HANDSHAKE_SIZE_MAX]) {
+static int
+build_response(Mesh *m,
+               NoiseState *noise,
+               const HandshakePayload *p,
+               const uint8_t psk[static 32],
+               const Link *link,
+               const Endpoint *from,
+               uint32_t index,
+               uint32_t remote_index,
+               Cipher cipher,
+               uint8_t message[static HANDSHAKE_SIZE_MAX]) {
         HandshakePayload answer = {
                 .is_response = true,
                 .certificate = m->certificate,
@@ -388,23 +391,22 @@ static int build_response(
         write_le32(message + RESPONSE_SENDER_OFFSET, index);
         write_le32(message + RESPONSE_RECEIVER_OFFSET, remote_index);
         cookie_maker_init(&mac, &m->config.network, noise->rs);
-        r = noise_write_response(
-                        noise, psk, payload, (size_t) n, message + RESPONSE_EPHEMERAL_OFFSET);
+        r = noise_write_response(noise, psk, payload, (size_t) n, message + RESPONSE_EPHEMERAL_OFFSET);
         if (r < 0)
                 return r;
         cookie_maker_mark(&mac, message, len, env_now(m->env));
         return (int) len;
 }
 
-static DropReason respond(
-                Mesh *m,
-                NoiseState *noise,
-                const HandshakePayload *p,
-                const uint8_t psk[static 32],
-                Link *link,
-                const uint8_t *initiation,
-                size_t initiation_len,
-                const Endpoint *from) {
+static DropReason
+respond(Mesh *m,
+        NoiseState *noise,
+        const HandshakePayload *p,
+        const uint8_t psk[static 32],
+        Link *link,
+        const uint8_t *initiation,
+        size_t initiation_len,
+        const Endpoint *from) {
         const MeshEnv *env = m->env;
         uint32_t index, remote_index = read_le32(initiation + INITIATION_SENDER_OFFSET);
         Cipher cipher = aead_choose(p->ciphers & m->config.ciphers);
@@ -414,8 +416,7 @@ static DropReason respond(
 
         if (reserve_index(m, &index) < 0)
                 return DROP_CONTROL_OVERFLOW;
-        len = build_response(
-                        m, noise, p, psk, link, from, index, remote_index, cipher, message);
+        len = build_response(m, noise, p, psk, link, from, index, remote_index, cipher, message);
         /* Never more out than came in: the source may be forged. */
         if (len < 0 || (size_t) len > initiation_len) {
                 index_table_release(m->config.indices, index);
@@ -432,8 +433,7 @@ static DropReason respond(
         return DROP_NONE;
 }
 
-DropReason
-handshake_handle_initiation(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
+DropReason handshake_handle_initiation(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
         _cleanup_(handshake_payload_clear) HandshakePayload p = {};
         _cleanup_(noise_clear) NoiseState noise = {};
         uint8_t payload[HANDSHAKE_SIZE_MAX], psk[32];
@@ -473,8 +473,7 @@ static DropReason check_responder(Attempt *a, const HandshakePayload *p) {
         return directory_check_peer(m->config.directory, p->certificate, p->issuer_certificate);
 }
 
-DropReason
-handshake_handle_response(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
+DropReason handshake_handle_response(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
         _cleanup_(handshake_payload_clear) HandshakePayload p = {};
         uint8_t payload[HANDSHAKE_SIZE_MAX];
         g_autoptr(Link) link = NULL;
@@ -506,8 +505,9 @@ handshake_handle_response(Mesh *m, const uint8_t *data, size_t len, const Endpoi
                 return DROP_HANDSHAKE_UNEXPECTED;
         key = (LinkKey){ .purpose = a->purpose, .seen = p.seen, .cipher = (Cipher) p.ciphers };
         memcpy(key.boot_id, p.boot_id, sizeof key.boot_id);
-        key.kp = make_keypair(link, &a->noise, key.cipher, index,
-                              read_le32(data + RESPONSE_SENDER_OFFSET), a->purpose);
+        key.kp =
+                        make_keypair(link, &a->noise, key.cipher, index,
+                                     read_le32(data + RESPONSE_SENDER_OFFSET), a->purpose);
         if (!key.kp)
                 return DROP_HANDSHAKE_FAILED;
         /* The index is the keypair's now. */
@@ -517,8 +517,7 @@ handshake_handle_response(Mesh *m, const uint8_t *data, size_t len, const Endpoi
         return DROP_NONE;
 }
 
-DropReason
-handshake_handle_cookie(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
+DropReason handshake_handle_cookie(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
         const MeshEnv *env = m->env;
         usec_t now = env_now(env);
         Attempt *a;

@@ -131,14 +131,14 @@ int link_get(Mesh *m, const MachineId *machine, Link **ret) {
                 link->since = env_now(m->env);
                 g_queue_init(&link->requests);
                 new_boot_id(link);
-                link->reliable = reliable_new(
-                                m->env, &(ReliableHandler){
-                                                        .userdata = link,
-                                                        .send_frame = on_send_frame,
-                                                        .deliver = on_deliver,
-                                                        .stalled = on_stalled,
-                                                        .dead = on_dead,
-                                        });
+                link->reliable =
+                                reliable_new(m->env, &(ReliableHandler){
+                                                                     .userdata = link,
+                                                                     .send_frame = on_send_frame,
+                                                                     .deliver = on_deliver,
+                                                                     .stalled = on_stalled,
+                                                                     .dead = on_dead,
+                                                     });
                 g_queue_push_head_link(&m->lru, &link->lru);
                 g_hash_table_insert(m->links, &link->machine, link);
         }
@@ -551,8 +551,9 @@ usec_t link_last_received(const Link *link) {
 
         for (unsigned i = 0; i < ELEMENTSOF(keys); i++)
                 if (keys[i]->kp)
-                        t = MAX(t, atomic_load_explicit(&keys[i]->kp->last_received,
-                                                        memory_order_relaxed));
+                        t = MAX(t,
+                                atomic_load_explicit(
+                                                &keys[i]->kp->last_received, memory_order_relaxed));
         return t;
 }
 

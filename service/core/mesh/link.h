@@ -59,7 +59,7 @@ struct Link {
         bool has_invite;
         uint8_t invite_id[INVITE_ID_SIZE];
         uint8_t psk[32];
-        bool stranger; /* counted in mesh->n_strangers */
+        bool stranger;                        /* counted in mesh->n_strangers */
         uint8_t enrol_timestamp[TAI64N_SIZE]; /* last accepted with purposes 1 and 2 */
 
         uint8_t boot_id[BOOT_ID_SIZE]; /* ours, for this link */
@@ -72,7 +72,7 @@ struct Link {
         Endpoint seen; /* us, as they see us */
 
         Reliable *reliable;
-        GQueue requests;      /* of ours that wait for an answer (channel.c) */
+        GQueue requests;       /* of ours that wait for an answer (channel.c) */
         unsigned n_unanswered; /* of theirs */
 
         PacketPeer *peer; /* NULL: not asked for, or no member */

@@ -38,7 +38,7 @@ struct Mesh {
         HandshakeLimiter *limiter;
         /* Machine -> last timestamp accepted; members only, so at most MACHINES_MAX. */
         GHashTable *timestamps;
-        usec_t last_stamp; /* of our own initiations */
+        usec_t last_stamp;    /* of our own initiations */
         GHashTable *attempts; /* ours under way, by the index we gave them */
 
         /* Links. The table finds them; the queue, most lately used first, is what is walked, since

@@ -382,8 +382,7 @@ void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint) 
         neighbours_changed(m->neighbours);
 }
 
-int mesh_connect_to_enrol(
-                Mesh *m, const MachineId *issuer, const uint8_t *invite_id, const uint8_t *psk) {
+int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, const uint8_t *psk) {
         Link *link;
         int r;
 

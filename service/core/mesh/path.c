@@ -28,8 +28,7 @@ static int add(PathSet *set, const Path *path) {
                 return (int) set->n++;
         }
         for (unsigned i = 0; i < set->n; i++)
-                if ((int) i != set->active &&
-                    (worst < 0 || better(&set->path[worst], &set->path[i])))
+                if ((int) i != set->active && (worst < 0 || better(&set->path[worst], &set->path[i])))
                         worst = (int) i;
         if (!better(path, &set->path[worst]))
                 return -1;
@@ -51,10 +50,9 @@ void path_set_add(PathSet *set, PathOrigin origin, const Endpoint *endpoint) {
 }
 
 bool path_set_arrived(PathSet *set, const Endpoint *endpoint, usec_t now) {
-        Path path = { .kind = PATH_DIRECT,
-                      .origin = PATH_SEEN,
-                      .endpoint = *endpoint,
-                      .last_received = now };
+        Path path = {
+                .kind = PATH_DIRECT, .origin = PATH_SEEN, .endpoint = *endpoint, .last_received = now
+        };
         int i;
 
         if (!endpoint_is_usable(endpoint))

@@ -112,8 +112,7 @@ void probes_forget(Probes *p, const void *userdata) {
         }
 }
 
-DropReason
-probes_handle_probe(Link *link, const uint8_t *frame, size_t len, const Endpoint *from) {
+DropReason probes_handle_probe(Link *link, const uint8_t *frame, size_t len, const Endpoint *from) {
         uint8_t reply[PROBE_SIZE + ENDPOINT_WIRE_MAX];
 
         if (len != PROBE_SIZE)

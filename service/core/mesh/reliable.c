@@ -62,8 +62,8 @@ struct Reliable {
         unsigned epoch; /* counts restarts: delivery stops when it changes underneath */
 
         /* Sending. */
-        GQueue messages; /* of Message */
-        size_t queued;   /* bytes and MESSAGE_COST of all of them */
+        GQueue messages;  /* of Message */
+        size_t queued;    /* bytes and MESSAGE_COST of all of them */
         Message *cutting; /* the first that is not wholly in segments */
         Segment window[SEGMENT_WINDOW];
         uint32_t una, next;
@@ -459,8 +459,8 @@ static bool consume(Reliable *r, const uint8_t *frame, size_t len) {
                 g_byte_array_set_size(r->partial, 0);
                 return true;
         }
-        g_byte_array_append(r->partial, frame + SEGMENT_HEADER_SIZE,
-                            (guint) (len - SEGMENT_HEADER_SIZE));
+        g_byte_array_append(
+                        r->partial, frame + SEGMENT_HEADER_SIZE, (guint) (len - SEGMENT_HEADER_SIZE));
         if (!(flags & SEGMENT_FLAG_LAST))
                 return true;
         message = r->partial;
