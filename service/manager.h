@@ -74,6 +74,11 @@ ManagedNetwork *manager_network(const Manager *m, unsigned i);
  * are no networks. */
 int manager_find_network(const Manager *m, const char *text, ManagedNetwork **ret);
 
+/* Where a machine may be reached besides what it says itself (--bootstrap), in all networks. */
+void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endpoint);
+/* The machine woke up, or its connectivity changed in a way the kernel does not tell. */
+void manager_wake(Manager *m);
+
 /* A failure for people: @name is an error name without its prefix ("InviteUsed"), @message a
  * sentence. Both owned by the caller: manager_error_clear(). */
 typedef struct ManagerError {

@@ -8,6 +8,7 @@
  */
 
 #include "core/mesh/enrol.h"
+#include "core/mesh/membership.h"
 #include "core/mesh/mesh.h"
 #include "core/tunnel/pool.h"
 #include "core/vnet/lease.h"
@@ -33,18 +34,6 @@ typedef enum NetworkState {
         _NETWORK_STATE_MAX,
 } NetworkState;
 const char *network_state_to_string(NetworkState s);
-
-/* What a member knows of its network for good; the daemon stores it. */
-typedef struct Membership {
-        NetworkId id;
-        char name[NETWORK_NAME_MAX_LEN + 1];
-        IpPrefix subnet;
-        MachineId gateway;
-        uint8_t secret[ENROL_SECRET_SIZE];
-        bool is_gateway;                       /* this machine is the gateway and an issuer */
-        char host_name[HOST_NAME_MAX_LEN + 1]; /* ours in this network */
-        char owner[OWNER_MAX_LEN + 1];
-} Membership;
 
 /* Any may be NULL. None may free the network, except from a deferred call. */
 typedef struct NetworkHandler {

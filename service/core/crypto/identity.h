@@ -21,7 +21,8 @@ typedef struct Identity {
 
 #define IDENTITY_SEED_SIZE 32U
 
-/* @seed: 32 secret random bytes, which the caller wipes; the key file holds them. */
+/* @seed: 32 secret random bytes, which the caller wipes; the key file holds them. What comes back
+ * is read-only memory. Return: 0, or -ENOMEM: memory of this kind is scarce. */
 int identity_new(const uint8_t seed[static IDENTITY_SEED_SIZE], Identity **ret);
 Identity *identity_free(Identity *i);
 static inline void identity_freep(Identity **i) {
@@ -51,3 +52,6 @@ int signature_verify(
  * Return: 0 and a record with one reference, or -EINVAL if a field is out of bounds.
  */
 int identity_sign_record(const Identity *i, const NetworkId *network, const RecordBody *body, Record **ret);
+/* Only that the signature is @r->signer's; whether it may sign is trust_verify_record()'s.
+ * Return: 0, or -EBADMSG. */
+int record_verify_signature(const Record *r, const NetworkId *network);

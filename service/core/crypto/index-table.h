@@ -23,7 +23,7 @@ IndexTable *index_table_free(IndexTable *t);
 /**
  * index_table_reserve() - an index nobody uses
  * @random: 16 random bits
- * @owner: returned by index_table_owner() until it is released; control thread only
+ * @owner: the Mesh; returned by index_table_owner() until it is released; control thread only
  * Return: 0, or -ENOBUFS when all are in use.
  */
 int index_table_reserve(IndexTable *t, uint16_t random, void *owner, uint32_t *ret);

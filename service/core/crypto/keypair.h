@@ -46,6 +46,7 @@ typedef struct Keypair {
         _Atomic bool confirmed;
         _Atomic usec_t last_received; /* any authentic message, keepalives too */
         struct PacketPeer *peer;      /* whose keys; NULL on a link that only enrols */
+        void *mesh;                   /* whose keypair: a Mesh */
         void *link;                   /* for core/mesh */
 } Keypair;
 

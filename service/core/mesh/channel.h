@@ -33,7 +33,8 @@ typedef void (*ChannelRequestHandler)(
  * "Timeout", "Unreachable", "Cancelled". Called exactly once. */
 typedef void (*ChannelReply)(void *userdata, const char *error, const uint8_t *data, size_t len);
 
-/* @lost: no answer within the timeout. */
+/* @lost: no answer within the timeout. Called exactly once for each probe that was sent, as lost if
+ * the provider goes before. */
 typedef void (*ProbeReply)(void *userdata, bool lost, usec_t rtt);
 
 typedef enum LinkState {
@@ -84,6 +85,7 @@ typedef struct ChannelOps {
         /* Link to a machine: made, looked at, probed, given up. */
         int (*connect)(void *self, const MachineId *machine);
         LinkState (*link_state)(void *self, const MachineId *machine);
+        /* Any number of handlers; @handler NULL removes all of this @userdata. */
         int (*on_link_state)(void *self, LinkStateHandler handler, void *userdata);
         int (*probe)(void *self,
                      const MachineId *machine,

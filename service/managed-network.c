@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A network of this daemon: the core's network, its row in the store, its interface, its place
+ * in the packet thread. */
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "config.h"
+#include "manager-internal.h"
+#include "netif/tun.h"
+
+#define JOIN_TIMEOUT_USEC (10 * USEC_PER_SEC)
+#define ERROR_INTERFACE "InterfaceUnavailable"
+
+static void log_network(const ManagedNetwork *n, int level, const char *id, const char *format, ...)
+                _printf_(4, 5);
+static void log_network(const ManagedNetwork *n, int level, const char *id, const char *format, ...) {
+        LogContext context = {
+                .message_id = id,
+                .network = n->stored.membership.name,
+                .interface = n->netif ? n->netif->name : NULL,
+        };
+        g_autofree char *text = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        text = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        (void) log_full(level, 0, &context, "%s: %s", n->stored.membership.name, text);
+}
+
+/* --- interface --- */
+
+static void choose_interface_name(Manager *m, const char *wanted, char ret[static 16]) {
+        for (unsigned k = 0;; k++) {
+                bool taken = false;
+
+                if (k == 0)
+                        g_strlcpy(ret, *wanted ? wanted : m->interface, 16);
+                else
+                        snprintf(ret, 16, "omerta%u", k);
+                for (unsigned i = 0; i < m->networks->len; i++) {
+                        ManagedNetwork *o = m->networks->pdata[i];
+
+                        if (strcmp(o->stored.interface, ret) == 0)
+                                taken = true;
+                }
+                if (!taken)
+                        return;
+        }
+}
+
+static int open_interface(ManagedNetwork *n, ManagerError *error) {
+        Manager *m = n->manager;
+        g_autofree char *message = NULL;
+        char fd_name[32];
+        TunOptions options = { .fd = -EBADF };
+        int r;
+
+        if (!m->options.vpn || n->netif)
+                return 0;
+        if (!*n->stored.interface) {
+                char name[16];
+
+                choose_interface_name(m, "", name);
+                g_strlcpy(n->stored.interface, name, sizeof n->stored.interface);
+        }
+        snprintf(fd_name, sizeof fd_name, "tun-%s", n->stored.interface);
+        options.name = n->stored.interface;
+        options.fd = manager_claim_fd(m, fd_name);
+        r = tun_new(&options, &n->netif, &message);
+        if (r < 0) {
+                log_network(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s",
+                            message ?: g_strerror(-r));
+                return manager_fail(error, r, ERROR_INTERFACE, "%s", message ?: g_strerror(-r));
+        }
+        g_strlcpy(n->stored.interface, n->netif->name, sizeof n->stored.interface);
+        if (options.fd < 0) {
+                int fd = tun_fd(n->netif);
+
+                /* Kept by systemd over a restart of the daemon; FDPOLL=0, because a tun reports
+                 * POLLERR while it is down, on which systemd would drop it. */
+                g_autofree char *state = g_strdup_printf("FDSTORE=1\nFDNAME=%s\nFDPOLL=0", fd_name);
+
+                (void) sd_pid_notify_with_fds(0, false, state, &fd, 1);
+        }
+        return 0;
+}
+
+static void close_interface(ManagedNetwork *n, bool forget) {
+        if (!n->netif)
+                return;
+        if (n->in_dataplane)
+                (void) dataplane_remove_network(n->manager->dataplane, network_mesh(n->core));
+        n->in_dataplane = false;
+        if (forget)
+                (void) sd_notifyf(false, "FDSTOREREMOVE=1\nFDNAME=tun-%s", n->netif->name);
+        n->netif = netif_free(n->netif);
+}
+
+static void configure_interface(ManagedNetwork *n) {
+        Vnet *v = n->core ? network_vnet(n->core) : NULL;
+        const Membership *m = managed_network_membership(n);
+        IpAddr address = {}, address6 = {};
+        int r;
+
+        if (!n->netif || !v)
+                return;
+        if (!n->in_dataplane) {
+                DataplaneNetwork dn = {
+                        .mesh = network_mesh(n->core),
+                        .netif = n->netif,
+                        .routes = vnet_routes(v),
+                        .drops = network_drops(n->core),
+                        .mtu = OMERTA_MTU_DEFAULT,
+                };
+
+                r = dataplane_add_network(n->manager->dataplane, &dn);
+                if (r < 0) {
+                        log_network(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE,
+                                    "cannot use %s: %s", n->netif->name, g_strerror(-r));
+                        return;
+                }
+                n->in_dataplane = true;
+        }
+        if (network_state(n->core) != NETWORK_REVOKED) {
+                address = vnet_local_address(v);
+                address6 = vnet_local_address6(v);
+        }
+        r = n->netif->ops->configure(
+                        n->netif, &address, m->subnet.len, &address6, 64, OMERTA_MTU_DEFAULT);
+        if (r < 0)
+                log_network(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE,
+                            "cannot give %s its address: %s", n->netif->name, g_strerror(-r));
+}
+
+/* --- what the core reports --- */
+
+static int on_joined(void *userdata, Network *core, const Membership *m) {
+        ManagedNetwork *n = userdata;
+        int r;
+
+        n->stored.membership = *m;
+        n->stored.up = true;
+        n->stored.created = now_usec(CLOCK_REALTIME);
+        r = store_put_network(n->manager->store, &n->stored);
+        if (r < 0)
+                return r;
+        n->is_stored = true;
+        log_network(n, LOG_NOTICE, MESSAGE_ID_NETWORK_JOINED, "joined as %s", m->host_name);
+        return 0;
+}
+
+static const char *const state_properties[] = { "State", "StateReason", NULL };
+static const char *const address_properties[] = {
+        "Address", "Address6", "Interface", "GatewayAddress", "State", "StateReason", NULL
+};
+static const char *const members_properties[] = { "Members", "CertificateExpires", "HostName", NULL };
+
+static void on_state(void *userdata, Network *core) {
+        ManagedNetwork *n = userdata;
+        const char *state = network_state_to_string(network_state(core));
+
+        if (network_state(core) == NETWORK_REVOKED) {
+                log_network(n, LOG_ERR, MESSAGE_ID_SELF_REVOKED,
+                            "this machine was removed from the network");
+                configure_interface(n);
+        } else if (network_state(core) == NETWORK_OFFLINE)
+                log_network(n, LOG_WARNING, MESSAGE_ID_GATEWAY_UNREACHABLE, "%s",
+                            network_state_reason(core));
+        else if (g_strcmp0(n->last_logged, state) != 0)
+                log_network(n, LOG_INFO, NULL, "%s", state);
+        g_free(n->last_logged);
+        n->last_logged = g_strdup(state);
+        OBSERVE(n->manager, network_changed, n, state_properties);
+}
+
+static void on_address(void *userdata, Network *core) {
+        ManagedNetwork *n = userdata;
+        IpAddr a = vnet_local_address(network_vnet(core));
+
+        if (ip_is_set(&a))
+                log_network(n, LOG_NOTICE, MESSAGE_ID_ADDRESS_OBTAINED, "address %s",
+                            ip_format(&a).text);
+        else
+                log_network(n, LOG_WARNING, MESSAGE_ID_ADDRESS_LOST, "address lost");
+        configure_interface(n);
+        manager_publish_endpoints(n->manager);
+        OBSERVE(n->manager, network_changed, n, address_properties);
+}
+
+static void on_machine(void *userdata, Network *core, const MachineId *machine, bool gone) {
+        ManagedNetwork *n = userdata;
+
+        OBSERVE(n->manager, machine_changed, n, machine, gone);
+        OBSERVE(n->manager, network_changed, n, members_properties);
+}
+
+static void
+on_lease(void *userdata, Network *core, const MachineId *machine, const Record *lease, const Record *old) {
+        ManagedNetwork *n = userdata;
+
+        OBSERVE(n->manager, lease_changed, n, machine, lease, old);
+}
+
+static void on_session(void *userdata, Network *core, Session *s) {
+        ManagedNetwork *n = userdata;
+
+        OBSERVE(n->manager, session_changed, n, s);
+}
+
+static void
+on_pending(void *userdata, Network *core, const MachineId *machine, const char *name, bool pending) {
+        ManagedNetwork *n = userdata;
+
+        if (pending)
+                log_network(n, LOG_NOTICE, NULL,
+                            "%s (%s) asks to be let in: 'omerta network approve %s'", name,
+                            machine_id_format_short(machine).text,
+                            machine_id_format_short(machine).text);
+        OBSERVE(n->manager, approval_requested, n, machine, name, pending);
+}
+
+static void on_packets_ready(void *userdata, Network *core, PacketPeer *peer) {
+        ManagedNetwork *n = userdata;
+
+        if (n->in_dataplane)
+                dataplane_flush_pending(n->manager->dataplane, peer);
+}
+
+static NetworkConfig core_config(ManagedNetwork *n) {
+        Manager *m = n->manager;
+        NetworkConfig c = {
+                .env = &m->env,
+                .identity = m->identity,
+                .indices = m->indices,
+                .store = &n->store,
+                .ciphers = aead_ciphers(),
+                .mtu = OMERTA_MTU_DEFAULT,
+                .software = "omerta " OMERTA_VERSION,
+                .handler = {
+                        .userdata = n,
+                        .joined = on_joined,
+                        .state_changed = on_state,
+                        .address_changed = on_address,
+                        .machine_changed = on_machine,
+                        .lease_changed = on_lease,
+                        .session_changed = on_session,
+                        .pending_changed = on_pending,
+                        .packets_ready = on_packets_ready,
+                },
+        };
+
+        memcpy(c.boot_id, m->boot_id, sizeof c.boot_id);
+        return c;
+}
+
+/* --- life --- */
+
+static ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id) {
+        ManagedNetwork *n = NEW(ManagedNetwork);
+
+        n->manager = m;
+        n->id = *id;
+        n->store = store_mesh(m->store, id);
+        g_ptr_array_add(m->networks, n);
+        return n;
+}
+
+ManagedNetwork *managed_network_free(ManagedNetwork *n) {
+        if (!n)
+                return NULL;
+        timer_clear(&n->forget_timer);
+        close_interface(n, false);
+        n->core = network_free(n->core);
+        store_mesh_done(&n->store);
+        g_ptr_array_remove(n->manager->networks, n);
+        sodium_memzero(&n->stored, sizeof n->stored);
+        g_free(n->down_reason);
+        g_free(n->last_logged);
+        g_free(n);
+        return NULL;
+}
+
+/* Starts core and interface of a network that is stored and up. */
+static int start(ManagedNetwork *n, ManagerError *error) {
+        NetworkConfig c = core_config(n);
+        int r;
+
+        r = open_interface(n, error);
+        if (r < 0)
+                return r;
+        r = network_new(&c, &n->stored.membership, &n->core);
+        if (r < 0) {
+                close_interface(n, true);
+                return manager_fail(
+                                error, r, "Failed", "cannot start %s: %s", n->stored.membership.name,
+                                r == -ENOKEY ? "its certificate is missing in the state "
+                                               "directory; leave it and join again"
+                                             : g_strerror(-r));
+        }
+        configure_interface(n);
+        manager_publish_endpoints(n->manager);
+        return 0;
+}
+
+int managed_network_load(Manager *m, const StoredNetwork *stored) {
+        ManagedNetwork *n = managed_network_new(m, &stored->membership.id);
+        ManagerError error = {};
+        int r = 0;
+
+        n->stored = *stored;
+        n->is_stored = true;
+        if (stored->up) {
+                r = start(n, &error);
+                if (r < 0) {
+                        log_network(n, LOG_ERR, NULL, "%s", error.message);
+                        n->down_reason = g_strdup(error.message);
+                }
+        }
+        manager_error_clear(&error);
+        return r;
+}
+
+static void default_host_name(char ret[static HOST_NAME_MAX_LEN + 1]) {
+        char host[256] = "";
+
+        (void) gethostname(host, sizeof host - 1);
+        host_name_normalize(host, ret);
+}
+
+static int choose_names(const char *host_name, const char *owner, Membership *m, ManagerError *error) {
+        if (host_name && !host_name_is_valid(host_name))
+                return manager_fail(
+                                error, -EINVAL, "InvalidArgument",
+                                "'%s' is no host name: lower-case letters, digits and inner "
+                                "hyphens, at most 63",
+                                host_name);
+        if (owner && (strlen(owner) > OWNER_MAX_LEN || !g_utf8_validate(owner, -1, NULL)))
+                return manager_fail(
+                                error, -EINVAL, "InvalidArgument",
+                                "the owner's name is longer than %u bytes or not UTF-8",
+                                OWNER_MAX_LEN);
+        if (host_name)
+                g_strlcpy(m->host_name, host_name, sizeof m->host_name);
+        else
+                default_host_name(m->host_name);
+        g_strlcpy(m->owner, owner ?: "", sizeof m->owner);
+        return 0;
+}
+
+static int choose_subnet(Manager *m, const char *wanted, IpPrefix *ret, ManagerError *error) {
+        IpPrefix used[256];
+        int n, r;
+
+        if (wanted) {
+                r = ip_prefix_parse(wanted, ret);
+                if (r < 0 || ret->addr.family != AF_INET || ret->len < 8 || ret->len > 24)
+                        return manager_fail(
+                                        error, -EINVAL, "InvalidArgument",
+                                        "'%s' is no subnet: an IPv4 prefix like 10.7.0.0/16, "
+                                        "/8 to /24",
+                                        wanted);
+                return 0;
+        }
+        n = rtnl_used_prefixes(m->rtnl, NULL, 0, used, ELEMENTSOF(used));
+        r = vnet_choose_subnet(used, n > 0 ? (unsigned) n : 0, ret);
+        if (r < 0)
+                return manager_fail(
+                                error, r, "InvalidArgument",
+                                "every private /16 overlaps a route of this machine: choose "
+                                "a subnet yourself");
+        return 0;
+}
+
+static int save_root(Manager *m, const uint8_t *seed, Identity **ret) {
+        int r;
+
+        r = identity_new(seed, ret);
+        if (r < 0)
+                return r;
+        return store_save_root(m->store, &(*ret)->id, seed);
+}
+
+int manager_create_network(
+                Manager *m,
+                const CreateOptions *options,
+                ManagedNetwork **ret,
+                ManagerError *error) {
+        _cleanup_(identity_freep) Identity *root = NULL;
+        uint8_t seed[IDENTITY_SEED_SIZE];
+        Membership ms = {};
+        ManagedNetwork *n;
+        NetworkConfig c;
+        int r;
+
+        if (m->networks->len >= NETWORKS_MAX)
+                return manager_fail(
+                                error, -ENOSPC, "LimitReached",
+                                "this machine is in %u networks already", NETWORKS_MAX);
+        if (!network_name_is_valid(options->name))
+                return manager_fail(
+                                error, -EINVAL, "InvalidArgument",
+                                "a network's name has 1 to %u bytes and no control characters",
+                                NETWORK_NAME_MAX_LEN);
+        for (unsigned i = 0; i < m->networks->len; i++)
+                if (strcmp(managed_network_membership(m->networks->pdata[i])->name, options->name) ==
+                    0)
+                        return manager_fail(
+                                        error, -EEXIST, "NameTaken",
+                                        "there is a network of this name already");
+        g_strlcpy(ms.name, options->name, sizeof ms.name);
+        r = choose_names(options->host_name, options->owner, &ms, error);
+        if (r >= 0)
+                r = choose_subnet(m, options->subnet, &ms.subnet, error);
+        if (r < 0)
+                return r;
+
+        randombytes_buf(seed, sizeof seed);
+        r = save_root(m, seed, &root);
+        sodium_memzero(seed, sizeof seed);
+        if (r < 0)
+                return manager_fail(
+                                error, r, "Failed", "cannot store the network's root key: %s",
+                                g_strerror(-r));
+        n = managed_network_new(m, &root->id);
+        n->stored = (StoredNetwork){ .membership = ms,
+                                     .up = true,
+                                     .created = now_usec(CLOCK_REALTIME) };
+        r = open_interface(n, error);
+        if (r < 0)
+                goto fail;
+        c = core_config(n);
+        r = network_create(&c, root, &n->stored.membership, &n->core);
+        if (r >= 0) {
+                r = store_put_network(m->store, &n->stored);
+                n->is_stored = r >= 0;
+        }
+        if (r < 0) {
+                (void) manager_fail(
+                                error, r, "Failed", "cannot store the network: %s", g_strerror(-r));
+                goto fail;
+        }
+        configure_interface(n);
+        manager_publish_endpoints(m);
+        log_network(n, LOG_NOTICE, MESSAGE_ID_NETWORK_CREATED, "network created, subnet %s",
+                    ip_prefix_format(&n->stored.membership.subnet).text);
+        OBSERVE(m, network_added, n);
+        *ret = n;
+        return 0;
+
+fail:
+        (void) store_delete_network(m->store, &n->id);
+        close_interface(n, true);
+        managed_network_free(n);
+        return r;
+}
+
+/* --- joining --- */
+
+static const struct {
+        const char *name, *text;
+} join_errors[] = {
+        { "InviteExpired", "the invite has expired; ask for a new one" },
+        { "InviteUsed", "the invite has been used already; ask for a new one" },
+        { "InviteInvalid", "the gateway does not know this invite; ask for a new one" },
+        { "NotPermitted", "the gateway does not let this machine in" },
+        { "NameTaken", "another machine of the network has this host name; choose one" },
+        { "Full", "the gateway cannot take more machines" },
+        { "PoolEmpty", "the gateway has no free address left" },
+        { "Timeout", "the gateway does not answer; is it running, and does UDP reach it?" },
+        { "Unreachable", "the gateway cannot be reached at any of the addresses in the invite" },
+        { "Failed", "the gateway could not do it; see its journal" },
+};
+
+static void on_forget(void *userdata) {
+        ManagedNetwork *n = userdata;
+        Manager *m = n->manager;
+
+        OBSERVE(m, network_removed, n);
+        close_interface(n, true);
+        managed_network_free(n);
+}
+
+static void on_join_done(void *userdata, Network *core, const char *error, const char *detail) {
+        ManagedNetwork *n = userdata;
+        ManagerJoinDone done = TAKE_PTR(n->join_done);
+        ManagerError e = {};
+
+        if (error && strcmp(error, "Waiting") == 0)
+                error = NULL;
+        if (error) {
+                const char *text = detail;
+
+                for (size_t i = 0; i < ELEMENTSOF(join_errors) && !text; i++)
+                        if (strcmp(join_errors[i].name, error) == 0)
+                                text = join_errors[i].text;
+                (void) manager_fail(
+                                &e, -EIO, strcmp(error, "Full") == 0 ? "LimitReached" : error, "%s",
+                                text ?: error);
+                log_network(n, LOG_WARNING, NULL, "not joined: %s", e.message);
+                if (!n->is_stored)
+                        timer_set(n->manager->timers, &n->forget_timer, 0, on_forget, n);
+        }
+        if (done)
+                done(n->join_userdata, n->is_stored || !error ? n : NULL, error ? &e : NULL);
+        manager_error_clear(&e);
+}
+
+int manager_join(
+                Manager *m,
+                const char *link,
+                const char *host_name,
+                const char *owner,
+                ManagerJoinDone done,
+                void *userdata,
+                ManagerError *error) {
+        Membership ms = {};
+        ManagedNetwork *n;
+        NetworkConfig c;
+        Invite invite;
+        int r;
+
+        r = invite_parse(link, &invite);
+        if (r < 0)
+                return manager_fail(
+                                error, r, "InviteInvalid",
+                                r == -EPROTONOSUPPORT ? "this invite is of a later version of omerta"
+                                                      : "this is no whole omerta:// link");
+        if (m->networks->len >= NETWORKS_MAX)
+                return manager_fail(
+                                error, -ENOSPC, "LimitReached",
+                                "this machine is in %u networks already", NETWORKS_MAX);
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                n = m->networks->pdata[i];
+                if (machine_id_equal(&n->id, &invite.network))
+                        return manager_fail(
+                                        error, -EALREADY, "AlreadyMember",
+                                        "this machine is a member of %s already, or about to "
+                                        "become one",
+                                        managed_network_membership(n)->name);
+        }
+        r = choose_names(host_name, owner, &ms, error);
+        if (r < 0)
+                return r;
+        n = managed_network_new(m, &invite.network);
+        g_strlcpy(n->stored.membership.name, invite.network_name, sizeof n->stored.membership.name);
+        /* Before the invite is shown: it should not be used up for nothing. */
+        r = open_interface(n, error);
+        if (r >= 0) {
+                c = core_config(n);
+                n->join_done = done;
+                n->join_userdata = userdata;
+                r =
+                                network_join(&c, &invite, ms.host_name, ms.owner, JOIN_TIMEOUT_USEC,
+                                             on_join_done, n, &n->core);
+                if (r < 0)
+                        (void) manager_fail(error, r, "Failed", "cannot join: %s", g_strerror(-r));
+        }
+        sodium_memzero(&invite, sizeof invite);
+        if (r < 0) {
+                close_interface(n, true);
+                managed_network_free(n);
+                return r;
+        }
+        manager_publish_endpoints(m);
+        OBSERVE(m, network_added, n);
+        return 0;
+}
+
+/* --- looks --- */
+
+Network *managed_network_core(ManagedNetwork *n) {
+        return n->core;
+}
+
+Manager *managed_network_manager(ManagedNetwork *n) {
+        return n->manager;
+}
+
+const Membership *managed_network_membership(const ManagedNetwork *n) {
+        return n->core ? network_membership(n->core) : &n->stored.membership;
+}
+
+const char *managed_network_state(const ManagedNetwork *n) {
+        return n->core ? network_state_to_string(network_state(n->core)) : "down";
+}
+
+const char *managed_network_reason(const ManagedNetwork *n) {
+        const char *reason = n->core ? network_state_reason(n->core)
+                                     : n->down_reason ?: "switched off: 'omerta up' starts it";
+
+        return reason ?: "";
+}
+
+const char *managed_network_interface(const ManagedNetwork *n) {
+        return n->netif ? n->netif->name : "";
+}
+
+unsigned managed_network_mtu(const ManagedNetwork *n) {
+        return OMERTA_MTU_DEFAULT;
+}
+
+/* --- acts --- */
+
+static int store_up(ManagedNetwork *n, bool up, ManagerError *error) {
+        int r;
+
+        n->stored.up = up;
+        r = store_put_network(n->manager->store, &n->stored);
+        if (r < 0)
+                return manager_fail(error, r, "Failed", "cannot store it: %s", g_strerror(-r));
+        return 0;
+}
+
+int managed_network_up(ManagedNetwork *n, ManagerError *error) {
+        int r;
+
+        if (n->core)
+                return 0;
+        g_clear_pointer(&n->down_reason, g_free);
+        r = start(n, error);
+        if (r < 0) {
+                n->down_reason = g_strdup(error ? error->message : NULL);
+                return r;
+        }
+        r = store_up(n, true, error);
+        OBSERVE(n->manager, network_changed, n, address_properties);
+        return r;
+}
+
+int managed_network_down(ManagedNetwork *n, ManagerError *error) {
+        int r;
+
+        if (!n->core)
+                return 0;
+        if (!network_is_member(n->core))
+                return manager_fail(error, -EBUSY, "NotJoined", "the network is about to be joined");
+        n->stored.membership = *network_membership(n->core);
+        r = store_up(n, false, error);
+        if (r < 0)
+                return r;
+        close_interface(n, true);
+        n->core = network_free(n->core);
+        OBSERVE(n->manager, network_changed, n, address_properties);
+        return 0;
+}
+
+int managed_network_leave(ManagedNetwork *n, bool force, ManagerError *error) {
+        Manager *m = n->manager;
+        int r;
+
+        if (managed_network_membership(n)->is_gateway && !force)
+                return manager_fail(
+                                error, -EPERM, "NotPermitted",
+                                "this machine is the gateway: leaving ends the network for "
+                                "everybody; say --force if that is meant");
+        if (n->core && network_is_member(n->core))
+                network_leave(n->core);
+        r = n->is_stored ? store_delete_network(m->store, &n->id) : 0;
+        if (r < 0)
+                return manager_fail(error, r, "Failed", "cannot forget it: %s", g_strerror(-r));
+        log_network(n, LOG_NOTICE, NULL, "left");
+        if (n->join_done)
+                on_join_done(n, n->core, "Failed", "the network was left meanwhile");
+        OBSERVE(m, network_removed, n);
+        close_interface(n, true);
+        managed_network_free(n);
+        return 0;
+}
+
+int managed_network_invite(
+                ManagedNetwork *n,
+                const InviteOptions *options,
+                char **ret_link,
+                ManagerError *error) {
+        EnrolService *s = n->core ? network_enrol_service(n->core) : NULL;
+        StoredInvite invite;
+        int r;
+
+        if (!s)
+                return manager_fail(
+                                error, -EPERM, "NotGateway",
+                                n->core ? "only the gateway of the network makes invites"
+                                        : "the network is down: 'omerta up' first");
+        r = enrol_service_invite(s, options, ret_link, &invite);
+        if (r == -ENOSPC)
+                return manager_fail(
+                                error, r, "LimitReached",
+                                "%u invites are open: delete some with 'omerta network "
+                                "uninvite'",
+                                INVITES_MAX);
+        if (r < 0)
+                return manager_fail(
+                                error, r, r == -EINVAL ? "InvalidArgument" : "Failed",
+                                "cannot make an invite: %s", g_strerror(-r));
+        log_network(n, LOG_INFO, MESSAGE_ID_INVITE_MADE, "invite made for %u use%s",
+                    invite.uses_max, invite.uses_max == 1 ? "" : "s");
+        sodium_memzero(&invite, sizeof invite);
+        return 0;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The inside of the aggregate, for manager.c, manager-sockets.c and managed-network.c. */
+
+#include "dataplane/dataplane.h"
+#include "host/rtnl.h"
+#include "manager.h"
+#include "netif/netif.h"
+#include "store/store.h"
+
+/* An fd systemd passed and nobody has claimed yet. */
+typedef struct PassedFd {
+        char *name;
+        int fd;
+} PassedFd;
+
+struct Manager {
+        ManagerOptions options;
+        char *interface;
+
+        sd_event *event;
+        sd_event_source *timer_source, *post_source, *dataplane_source, *monitor_source;
+
+        Store *store;
+        Identity *identity;
+        uint8_t boot_id[BOOT_ID_SIZE];
+        char *cipher;
+
+        TimerQueue *timers;
+        MeshEnv env;
+        IndexTable *indices;
+        Dataplane *dataplane;
+        DropCounters drops;
+
+        Rtnl *rtnl;
+        int monitor_fd;
+        Timer addresses_timer; /* gathers bursts of rtnetlink changes */
+
+        GArray *passed; /* of PassedFd */
+        int socket4, socket6;
+        uint16_t port;
+
+        GPtrArray *networks; /* of ManagedNetwork */
+        ManagerObserver observer;
+};
+
+struct ManagedNetwork {
+        Manager *manager;
+        MeshStore store;
+        NetworkId id;
+        StoredNetwork stored; /* as on disk, once a member */
+        bool is_stored;
+        Network *core; /* NULL while down */
+        Netif *netif;
+        bool in_dataplane;
+        char *down_reason;
+        char *last_logged; /* state logged last, so that flapping is not */
+
+        ManagerJoinDone join_done;
+        void *join_userdata;
+        Timer forget_timer; /* a failed join is freed outside its own callback */
+};
+
+#define OBSERVE(m, member, ...)                                                                    \
+        do {                                                                                       \
+                if ((m)->observer.member)                                                          \
+                        (m)->observer.member((m)->observer.userdata, __VA_ARGS__);                 \
+        } while (0)
+
+/* Sets @error (may be NULL). Return: @r, for "return manager_fail(...)". */
+int manager_fail(ManagerError *error, int r, const char *name, const char *format, ...)
+                _printf_(4, 5);
+
+/* --- manager-sockets.c --- */
+int manager_take_passed_fds(Manager *m);
+int manager_open_sockets(Manager *m);
+/* Return: the fd, which is the caller's now, or -EBADF. */
+int manager_claim_fd(Manager *m, const char *name);
+void manager_close_passed_fds(Manager *m);
+/* Addresses of this machine, to all networks. */
+void manager_publish_endpoints(Manager *m);
+
+/* --- managed-network.c --- */
+ManagedNetwork *managed_network_free(ManagedNetwork *n);
+/* Starts what the store has. */
+int managed_network_load(Manager *m, const StoredNetwork *stored);

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager.h"
+
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "manager-internal.h"
+
+/* Messages of the packet thread handled in one turn of the loop, so that the bus stays alive. */
+#define DISPATCH_MAX 64U
+/* An address change comes as a burst of rtnetlink messages. */
+#define ADDRESSES_SETTLE_USEC (300 * USEC_PER_MSEC)
+
+/* --- errors --- */
+
+int manager_fail(ManagerError *error, int r, const char *name, const char *format, ...) {
+        va_list ap;
+
+        if (error) {
+                manager_error_clear(error);
+                error->name = g_strdup(name);
+                va_start(ap, format);
+                error->message = g_strdup_vprintf(format, ap);
+                va_end(ap);
+        }
+        return r;
+}
+
+void manager_error_clear(ManagerError *e) {
+        g_clear_pointer(&e->name, g_free);
+        g_clear_pointer(&e->message, g_free);
+}
+
+/* --- the world as the core sees it --- */
+
+static usec_t env_clock(void *userdata) {
+        return now_usec(CLOCK_BOOTTIME);
+}
+
+static usec_t env_wall_clock(void *userdata) {
+        return now_usec(CLOCK_REALTIME);
+}
+
+static void env_randombytes(void *userdata, void *buf, size_t n) {
+        randombytes_buf(buf, n);
+}
+
+static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, size_t len) {
+        Manager *m = userdata;
+
+        return dataplane_send(m->dataplane, to, data, len);
+}
+
+static void env_retire(void *userdata, void *object, void (*destroy)(void *object)) {
+        Manager *m = userdata;
+
+        dataplane_retire(m->dataplane, object, destroy);
+}
+
+/* --- timers: one time source for the whole queue --- */
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+
+        timer_queue_run(m->timers, now_usec(CLOCK_BOOTTIME));
+        return 0;
+}
+
+/* After every turn of the loop: whatever was handled may have set or cleared timers. */
+static int on_post(sd_event_source *s, void *userdata) {
+        Manager *m = userdata;
+        usec_t next = timer_queue_next(m->timers);
+
+        if (next == USEC_INFINITY)
+                return sd_event_source_set_enabled(m->timer_source, SD_EVENT_OFF);
+        (void) sd_event_source_set_time(m->timer_source, next);
+        return sd_event_source_set_enabled(m->timer_source, SD_EVENT_ONESHOT);
+}
+
+/* --- what the packet thread hands up --- */
+
+static void on_datagram(void *userdata, uint8_t *data, size_t len, const Endpoint *from) {
+        Manager *m = userdata;
+        DropReason reason = DROP_MALFORMED;
+        Mesh *mesh = NULL;
+
+        if (len < RESPONSE_RECEIVER_OFFSET + 4) {
+                drop_count(&m->drops, DROP_MALFORMED);
+                return;
+        }
+        if (data[0] == MESSAGE_HANDSHAKE_INITIATION) {
+                reason = DROP_MAC1;
+                for (unsigned i = 0; i < m->networks->len && !mesh; i++) {
+                        ManagedNetwork *n = m->networks->pdata[i];
+
+                        if (n->core && mesh_claims_initiation(network_mesh(n->core), data, len))
+                                mesh = network_mesh(n->core);
+                }
+        } else if (data[0] == MESSAGE_HANDSHAKE_RESPONSE || data[0] == MESSAGE_COOKIE_REPLY) {
+                size_t at = data[0] == MESSAGE_COOKIE_REPLY ? COOKIE_RECEIVER_OFFSET
+                                                            : RESPONSE_RECEIVER_OFFSET;
+
+                reason = DROP_HANDSHAKE_UNEXPECTED;
+                mesh = index_table_owner(m->indices, read_le32(data + at));
+        }
+        if (mesh)
+                (void) mesh_handle_datagram(mesh, data, len, from);
+        else
+                drop_count(&m->drops, reason);
+}
+
+static ManagedNetwork *network_of(Manager *m, const void *mesh) {
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n->core && network_mesh(n->core) == mesh)
+                        return n;
+        }
+        return NULL;
+}
+
+/* A message may have waited while its network was left: the keypair is still there (it is freed
+ * after the messages that mention it), its mesh may not be. */
+static void
+on_frame(void *userdata, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
+        if (network_of(userdata, kp->mesh))
+                (void) mesh_handle_frame(kp->mesh, kp, frame, len, from);
+}
+
+static void on_arrival(void *userdata, Keypair *kp, const Endpoint *from) {
+        if (network_of(userdata, kp->mesh))
+                mesh_handle_arrival(kp->mesh, kp, from);
+}
+
+static void on_want_session(void *userdata, PacketPeer *peer) {
+        ManagedNetwork *n = network_of(userdata, peer->mesh);
+
+        if (n)
+                network_want_session(n->core, peer);
+}
+
+static void on_failed(void *userdata, Netif *netif, int error) {
+        Manager *m = userdata;
+
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n->netif == netif) {
+                        LogContext context = { .message_id = MESSAGE_ID_INTERFACE_UNAVAILABLE,
+                                               .network = n->stored.membership.name,
+                                               .interface = netif->name };
+
+                        log_full(LOG_ERR, error, &context,
+                                 "%s is gone (%m): 'omerta down' and 'omerta up' make it anew",
+                                 netif->name);
+                }
+        }
+}
+
+static int on_dataplane(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        Manager *m = userdata;
+
+        (void) dataplane_dispatch(m->dataplane, DISPATCH_MAX);
+        return 0;
+}
+
+/* --- changes of the machine's addresses --- */
+
+static void on_addresses_settled(void *userdata) {
+        Manager *m = userdata;
+
+        manager_publish_endpoints(m);
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n->core)
+                        network_changed(n->core);
+        }
+}
+
+void manager_wake(Manager *m) {
+        timer_set(m->timers, &m->addresses_timer, now_usec(CLOCK_BOOTTIME), on_addresses_settled, m);
+}
+
+static int on_monitor(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        Manager *m = userdata;
+        unsigned skip[NETWORKS_MAX], n_skip = 0;
+
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n->netif)
+                        skip[n_skip++] = n->netif->ifindex;
+        }
+        if (rtnl_monitor_read(fd, skip, n_skip) > 0)
+                timer_set(m->timers, &m->addresses_timer,
+                          now_usec(CLOCK_BOOTTIME) + ADDRESSES_SETTLE_USEC, on_addresses_settled, m);
+        return 0;
+}
+
+/* --- life --- */
+
+static int open_state(Manager *m) {
+        g_autofree char *message = NULL;
+        int r;
+
+        r = store_open(m->options.state_dir, &m->store, &message);
+        if (r >= 0)
+                r = store_load_identity(m->store, &m->identity, &message);
+        if (r < 0) {
+                LogContext context = { .message_id = MESSAGE_ID_STATE_DAMAGED };
+
+                log_full(LOG_ERR, r, &context, "%s", message ?: "the state directory cannot be used");
+        }
+        return r;
+}
+
+static int setup_loop(Manager *m) {
+        int r;
+
+        r = sd_event_add_time(
+                        m->event, &m->timer_source, CLOCK_BOOTTIME, 0, USEC_PER_MSEC, on_timer, m);
+        if (r < 0)
+                return r;
+        r = sd_event_add_post(m->event, &m->post_source, on_post, m);
+        if (r < 0)
+                return r;
+        r =
+                        sd_event_add_io(m->event, &m->dataplane_source, dataplane_fd(m->dataplane),
+                                        EPOLLIN, on_dataplane, m);
+        if (r < 0)
+                return r;
+        m->monitor_fd = rtnl_monitor_open();
+        if (m->monitor_fd < 0)
+                return m->monitor_fd;
+        return sd_event_add_io(m->event, &m->monitor_source, m->monitor_fd, EPOLLIN, on_monitor, m);
+}
+
+static int setup_dataplane(Manager *m) {
+        DataplaneConfig config = {
+                .indices = m->indices,
+                .drops = &m->drops,
+                .handler = {
+                        .userdata = m,
+                        .datagram = on_datagram,
+                        .frame = on_frame,
+                        .arrival = on_arrival,
+                        .want_session = on_want_session,
+                        .failed = on_failed,
+                },
+        };
+        Cipher cipher = aead_choose(aead_ciphers());
+
+        m->cipher = g_strdup_printf(
+                        "%s (%s)", cipher_to_string(cipher), aead_backend_for(cipher)->name);
+        return dataplane_new(&config, &m->dataplane);
+}
+
+int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
+        Manager *m = NEW(Manager);
+        int r;
+
+        m->options = *options;
+        m->interface = g_strdup(options->interface ?: "omerta0");
+        m->event = sd_event_ref(event);
+        m->socket4 = m->socket6 = m->monitor_fd = -EBADF;
+        m->networks = g_ptr_array_new();
+        m->passed = g_array_new(FALSE, TRUE, sizeof(PassedFd));
+        m->timers = timer_queue_new();
+        m->indices = index_table_new();
+        m->env = (MeshEnv){
+                .userdata = m,
+                .timers = m->timers,
+                .now = env_clock,
+                .realtime = env_wall_clock,
+                .random = env_randombytes,
+                .send = env_send,
+                .retire = env_retire,
+        };
+        randombytes_buf(m->boot_id, sizeof m->boot_id);
+
+        r = manager_take_passed_fds(m);
+        if (r >= 0)
+                r = open_state(m);
+        if (r >= 0)
+                r = rtnl_open(&m->rtnl);
+        if (r >= 0)
+                r = setup_dataplane(m);
+        if (r >= 0)
+                r = manager_open_sockets(m);
+        if (r >= 0)
+                r = setup_loop(m);
+        if (r < 0) {
+                manager_free(m);
+                return r;
+        }
+        *ret = m;
+        return 0;
+}
+
+Manager *manager_free(Manager *m) {
+        if (!m)
+                return NULL;
+        m->observer = (ManagerObserver){};
+        while (m->networks->len > 0)
+                managed_network_free(m->networks->pdata[m->networks->len - 1]);
+        g_ptr_array_unref(m->networks);
+        if (m->dataplane) {
+                if (m->socket4 >= 0)
+                        (void) dataplane_remove_socket(m->dataplane, m->socket4);
+                if (m->socket6 >= 0)
+                        (void) dataplane_remove_socket(m->dataplane, m->socket6);
+        }
+        m->timer_source = sd_event_source_disable_unref(m->timer_source);
+        m->post_source = sd_event_source_disable_unref(m->post_source);
+        m->dataplane_source = sd_event_source_disable_unref(m->dataplane_source);
+        m->monitor_source = sd_event_source_disable_unref(m->monitor_source);
+        dataplane_free(m->dataplane);
+        closep(&m->socket4);
+        closep(&m->socket6);
+        closep(&m->monitor_fd);
+        manager_close_passed_fds(m);
+        g_array_unref(m->passed);
+        rtnl_close(m->rtnl);
+        timer_clear(&m->addresses_timer);
+        timer_queue_free(m->timers);
+        index_table_free(m->indices);
+        identity_free(m->identity);
+        store_close(m->store);
+        sd_event_unref(m->event);
+        g_free(m->cipher);
+        g_free(m->interface);
+        g_free(m);
+        return NULL;
+}
+
+void manager_observe(Manager *m, const ManagerObserver *observer) {
+        m->observer = *observer;
+}
+
+static void load_one(void *userdata, const StoredNetwork *stored) {
+        (void) managed_network_load(userdata, stored);
+}
+
+int manager_start(Manager *m) {
+        int r;
+
+        r = store_foreach_network(m->store, load_one, m);
+        if (r < 0)
+                return log_error_errno(r, "cannot read the networks from the state directory: %m");
+        manager_publish_endpoints(m);
+        /* Interfaces of networks that are no more. */
+        manager_close_passed_fds(m);
+        return 0;
+}
+
+/* --- looks --- */
+
+const MachineId *manager_machine_id(const Manager *m) {
+        return &m->identity->id;
+}
+
+uint16_t manager_port(const Manager *m) {
+        return m->port;
+}
+
+const ManagerOptions *manager_options(const Manager *m) {
+        return &m->options;
+}
+
+DropCounters *manager_drops(Manager *m) {
+        return &m->drops;
+}
+
+const MeshEnv *manager_env(const Manager *m) {
+        return &m->env;
+}
+
+const char *manager_cipher(const Manager *m) {
+        return m->cipher;
+}
+
+unsigned manager_n_networks(const Manager *m) {
+        return m->networks->len;
+}
+
+ManagedNetwork *manager_network(const Manager *m, unsigned i) {
+        return m->networks->pdata[i];
+}
+
+int manager_find_network(const Manager *m, const char *text, ManagedNetwork **ret) {
+        ManagedNetwork *found = NULL;
+
+        if (m->networks->len == 0)
+                return -ENOTCONN;
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                /* A name is exact and goes before prefixes of ids. */
+                if (*text && strcmp(managed_network_membership(n)->name, text) == 0) {
+                        *ret = n;
+                        return 0;
+                }
+                if (*text && !machine_id_has_prefix(&n->id, text))
+                        continue;
+                if (found)
+                        return -ENOTUNIQ;
+                found = n;
+        }
+        if (!found)
+                return -ENOENT;
+        *ret = found;
+        return 0;
+}
+
+void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endpoint) {
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n->core)
+                        mesh_add_hint(network_mesh(n->core), machine, endpoint);
+        }
+}

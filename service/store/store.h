@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The state directory: one SQLite file omerta.db (WAL, synchronous=FULL), the machine's key
+ * machine.key, the roots of networks made here root-ID.key, a lock file. Everything is 0600; a
+ * second daemon on the same directory is refused; a damaged database is reported, never made
+ * anew. Control thread only.
+ */
+
+#include "core/crypto/identity.h"
+#include "core/mesh/membership.h"
+#include "core/mesh/mesh-store.h"
+
+typedef struct Store Store;
+
+/* A network this machine is a member of, and what the daemon adds to it. */
+typedef struct StoredNetwork {
+        Membership membership;
+        char interface[16]; /* IFNAMSIZ; "": none yet */
+        bool up;
+        usec_t created; /* realtime */
+} StoredNetwork;
+
+/**
+ * store_open() - take the state directory, made with mode 0700 if it does not exist
+ * @ret_error: on failure a sentence for people: which file, what is wrong, what to do; the caller
+ *             frees
+ * Return: 0; -EBUSY: another daemon has it; -EUCLEAN: damaged; -EPROTO: written by a later
+ * version; other errno.
+ */
+int store_open(const char *dir, Store **ret, char **ret_error);
+Store *store_close(Store *s);
+
+/* The machine's key, from $CREDENTIALS_DIRECTORY/machine.key or the state directory; made if
+ * there is none. Errors as store_open(). */
+int store_load_identity(Store *s, Identity **ret, char **ret_error);
+/* Durable before it returns. */
+int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]);
+
+/* In order of creation. The callback may not change the store. */
+int store_foreach_network(
+                Store *s,
+                void (*callback)(void *userdata, const StoredNetwork *network),
+                void *userdata);
+/* Inserts or replaces, by id; durable before it returns. */
+int store_put_network(Store *s, const StoredNetwork *network);
+/* With all its records, invites and its root key. Nothing there is no error. */
+int store_delete_network(Store *s, const NetworkId *id);
+
+/* The core's view of one network; store_mesh_done() frees what it holds. */
+MeshStore store_mesh(Store *s, const NetworkId *network);
+void store_mesh_done(MeshStore *m);
