@@ -26,8 +26,7 @@ check "packets of every size pass" on m1 ping -q -c 3 -i 0.2 -W 3 -s 20000 "$m2"
 
 # Between members: 20 MB, none of it through the gateway.
 bytes_at_gw() { net lan ip -j -s link show dev gw | pick "sum(d[0]['stats64'][k]['bytes'] for k in ('rx', 'tx'))"; }
-on m2 iperf3 --server --one-off --daemon --bind "$m2" --logfile /tmp/iperf3.log
-wait_for 10 "iperf3 to listen" on m2 grep -q listening /tmp/iperf3.log
+iperf_server m2 "$m2"
 before=$(bytes_at_gw)
 check "20 MB from m1 to m2" on m1 iperf3 --client "$m2" --bytes 20M -C cubic
 through=$(($(bytes_at_gw) - before))

@@ -29,6 +29,13 @@ restarted() { # MACHINE OLD-PID
 
 pings() { on "$1" ping -q -c 1 -W 1 "$2"; } # MACHINE ADDRESS
 
+# For one client; returns when it listens.
+iperf_server() { # MACHINE ADDRESS
+        on "$1" iperf3 --server --one-off --daemon --bind "$2"
+        wait_for 10 "iperf3 to listen on $1" \
+                on "$1" sh -c 'ss -Htln sport = :5201 | grep -q .'
+}
+
 need_omerta() {
         [ -n "${OMERTA_BUILD_DIR:-}" ] || lab_skip "OMERTA_BUILD_DIR names no build directory"
         [ -x "$OMERTA_BUILD_DIR/service/omertad" ] || lab_skip "omertad is not built"

@@ -42,8 +42,7 @@ on m1 ssh -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-
 echo before >&7
 wait_for 15 "an ssh session" grep -qx before "$LAB_STATE/ssh.out"
 
-on m2 iperf3 --server --one-off --daemon --bind "$m2" --logfile /tmp/iperf3.log
-wait_for 10 "iperf3 to listen" on m2 grep -q listening /tmp/iperf3.log
+iperf_server m2 "$m2"
 on m1 iperf3 --client "$m2" --time 8 -C cubic --json >"$LAB_STATE/iperf3.json" 2>"$LAB_STATE/iperf3.err" &
 iperf=$!
 flowing() { [ "$(net m1 ip -j -s link show dev omerta0 | pick "d[0]['stats64']['tx']['bytes']")" -gt "$1" ]; }
