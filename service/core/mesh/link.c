@@ -242,10 +242,9 @@ static void keep_previous(Link *link) {
                             atomic_load_explicit(&b->last_received, memory_order_relaxed)) {
                 LinkKey current = TAKE_KEY(link->current);
 
-                /* Published until the new one is: not dropped, but put where it will be. */
                 link->current = TAKE_KEY(link->previous);
                 link->previous = current;
-                link_publish(link);
+                link_publish(link); /* away from the one that is dropped */
         }
         drop_key(link, &link->previous);
         link->previous = TAKE_KEY(link->current);
@@ -334,6 +333,7 @@ static void detach(Link *link) {
 }
 
 static void take_out(Link *link) {
+        drop_all_keys(link);
         detach(link);
         link->mesh = NULL;
         link_unref(link);
