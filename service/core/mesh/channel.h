@@ -33,7 +33,8 @@ typedef void (*ChannelRequestHandler)(
  * "Timeout", "Unreachable", "Cancelled". Called exactly once. */
 typedef void (*ChannelReply)(void *userdata, const char *error, const uint8_t *data, size_t len);
 
-/* @lost: no answer within the timeout. */
+/* @lost: no answer within the timeout. Called exactly once for each probe that was sent, as lost if
+ * the provider goes before. */
 typedef void (*ProbeReply)(void *userdata, bool lost, usec_t rtt);
 
 typedef enum LinkState {

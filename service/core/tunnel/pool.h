@@ -26,10 +26,13 @@ typedef struct SessionPoolConfig {
         }
 
 typedef struct SessionPool SessionPool;
-typedef void (*SessionEstablished)(void *userdata, Session *s); /* in- and outgoing */
+/* In- and outgoing, once, when it becomes active; comes before its first SessionChanged. Closing an
+ * incoming session here refuses it. */
+typedef void (*SessionEstablished)(void *userdata, Session *s);
 /* Any change of state; the last one is SESSION_CLOSED. */
 typedef void (*SessionChanged)(void *userdata, Session *s);
 
+/* @provider is borrowed; @config NULL: the default. */
 int session_pool_new(const ChannelProvider *provider, const SessionPoolConfig *config, SessionPool **ret);
 SessionPool *session_pool_free(SessionPool *p);
 /* Starts and stops taking incoming sessions; stop closes all. */

@@ -50,5 +50,6 @@ SessionStats session_stats(const Session *s);
 usec_t session_rtt(const Session *s);
 
 void session_on_receive(Session *s, SessionReceive handler, void *userdata);
-/* Return: 0, -ENOTCONN unless active or degraded, -EMSGSIZE, -ENOBUFS. */
+/* Return: 0, -ENOTCONN unless active or degraded, -EMSGSIZE, -ENOBUFS; -EOPNOTSUPP for the session
+ * on channel "packets". */
 int session_send(Session *s, const void *data, size_t len);

@@ -31,7 +31,7 @@ void host_name_normalize(const char *text, char ret[static HOST_NAME_MAX_LEN + 1
 
                 if (c == '\'' || n == HOST_NAME_MAX_LEN)
                         continue;
-                if (is_letter_or_digit(c))
+                if (is_letter_or_digit(c) || (c == '-' && n > 0))
                         ret[n++] = c;
                 else if (n > 0 && ret[n - 1] != '-')
                         ret[n++] = '-';

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-bus.h>
+
+#include "bus/bus.h"
+#include "dbus/names.h"
+
+/* What an object path names; valid until the next object of its kind is looked up, which is long
+ * enough for sd-bus: it finds an object, reads it, and finds the next. */
+typedef struct MachineRef {
+        Bus *bus;
+        ManagedNetwork *network;
+        MachineId id;
+        Record *certificate;
+} MachineRef;
+
+typedef struct SessionRef {
+        Bus *bus;
+        ManagedNetwork *network;
+        Session *session;
+} SessionRef;
+
+typedef struct LeaseRef {
+        ManagedNetwork *network;
+        Record *lease;
+} LeaseRef;
+
+struct Bus {
+        sd_bus *bus;
+        sd_event *event;
+        Manager *manager;
+
+        ManagedNetwork *network; /* found last, as below */
+        MachineRef machine;
+        SessionRef session;
+        LeaseRef lease;
+
+        /* Signals are gathered until the event loop turns: path -> Touched. */
+        GHashTable *touched;
+        GHashTable *announced; /* paths clients know of */
+        sd_event_source *signals_source;
+
+        GHashTable *authorizations; /* of bus-polkit.c, by message */
+        sd_bus_slot *sleep_slot;
+};
+
+/* --- bus.c --- */
+
+/* Ids and channel names have no character that needs escaping but those of CHANNEL_SAFE. */
+char *bus_network_path(ManagedNetwork *n);
+char *bus_machine_path(ManagedNetwork *n, const MachineId *id);
+char *bus_session_path(ManagedNetwork *n, Session *s);
+char *bus_lease_path(ManagedNetwork *n, const IpAddr *address);
+/* The network an object path is below; @ret_rest: what follows its id ("" or "/machine/..."). */
+ManagedNetwork *bus_network_of_path(Bus *b, const char *path, const char **ret_rest);
+
+/* Something of the object at @path changed; @property NULL: it may have come or gone. */
+void bus_touch(Bus *b, const char *path, const char *interface, const char *property);
+
+/* Sets @error from a ManagerError, which is cleared. Return: negative errno. */
+int bus_set_error(sd_bus_error *error, ManagerError *e);
+int bus_append_drops(sd_bus_message *reply, const DropCounters *drops);
+/* Unix time of a monotonic one; 0 stays 0. */
+usec_t bus_realtime(Bus *b, usec_t monotonic);
+
+/**
+ * bus_machine_find() - a machine as people name it
+ * Return: 0, or negative errno with @error set.
+ */
+int bus_find_machine(ManagedNetwork *n, const char *text, MachineId *ret, sd_bus_error *error);
+
+/* --- bus-polkit.c --- */
+
+/**
+ * bus_authorize() - may the sender of @call do @action?
+ *
+ * Root and our own user always may. Everybody else is asked about at polkit; the call is kept
+ * and its handler runs again when the answer is there.
+ * Return: 1 yes, 0 the answer is on its way (the handler returns 1), negative with @error set.
+ */
+int bus_authorize(Bus *b, sd_bus_message *call, const char *action, sd_bus_error *error);
+
+void bus_authorizations_init(Bus *b);
+
+/* --- one per interface --- */
+int bus_add_manager(Bus *b);
+int bus_add_network(Bus *b);
+int bus_add_machine(Bus *b);
+int bus_add_session(Bus *b);
+int bus_add_lease(Bus *b);
+
+bool bus_machine_lookup(Bus *b, const char *path);
+bool bus_session_lookup(Bus *b, const char *path);
+bool bus_lease_lookup(Bus *b, const char *path);

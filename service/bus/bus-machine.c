@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* org.omerta.Mesh1.Machine */
+
+#include <string.h>
+
+#include "bus/bus-internal.h"
+#include "core/crypto/kdf.h"
+
+bool bus_machine_lookup(Bus *b, const char *path) {
+        const char *rest;
+        ManagedNetwork *n = bus_network_of_path(b, path, &rest);
+        Record *certificate;
+        MachineId id;
+
+        if (!n || !managed_network_core(n) || !g_str_has_prefix(rest, "/machine/") ||
+            machine_id_parse(rest + strlen("/machine/"), &id) < 0)
+                return false;
+        certificate = directory_certificate(network_directory(managed_network_core(n)), &id);
+        if (!certificate)
+                return false;
+        b->machine = (MachineRef){ b, n, id, certificate };
+        return true;
+}
+
+static int find(sd_bus *bus,
+                const char *path,
+                const char *interface,
+                void *userdata,
+                void **ret_found,
+                sd_bus_error *error) {
+        Bus *b = userdata;
+
+        if (!bus_machine_lookup(b, path))
+                return 0;
+        *ret_found = &b->machine;
+        return 1;
+}
+
+static bool is_self(const MachineRef *m) {
+        return machine_id_equal(&m->id, manager_machine_id(m->bus->manager));
+}
+
+static bool link_of(const MachineRef *m, MeshLinkInfo *ret) {
+        return mesh_link_info(network_mesh(managed_network_core(m->network)), &m->id, ret);
+}
+
+static const char *link_state_text(const MachineRef *m) {
+        MeshLinkInfo info;
+
+        if (is_self(m))
+                return "self";
+        if (!link_of(m, &info))
+                return "down";
+        switch (info.state) {
+        case LINK_DOWN:
+                return "down";
+        case LINK_CONNECTING:
+                return "connecting";
+        case LINK_UP:
+                return "up";
+        }
+        return "down";
+}
+
+static char *text_property(const MachineRef *m, const char *property) {
+        Network *core = managed_network_core(m->network);
+        Directory *d = network_directory(core);
+        const RecordBody *c = &m->certificate->body;
+        const Record *presence;
+        MeshLinkInfo info = {};
+        IpAddr a = {};
+
+        if (strcmp(property, "Id") == 0)
+                return g_strdup(machine_id_format(&m->id).text);
+        if (strcmp(property, "HostName") == 0)
+                return g_strdup(c->certificate.name);
+        if (strcmp(property, "Owner") == 0)
+                return g_strdup(c->certificate.owner);
+        if (strcmp(property, "LinkState") == 0)
+                return g_strdup(link_state_text(m));
+        if (strcmp(property, "Software") == 0) {
+                presence = directory_get(d, RECORD_PRESENCE, &m->id);
+                return g_strdup(presence ? presence->body.presence.software : "");
+        }
+        if (strcmp(property, "Address") == 0) {
+                if (network_vnet(core))
+                        (void) vnet_lookup_address(network_vnet(core), &m->id, &a);
+                return g_strdup(ip_is_set(&a) ? ip_format(&a).text : "");
+        }
+        if (strcmp(property, "Address6") == 0) {
+                a = ula_address(&managed_network_membership(m->network)->id, &m->id);
+                return g_strdup(ip_format(&a).text);
+        }
+        if (!link_of(m, &info) || info.state != LINK_UP)
+                return g_strdup("");
+        if (strcmp(property, "Path") == 0)
+                return g_strdup(info.is_relayed ? "relay" : "direct");
+        if (strcmp(property, "Cipher") == 0)
+                return g_strdup(cipher_to_string(info.cipher));
+        return g_strdup(endpoint_is_set(&info.endpoint) ? endpoint_format(&info.endpoint).text : "");
+}
+
+static int
+get_text(sd_bus *bus,
+         const char *path,
+         const char *interface,
+         const char *property,
+         sd_bus_message *reply,
+         void *userdata,
+         sd_bus_error *error) {
+        g_autofree char *text = text_property(userdata, property);
+
+        return sd_bus_message_append(reply, "s", text);
+}
+
+static int
+get_network(sd_bus *bus,
+            const char *path,
+            const char *interface,
+            const char *property,
+            sd_bus_message *reply,
+            void *userdata,
+            sd_bus_error *error) {
+        MachineRef *m = userdata;
+        g_autofree char *p = bus_network_path(m->network);
+
+        return sd_bus_message_append(reply, "o", p);
+}
+
+static int
+get_is_self(sd_bus *bus,
+            const char *path,
+            const char *interface,
+            const char *property,
+            sd_bus_message *reply,
+            void *userdata,
+            sd_bus_error *error) {
+        return sd_bus_message_append(reply, "b", is_self(userdata));
+}
+
+static int
+get_list(sd_bus *bus,
+         const char *path,
+         const char *interface,
+         const char *property,
+         sd_bus_message *reply,
+         void *userdata,
+         sd_bus_error *error) {
+        static const struct {
+                Role role;
+                const char *name;
+        } roles[] = { { ROLE_GATEWAY, "gateway" },
+                      { ROLE_ISSUER, "issuer" },
+                      { ROLE_RELAY, "relay" },
+                      { ROLE_MEMBER, "member" } };
+        MachineRef *m = userdata;
+        const RecordBody *c = &m->certificate->body;
+        const Record *presence;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "s");
+        if (strcmp(property, "Roles") == 0) {
+                for (size_t i = 0; r >= 0 && i < ELEMENTSOF(roles); i++)
+                        if (c->certificate.roles & roles[i].role)
+                                r = sd_bus_message_append(reply, "s", roles[i].name);
+        } else if (strcmp(property, "Groups") == 0) {
+                for (unsigned i = 0; r >= 0 && i < c->certificate.n_groups; i++)
+                        r = sd_bus_message_append(reply, "s", c->certificate.groups[i]);
+        } else {
+                presence =
+                                directory_get(network_directory(managed_network_core(m->network)),
+                                              RECORD_PRESENCE, &m->id);
+                for (unsigned i = 0; r >= 0 && presence && i < presence->body.presence.n_endpoints;
+                     i++)
+                        r = sd_bus_message_append(
+                                        reply, "s",
+                                        endpoint_format(&presence->body.presence.endpoints[i]).text);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int
+get_number(sd_bus *bus,
+           const char *path,
+           const char *interface,
+           const char *property,
+           sd_bus_message *reply,
+           void *userdata,
+           sd_bus_error *error) {
+        MachineRef *m = userdata;
+        MeshLinkInfo info = {};
+        uint64_t v = 0;
+
+        if (strcmp(property, "CertificateExpires") == 0)
+                v = m->certificate->body.not_after;
+        else if (link_of(m, &info)) {
+                if (strcmp(property, "Rtt") == 0)
+                        v = info.rtt;
+                else if (strcmp(property, "LastReceived") == 0)
+                        v = bus_realtime(m->bus, info.last_received);
+                else if (strcmp(property, "LastHandshake") == 0)
+                        v = bus_realtime(m->bus, info.last_handshake);
+                else if (strcmp(property, "PacketsSent") == 0)
+                        v = info.tx_packets;
+                else if (strcmp(property, "PacketsReceived") == 0)
+                        v = info.rx_packets;
+                else if (strcmp(property, "BytesSent") == 0)
+                        v = info.tx_bytes;
+                else if (strcmp(property, "BytesReceived") == 0)
+                        v = info.rx_bytes;
+        }
+        return sd_bus_message_append(reply, "t", v);
+}
+
+#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+#define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
+
+static const sd_bus_vtable vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Id", "s", get_text, 0, CONSTANT),
+        SD_BUS_PROPERTY("Network", "o", get_network, 0, CONSTANT),
+        SD_BUS_PROPERTY("HostName", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("Owner", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("Roles", "as", get_list, 0, CHANGES),
+        SD_BUS_PROPERTY("Groups", "as", get_list, 0, CHANGES),
+        SD_BUS_PROPERTY("Address", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("Address6", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("IsSelf", "b", get_is_self, 0, CONSTANT),
+        SD_BUS_PROPERTY("LinkState", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("Path", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("Endpoint", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("Endpoints", "as", get_list, 0, CHANGES),
+        SD_BUS_PROPERTY("Software", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("Cipher", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("CertificateExpires", "t", get_number, 0, CHANGES),
+        SD_BUS_PROPERTY("Rtt", "t", get_number, 0, 0),
+        SD_BUS_PROPERTY("LastReceived", "t", get_number, 0, 0),
+        SD_BUS_PROPERTY("LastHandshake", "t", get_number, 0, 0),
+        SD_BUS_PROPERTY("PacketsSent", "t", get_number, 0, 0),
+        SD_BUS_PROPERTY("PacketsReceived", "t", get_number, 0, 0),
+        SD_BUS_PROPERTY("BytesSent", "t", get_number, 0, 0),
+        SD_BUS_PROPERTY("BytesReceived", "t", get_number, 0, 0),
+        SD_BUS_VTABLE_END,
+};
+
+int bus_add_machine(Bus *b) {
+        return sd_bus_add_fallback_vtable(
+                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_MACHINE, vtable, find, b);
+}

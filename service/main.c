@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* omertad: options, event loop, readiness; nothing else. */
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "base/log.h"
+#include "bus/bus.h"
+#include "config.h"
+#include "manager.h"
+
+typedef struct Arguments {
+        ManagerOptions manager;
+        CreateOptions create;
+        bool gateway;
+        MachineId bootstrap;
+        Endpoint bootstrap_endpoint;
+        bool has_bootstrap;
+        int log_level;
+} Arguments;
+
+static const char usage[] =
+                "omertad start [OPTION...]\n"
+                "\n"
+                "Joins this machine to its private networks. Normally systemd starts it:\n"
+                "'systemctl start omertad'. With 'start' it runs in the foreground.\n"
+                "\n"
+                "  --vpn                    make the interface omerta0 (needs CAP_NET_ADMIN)\n"
+                "  --gateway                without a network: make one, with us as gateway\n"
+                "  --network NAME           its name (default: omerta)\n"
+                "  --subnet PREFIX          its addresses (default: 10.0.0.0/16 if free)\n"
+                "  --host-name NAME         this machine's name in it\n"
+                "  --port PORT              UDP port (default: 18002)\n"
+                "  --interface NAME         of the first network (default: omerta0)\n"
+                "  --state-dir DIR          default: " OMERTA_STATE_DIR
+                "\n"
+                "  --bootstrap ID@HOST:PORT where a member is reached\n"
+                "  --log-level LEVEL        error, warning, notice, info, debug\n"
+                "  -h, --help               this text\n"
+                "      --version            version\n"
+                "\n"
+                "omertad(8) has the rest; 'omerta' is the command to talk to it.\n";
+
+static int parse_log_level(const char *text, int *ret) {
+        static const struct {
+                const char *name;
+                int level;
+        } table[] = { { "error", LOG_ERR },
+                      { "warning", LOG_WARNING },
+                      { "notice", LOG_NOTICE },
+                      { "info", LOG_INFO },
+                      { "debug", LOG_DEBUG } };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++)
+                if (strcmp(table[i].name, text) == 0) {
+                        *ret = table[i].level;
+                        return 0;
+                }
+        fprintf(stderr, "omertad: '%s' is no log level\n", text);
+        return -EINVAL;
+}
+
+static int parse_port(const char *text, uint16_t *ret) {
+        char *end;
+        unsigned long v = strtoul(text, &end, 10);
+
+        if (*text < '0' || *text > '9' || *end || v > UINT16_MAX) {
+                fprintf(stderr, "omertad: '%s' is no port (0 to 65535)\n", text);
+                return -EINVAL;
+        }
+        *ret = (uint16_t) v;
+        return 0;
+}
+
+static int parse_bootstrap(char *text, Arguments *a) {
+        char *at = strchr(text, '@');
+
+        if (at) {
+                *at = '\0';
+                if (machine_id_parse(text, &a->bootstrap) >= 0 &&
+                    endpoint_parse(at + 1, OMERTA_PORT_DEFAULT, &a->bootstrap_endpoint) >= 0) {
+                        a->has_bootstrap = true;
+                        return 0;
+                }
+        }
+        fprintf(stderr,
+                "omertad: --bootstrap wants ID@ADDRESS:PORT with the whole id of a "
+                "machine ('omerta network peers --json' shows it)\n");
+        return -EINVAL;
+}
+
+/* Return: 1 go on, 0 done, negative: bad arguments, said why. */
+static int parse_arguments(int argc, char **argv, Arguments *a) {
+        enum {
+                OPT_VPN = 256,
+                OPT_GATEWAY,
+                OPT_NETWORK,
+                OPT_SUBNET,
+                OPT_HOST_NAME,
+                OPT_PORT,
+                OPT_INTERFACE,
+                OPT_STATE_DIR,
+                OPT_BOOTSTRAP,
+                OPT_LOG_LEVEL,
+                OPT_VERSION,
+        };
+        static const struct option options[] = {
+                { "vpn", no_argument, NULL, OPT_VPN },
+                { "gateway", no_argument, NULL, OPT_GATEWAY },
+                { "network", required_argument, NULL, OPT_NETWORK },
+                { "subnet", required_argument, NULL, OPT_SUBNET },
+                { "host-name", required_argument, NULL, OPT_HOST_NAME },
+                { "port", required_argument, NULL, OPT_PORT },
+                { "interface", required_argument, NULL, OPT_INTERFACE },
+                { "state-dir", required_argument, NULL, OPT_STATE_DIR },
+                { "bootstrap", required_argument, NULL, OPT_BOOTSTRAP },
+                { "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, OPT_VERSION },
+                {},
+        };
+        int c, r = 0;
+
+        while (r >= 0 && (c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+                switch (c) {
+                case OPT_VPN:
+                        a->manager.vpn = true;
+                        break;
+                case OPT_GATEWAY:
+                        a->gateway = true;
+                        break;
+                case OPT_NETWORK:
+                        a->create.name = optarg;
+                        break;
+                case OPT_SUBNET:
+                        a->create.subnet = optarg;
+                        break;
+                case OPT_HOST_NAME:
+                        a->create.host_name = optarg;
+                        break;
+                case OPT_PORT:
+                        r = parse_port(optarg, &a->manager.port);
+                        break;
+                case OPT_INTERFACE:
+                        a->manager.interface = optarg;
+                        break;
+                case OPT_STATE_DIR:
+                        a->manager.state_dir = optarg;
+                        break;
+                case OPT_BOOTSTRAP:
+                        r = parse_bootstrap(optarg, a);
+                        break;
+                case OPT_LOG_LEVEL:
+                        r = parse_log_level(optarg, &a->log_level);
+                        break;
+                case OPT_VERSION:
+                        puts("omertad " OMERTA_VERSION);
+                        return 0;
+                case 'h':
+                        fputs(usage, stdout);
+                        return 0;
+                default:
+                        r = -EINVAL;
+                }
+        if (r < 0)
+                return r;
+        if (optind + 1 != argc || strcmp(argv[optind], "start") != 0) {
+                fprintf(stderr, "omertad: say 'omertad start'; 'omertad --help' tells more\n");
+                return -EINVAL;
+        }
+        if (a->create.subnet && !a->gateway) {
+                fprintf(stderr, "omertad: --subnet goes with --gateway\n");
+                return -EINVAL;
+        }
+        return 1;
+}
+
+/* --gateway means: be one. On an empty state directory that makes a network. */
+static int ensure_gateway(Manager *m, const Arguments *a) {
+        ManagedNetwork *n;
+        ManagerError error = {};
+        CreateOptions create = a->create;
+        int r;
+
+        for (unsigned i = 0; i < manager_n_networks(m); i++) {
+                const Membership *ms = managed_network_membership(manager_network(m, i));
+
+                if (ms->is_gateway && (!create.name || strcmp(ms->name, create.name) == 0))
+                        return 0;
+        }
+        if (manager_n_networks(m) > 0 && !create.name) {
+                log_error("this machine is a member of a network, not its gateway: start without "
+                          "--gateway, or name a new network with --network");
+                return -EEXIST;
+        }
+        if (!create.name)
+                create.name = "omerta";
+        r = manager_create_network(m, &create, &n, &error);
+        if (r < 0)
+                log_error("cannot make the network: %s", error.message);
+        manager_error_clear(&error);
+        return r;
+}
+
+static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
+        (void) sd_notify(false, "STOPPING=1");
+        return sd_event_exit(sd_event_source_get_event(s), 0);
+}
+
+/* Nothing is read from files after the start; a reload confirms that we are well. */
+static int on_hangup(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
+        (void) sd_notifyf(
+                        false, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                        (unsigned long long) now_usec(CLOCK_MONOTONIC));
+        manager_wake(userdata);
+        (void) sd_notify(false, "READY=1");
+        return 0;
+}
+
+static int add_signals(sd_event *event, Manager *m) {
+        int r;
+
+        r = sd_event_add_signal(event, NULL, SIGTERM, on_signal, NULL);
+        if (r >= 0)
+                r = sd_event_add_signal(event, NULL, SIGINT, on_signal, NULL);
+        if (r >= 0)
+                r = sd_event_add_signal(event, NULL, SIGHUP, on_hangup, m);
+        return r;
+}
+
+static int run(Arguments *a) {
+        sd_event *event = NULL;
+        Manager *m = NULL;
+        Bus *bus = NULL;
+        int r;
+
+        r = sd_event_default(&event);
+        if (r >= 0)
+                r = sd_event_set_watchdog(event, true);
+        if (r < 0) {
+                (void) log_error_errno(r, "cannot make an event loop: %m");
+                goto finish;
+        }
+        r = manager_new(event, &a->manager, &m);
+        if (r >= 0)
+                r = add_signals(event, m);
+        if (r >= 0)
+                r = bus_new(event, m, &bus);
+        if (r >= 0)
+                r = manager_start(m);
+        if (r >= 0 && a->gateway)
+                r = ensure_gateway(m, a);
+        if (r >= 0 && a->has_bootstrap)
+                manager_add_hint(m, &a->bootstrap, &a->bootstrap_endpoint);
+        if (r >= 0)
+                r = bus_start(bus);
+        if (r < 0)
+                goto finish;
+        (void) sd_notifyf(
+                        false, "READY=1\nSTATUS=UDP port %u, %u network(s)", manager_port(m),
+                        manager_n_networks(m));
+        log_info("omertad %s, machine %s, UDP port %u, %s", OMERTA_VERSION,
+                 machine_id_format_short(manager_machine_id(m)).text, manager_port(m),
+                 manager_cipher(m));
+        r = sd_event_loop(event);
+        if (r < 0)
+                (void) log_error_errno(r, "event loop: %m");
+
+finish:
+        bus_free(bus);
+        manager_free(m);
+        sd_event_unref(event);
+        return r;
+}
+
+int main(int argc, char **argv) {
+        Arguments a = {
+                .manager = { .port = OMERTA_PORT_DEFAULT },
+                .log_level = LOG_INFO,
+        };
+        sigset_t signals;
+        int r;
+
+        r = parse_arguments(argc, argv, &a);
+        if (r <= 0)
+                return r < 0 ? 2 : EXIT_SUCCESS;
+        if (!a.manager.state_dir)
+                a.manager.state_dir = getenv("STATE_DIRECTORY") ?: OMERTA_STATE_DIR;
+        log_setup(a.log_level);
+
+        /* Blocked before any thread starts, so that sd-event gets them all. */
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGTERM);
+        sigaddset(&signals, SIGINT);
+        sigaddset(&signals, SIGHUP);
+        if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+                return EXIT_FAILURE;
+        if (aead_setup() < 0) {
+                log_error("libsodium does not work on this machine");
+                return EXIT_FAILURE;
+        }
+        return run(&a) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
