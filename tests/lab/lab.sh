@@ -105,7 +105,7 @@ lab_suite() { (. /etc/os-release && echo "${VERSION_CODENAME:-}"); }
 
 # Prints the path of the root, after making it where it is not there yet.
 lab_root() {
-        local key root suite packages sources=() tmp
+        local key root suite packages sources=() tmp proxy
         suite=$(lab_suite)
         packages=("${LAB_PACKAGES[@]}")
         [ "$(dpkg --print-architecture)" != amd64 ] || packages+=(libipsec-mb1)
@@ -119,9 +119,11 @@ lab_root() {
                 # The machine's own sources, if they are Debian's: they name its mirror.
                 [ ! -e /etc/apt/sources.list.d/debian.sources ] ||
                         sources=(/etc/apt/sources.list.d/debian.sources)
+                proxy=$(apt-config --format '%v' dump Acquire::http::Proxy)
                 note "making the root of the machines, once: $root" >&2
                 # shellcheck disable=SC2016 # $1 is mmdebstrap's
                 if ! mmdebstrap --mode=root --variant=minbase --quiet \
+                        ${proxy:+--aptopt="Acquire::http::Proxy \"$proxy\""} \
                         --include="$(IFS=,; echo "${packages[*]}")" \
                         --customize-hook='chroot "$1" useradd -m -s /bin/bash alice' \
                         --customize-hook='chroot "$1" useradd -m -s /bin/bash bob' \
