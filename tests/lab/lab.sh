@@ -149,6 +149,15 @@ net() {
         ip netns exec "$LAB_PREFIX-$ns" "$@"
 }
 
+# A build with sanitizers: the leak checker traces the process, which the service may not do.
+lab_sanitizers() {
+        local d=$LAB_STATE/image/etc/systemd/system/omertad.service.d
+        ldd "$OMERTA_BUILD_DIR/service/omertad" 2>/dev/null | grep -q libasan || return 0
+        mkdir -p "$d"
+        printf '[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1\n' \
+                >"$d/sanitizers.conf"
+}
+
 lab_topology() {
         local m
         ip netns add "$LAB_PREFIX-lan" || return 1
@@ -363,6 +372,7 @@ lab_start() {
         trap 'exit 143' TERM HUP
         lab_cgroups >"$LAB_STATE/cgroups"
         if [ -n "${OMERTA_BUILD_DIR:-}" ]; then
+                lab_sanitizers
                 # A layer newer than the root: systemd-sysusers and the journal catalog notice at boot,
                 # as after the update of a distribution.
                 meson install -C "$OMERTA_BUILD_DIR" --no-rebuild --quiet \
