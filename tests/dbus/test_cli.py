@@ -601,6 +601,10 @@ class CliTest(unittest.TestCase):
                 r = self.fails(code, 'up', says=says)
                 self.assertNotIn('words of the bus', r.err)
 
+        self.fake.answers['Network.Up'] = Error(
+            DBUS_ERROR + 'AccessDenied', "org.omerta.Mesh1.connect: needs a password")
+        self.fails(5, 'up', says='omerta: org.omerta.Mesh1.connect: needs a password\n')
+
     def test_older_daemon(self):
         self.home()
         methods = self.fake.interfaces['org.omerta.Mesh1.Network'][0]
