@@ -15,15 +15,22 @@
 
 typedef struct Rtnl Rtnl;
 
+/* Of the network namespace the calling thread is in. */
 int rtnl_open(Rtnl **ret);
 Rtnl *rtnl_close(Rtnl *r);
+static inline void rtnl_closep(Rtnl **r) {
+        *r = rtnl_close(*r);
+}
 
+/* 0, or -ENODEV. */
 int rtnl_link_index(Rtnl *r, const char *name, unsigned *ret);
 /* @mtu, @queue_len 0: leave. Switches automatic IPv6 addresses off (addr_gen_mode none). */
 int rtnl_link_configure(Rtnl *r, unsigned ifindex, uint32_t mtu, uint32_t queue_len, bool up);
 /* Removing what is not there, or adding what is, is no error. */
 int rtnl_address_add(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_t prefix_len);
 int rtnl_address_remove(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_t prefix_len);
+/* Removes every address of the link that is not one of @keep: what a former life left there. */
+int rtnl_address_keep_only(Rtnl *r, unsigned ifindex, const IpAddr *keep, unsigned n_keep);
 
 /* Every address of the machine that a peer could send to: up, no loopback, not on @skip
  * interfaces (our own), not deprecated or tentative, no link-local IPv6; port 0.
@@ -35,7 +42,8 @@ int rtnl_used_prefixes(Rtnl *r, const unsigned *skip, unsigned n_skip, IpPrefix 
 
 /* --- monitor --- */
 
-/* fd that is readable when links, addresses or routes changed; non-blocking, CLOEXEC. */
+/* fd that is readable when links, addresses or routes changed; non-blocking, CLOEXEC. An IPv6
+ * router's advertisements renew addresses and so count as changes: the caller gathers them. */
 int rtnl_monitor_open(void);
 /* Reads everything. Return: 1 if something changed that is not ours (@skip), 0, or negative. */
 int rtnl_monitor_read(int fd, const unsigned *skip, unsigned n_skip);

@@ -78,6 +78,8 @@ struct Netif {
         const NetifOps *ops;
         char name[16];    /* IFNAMSIZ */
         unsigned ifindex; /* 0: none */
+        /* What write_batch() takes besides single packets, and read_batch() may give. */
+        bool gso_tcp, gso_udp;
 };
 
 static inline Netif *netif_free(Netif *n) {

@@ -182,8 +182,6 @@ static void check_values(const MapCodec *codec, const Map *m) {
                 GByteArray *out = g_byte_array_new();
                 uint8_t byte, type = v->data[0] & 0xe0;
 
-                if (codec->untyped & UINT64_C(1) << m->key[i].data[0])
-                        continue;
                 for (unsigned f = 0; f < G_N_ELEMENTS(foreign); f++)
                         refused_with(codec, m, i, foreign[f].bytes, foreign[f].len, foreign[f].what);
                 if (type == 0x40 || type == 0x60) {
@@ -261,6 +259,11 @@ static void check_unknown_keys(const MapCodec *codec, const Map *m) {
                   { 0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0 },
                   10 },
                 { -EBADMSG, "unknown indefinite", { 0x9f, 0x01, 0xff }, 3 },
+                { -EBADMSG, "unknown indefinite map, cut", { 0xbf }, 1 },
+                { -EBADMSG, "unknown indefinite array, cut", { 0x9f }, 1 },
+                { -EBADMSG, "unknown indefinite bytes, cut", { 0x5f }, 1 },
+                { -EBADMSG, "unknown indefinite text, cut", { 0x7f }, 1 },
+                { -EBADMSG, "unknown break", { 0xff }, 1 },
                 { -EBADMSG, "unknown with longer head", { 0x18, 0x01 }, 2 },
                 { -EBADMSG, "unknown text, not UTF-8", { 0x62, 0xc3, 0x28 }, 3 },
                 { -EBADMSG, "unknown huge array", { 0x9a, 255, 255, 255, 255 }, 5 },

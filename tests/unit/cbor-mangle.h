@@ -27,7 +27,6 @@ typedef struct MapCodec {
         /* Decodes and clears. Return: of the decoder. */
         int (*decode)(const uint8_t *buf, size_t len);
         uint64_t optional; /* bit i: the entry with key i may be missing */
-        uint64_t untyped;  /* bit i: known key whose value is ignored here */
 } MapCodec;
 
 /* Runs @codec on an exact copy of the bytes, so that AddressSanitizer sees a read too far. */
@@ -35,5 +34,5 @@ int mangle_decode(const MapCodec *codec, const uint8_t *buf, size_t len);
 /* @valid decodes; everything made of it that must be refused is refused, and what must be
  * ignored is ignored. */
 void mangle_check(const MapCodec *codec, GBytes *valid);
-/* @valid without the first byte's map: truncated anywhere, or with one byte more, is refused. */
+/* The part of it for what is no map: @valid truncated anywhere, or with one byte more. */
 void mangle_check_length(const MapCodec *codec, GBytes *valid);

@@ -79,6 +79,18 @@ static void test_normalize(void **state) {
         }
 }
 
+static void test_normalize_long(void **state) {
+        char in[200] = {}, out[HOST_NAME_MAX_LEN + 1];
+
+        memset(in, 'a', 100);
+        host_name_normalize(in, out);
+        assert_int_equal(strlen(out), 63);
+        in[62] = '-'; /* would be the last one */
+        host_name_normalize(in, out);
+        assert_int_equal(strlen(out), 62);
+        assert_true(host_name_is_valid(out));
+}
+
 /* Whatever goes in, a valid name comes out, and once more changes nothing. */
 static void test_normalize_anything(void **state) {
         unsigned seed = g_random_int();
@@ -105,6 +117,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_valid),
                 cmocka_unit_test(test_normalize),
+                cmocka_unit_test(test_normalize_long),
                 cmocka_unit_test(test_normalize_anything),
         };
 

@@ -19,13 +19,13 @@ typedef struct Directory Directory;
 typedef enum DirectoryVerdict {
         DIRECTORY_NEWS,    /* taken, and news: pass it on */
         DIRECTORY_KNOWN,   /* have it, or a newer one */
-        DIRECTORY_LOST,    /* valid, but another record has the better claim (two leases) */
+        DIRECTORY_LOST,    /* kept, but not shown: another lease has the better claim */
         DIRECTORY_WAITING, /* its issuer's certificate is not known yet: kept aside, bounded */
         DIRECTORY_REFUSED, /* forged, no authority, void; see ret_verdict */
 } DirectoryVerdict;
 
 /* @old: the record that went, or NULL. @record: NULL when a record went without a successor (a
- * revocation voids certificate, lease and presence). */
+ * revocation voids certificate, lease and presence; a lease lost its address to another). */
 typedef void (*DirectoryObserver)(
                 void *userdata,
                 RecordKind kind,
@@ -65,12 +65,13 @@ Record *directory_issuer(const Directory *d, const MachineId *signer);
  */
 DropReason directory_check_peer(Directory *d, Record *certificate, Record *issuer_certificate);
 
-/* In order of machine id. */
+/* In order of machine id. The callback may not change the directory. */
 void directory_foreach(
                 const Directory *d,
                 RecordKind kind,
                 void (*callback)(void *userdata, Record *record),
                 void *userdata);
+/* Leases: also those that lost their address to another. */
 unsigned directory_count(const Directory *d, RecordKind kind);
 
 /**
@@ -84,13 +85,14 @@ usec_t directory_realtime(const Directory *d);
 /* A version for a new record of ours: now, or one more than the last. */
 usec_t directory_next_version(Directory *d, RecordKind kind, const MachineId *machine);
 
-/* Observers are called in order of registration, after the directory has changed. */
+/* Observers are called in order of registration, after the directory has changed. What an
+ * observer's own offers lead to is told after all were told of what it was called for. */
 void directory_observe(Directory *d, DirectoryObserver observer, void *userdata);
 void directory_unobserve(Directory *d, DirectoryObserver observer, void *userdata);
 
 /* For gossip (docs/protocol.md, "gossip"): sums of the record hashes in 256 buckets. */
 void directory_digest(const Directory *d, uint64_t ret[static 256]);
-/* Calls back with every record of the bucket. */
+/* Calls back with every record of the bucket, also leases that are not shown. */
 void directory_foreach_in_bucket(
                 const Directory *d,
                 unsigned bucket,

@@ -37,6 +37,7 @@ typedef struct MeshStoreOps {
         int (*foreach_record)(void *self, void (*callback)(void *userdata, Record *record), void *userdata);
 
         int (*put_invite)(void *self, const StoredInvite *invite); /* by id */
+        /* Also forgets who used it. */
         int (*delete_invite)(void *self, const uint8_t id[static INVITE_ID_SIZE]);
         int (*foreach_invite)(
                         void *self,

@@ -101,6 +101,10 @@ void mesh_disconnect(Mesh *m, const MachineId *machine, uint8_t reason);
  * goes. NULL for unknown machines. */
 PacketPeer *mesh_packet_peer(Mesh *m, const MachineId *machine);
 
+/* Seals and sends one inner packet, where there is no packet thread.
+ * Return: 0, -ENOTCONN: no packet session, -EMSGSIZE. */
+int mesh_send_packet(Mesh *m, PacketPeer *peer, uint8_t flags, const uint8_t *packet, size_t len);
+
 typedef struct MeshLinkInfo {
         MachineId machine;
         LinkState state;

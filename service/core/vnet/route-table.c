@@ -199,8 +199,7 @@ static bool prefix_is_valid(const RouteTable *t, const IpPrefix *prefix) {
         unsigned bits = ip_size(&prefix->addr) * 8;
         uint32_t host;
 
-        if ((prefix->addr.family != AF_INET && prefix->addr.family != AF_INET6) ||
-            prefix->len > bits)
+        if ((prefix->addr.family != AF_INET && prefix->addr.family != AF_INET6) || prefix->len > bits)
                 return false;
         for (unsigned i = prefix->len; i < bits; i++)
                 if (prefix->addr.bytes[i / 8] & (0x80 >> i % 8))

@@ -51,6 +51,7 @@ int handshake_payload_encode(const HandshakePayload *p, size_t min_size, uint8_t
 /**
  * handshake_payload_decode() - read foreign bytes
  * @is_response: which of the two
+ * Keys that mean nothing for the purpose are not handed on.
  * Return: 0 and @ret to be cleared by the caller, or -EBADMSG: malformed, mandatory key missing.
  */
 int handshake_payload_decode(const uint8_t *buf, size_t len, bool is_response, HandshakePayload *ret);

@@ -65,6 +65,12 @@ typedef enum FrameType {
         FRAME_CLOSE = 6,
 } FrameType;
 
+typedef enum CloseReason {
+        CLOSE_SHUTDOWN = 0,
+        CLOSE_REVOKED = 1,
+        CLOSE_LEFT = 2,
+} CloseReason;
+
 #define SEGMENT_HEADER_SIZE 10U /* type, flags, sequence, cumulative ack */
 #define SEGMENT_FLAG_FIRST 0x01U
 #define SEGMENT_FLAG_LAST 0x02U

@@ -105,7 +105,8 @@ int record_new(RecordKind kind,
  *
  * Refuses: more than RECORD_MAX bytes, trailing bytes, indefinite lengths, duplicate keys,
  * unknown kinds, values out of range, names that are no DNS labels, unusable endpoints. Unknown
- * keys are kept in the bytes and ignored.
+ * keys are kept in the bytes and ignored, roles that only later versions know are
+ * left out of the body, and an unknown reason to revoke reads as REVOCATION_REMOVED.
  * Return: 0, or -EBADMSG.
  */
 int record_decode(const uint8_t *buf, size_t len, Record **ret);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What every command gets, and what it answers: an exit code. A command that fails has said why
+ * on stderr before it returns. Everything here runs in one thread and blocks.
+ */
+
+#include <stdbool.h>
+#include <systemd/sd-bus.h>
+
+#include "base/macros.h"
+#include "base/time.h"
+#include "cli/options.h"
+
+/* Exit codes: omerta(1), EXIT STATUS. */
+typedef enum CliExit {
+        CLI_OK = 0,
+        CLI_FAILED = 1,
+        CLI_USAGE = 2,
+        CLI_UNREACHABLE = 3,
+        CLI_NOT_FOUND = 4,
+        CLI_DENIED = 5,
+        CLI_TIMEOUT = 6,
+} CliExit;
+
+typedef struct Cli {
+        CliOptions options;
+        sd_bus *bus; /* NULL until cli_bus_open() */
+        usec_t now;  /* realtime, once, so that all lines speak of one instant */
+} Cli;
+
+typedef struct CliVerb {
+        const char *noun;
+        const char *verb;      /* NULL: the noun is the command */
+        const char *arguments; /* "LINK|-|FILE"; "": none */
+        unsigned min, max;     /* number of arguments */
+        unsigned options;      /* CLI_OPTION_BITs of its own */
+        const char *summary;   /* for the list of commands */
+        const char *help;      /* a paragraph, broken at 80 columns */
+        CliExit (*run)(Cli *cli, char **args);
+} CliVerb;
+
+/* Ends with a noun of NULL. */
+extern const CliVerb cli_verbs[];
+
+/* Runs a command line. */
+CliExit cli_main(int argc, char **argv);
+
+/* "omerta: ..." on stderr; control characters in what is printed are escaped. */
+void cli_error(const char *format, ...) _printf_(1, 2);
+/* A line of advice or confirmation on stderr, for people only: nothing if it is no terminal. */
+void cli_hint(const char *format, ...) _printf_(1, 2);
+/* The same, always. */
+void cli_note(const char *format, ...) _printf_(1, 2);
+
+CliExit cli_status(Cli *cli, char **args);
+CliExit cli_version(Cli *cli, char **args);
+CliExit cli_up(Cli *cli, char **args);
+CliExit cli_down(Cli *cli, char **args);
+
+CliExit cli_network_create(Cli *cli, char **args);
+CliExit cli_network_join(Cli *cli, char **args);
+CliExit cli_network_leave(Cli *cli, char **args);
+CliExit cli_network_list(Cli *cli, char **args);
+CliExit cli_network_show(Cli *cli, char **args);
+CliExit cli_network_address(Cli *cli, char **args);
+
+CliExit cli_network_invite(Cli *cli, char **args);
+CliExit cli_network_invites(Cli *cli, char **args);
+CliExit cli_network_uninvite(Cli *cli, char **args);
+
+CliExit cli_network_peers(Cli *cli, char **args);
+CliExit cli_network_pending(Cli *cli, char **args);
+CliExit cli_network_approve(Cli *cli, char **args);
+CliExit cli_network_refuse(Cli *cli, char **args);
+CliExit cli_network_revoke(Cli *cli, char **args);
+
+CliExit cli_mesh_status(Cli *cli, char **args);
+CliExit cli_dhcp_leases(Cli *cli, char **args);
+CliExit cli_tunnel_sessions(Cli *cli, char **args);
+CliExit cli_tunnel_close(Cli *cli, char **args);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <getopt.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "cli/cli.h"
+#include "cli/format.h"
+#include "cli/i18n.h"
+#include "cli/options.h"
+
+#define OPTION(name, letter, argument, kind, member, help)                                         \
+        { name, letter, argument, kind, offsetof(CliOptions, member), help }
+
+const CliOption cli_options[_CLI_OPTION_MAX] = {
+        [OPTION_HELP] = OPTION("help", 'h', NULL, CLI_OPTION_TRUE, help, N_("Show this help")),
+        [OPTION_VERSION] =
+                        OPTION("version", 0, NULL, CLI_OPTION_TRUE, version, N_("Show the version")),
+        [OPTION_JSON] = OPTION("json", 0, NULL, CLI_OPTION_TRUE, json, N_("Print JSON, for programs")),
+        [OPTION_NETWORK] =
+                        OPTION("network",
+                               'n',
+                               "NAME",
+                               CLI_OPTION_STRING,
+                               network,
+                               N_("Network: its name, id or beginning of the id")),
+        [OPTION_SYSTEM] =
+                        OPTION("system",
+                               0,
+                               NULL,
+                               CLI_OPTION_FALSE,
+                               user,
+                               N_("Ask the system's omertad (default)")),
+        [OPTION_USER] = OPTION("user", 0, NULL, CLI_OPTION_TRUE, user, N_("Ask your own omertad")),
+        [OPTION_SUBNET] =
+                        OPTION("subnet",
+                               0,
+                               "CIDR",
+                               CLI_OPTION_STRING,
+                               subnet,
+                               N_("Addresses of the network, 10.7.0.0/16")),
+        [OPTION_HOST_NAME] =
+                        OPTION("host-name",
+                               0,
+                               "NAME",
+                               CLI_OPTION_STRING,
+                               host_name,
+                               N_("Name of this machine in the network")),
+        [OPTION_OWNER] =
+                        OPTION("owner",
+                               0,
+                               "OWNER",
+                               CLI_OPTION_STRING,
+                               owner,
+                               N_("Whom this machine belongs to")),
+        [OPTION_USES] =
+                        OPTION("uses",
+                               0,
+                               "N",
+                               CLI_OPTION_COUNT,
+                               uses,
+                               N_("How many machines may use it (1)")),
+        [OPTION_EXPIRES] =
+                        OPTION("expires",
+                               0,
+                               "TIME",
+                               CLI_OPTION_DURATION,
+                               expires,
+                               N_("How long it is valid: 30min, 24h, 7d (24h)")),
+        [OPTION_NAME] =
+                        OPTION("name",
+                               0,
+                               "HOST",
+                               CLI_OPTION_STRING,
+                               name,
+                               N_("Host name the joining machine gets")),
+        [OPTION_APPROVAL] =
+                        OPTION("approval",
+                               0,
+                               NULL,
+                               CLI_OPTION_TRUE,
+                               approval,
+                               N_("No token: who asks waits for an approval")),
+        [OPTION_ENDPOINT] =
+                        OPTION("endpoint",
+                               0,
+                               "HOST:PORT",
+                               CLI_OPTION_STRINGS,
+                               endpoints,
+                               N_("Where the gateway is reached, too")),
+        [OPTION_QR] = OPTION("qr", 0, NULL, CLI_OPTION_TRUE, qr, N_("Show a QR code first")),
+        [OPTION_OUTPUT] =
+                        OPTION("output",
+                               'o',
+                               "FILE",
+                               CLI_OPTION_STRING,
+                               output,
+                               N_("Write the link to a file only you can read")),
+        [OPTION_FORCE] =
+                        OPTION("force",
+                               0,
+                               NULL,
+                               CLI_OPTION_TRUE,
+                               force,
+                               N_("On the gateway: end the network")),
+};
+
+/* What getopt_long() returns for an option without a letter. */
+#define LONG_BASE 256
+
+static int option_take(const CliOption *o, char *text, CliOptions *options) {
+        void *p = (char *) options + o->offset;
+        char ***list;
+        unsigned n;
+
+        switch (o->kind) {
+        case CLI_OPTION_TRUE:
+        case CLI_OPTION_FALSE:
+                *(bool *) p = o->kind == CLI_OPTION_TRUE;
+                return 0;
+        case CLI_OPTION_STRING:
+                if (!g_utf8_validate(text, -1, NULL)) {
+                        cli_error(_("the value of --%s is not valid UTF-8"), o->name);
+                        return -EINVAL;
+                }
+                *(const char **) p = text;
+                return 0;
+        case CLI_OPTION_STRINGS:
+                list = p;
+                n = *list ? g_strv_length(*list) : 0;
+                *list = g_renew(char *, *list, n + 2);
+                (*list)[n] = text;
+                (*list)[n + 1] = NULL;
+                return 0;
+        case CLI_OPTION_COUNT:
+                if (cli_parse_count(text, p) >= 0)
+                        return 0;
+                cli_error(_("--%s wants a number of 1 or more, not '%s'"), o->name, text);
+                return -EINVAL;
+        case CLI_OPTION_DURATION:
+                if (cli_parse_duration(text, p) >= 0)
+                        return 0;
+                cli_error(_("--%s wants a time such as 30min, 24h or 7d, not '%s'"), o->name, text);
+                return -EINVAL;
+        }
+        return -EINVAL;
+}
+
+int cli_options_parse(int argc, char **argv, CliOptions *ret, int *ret_words) {
+        struct option table[_CLI_OPTION_MAX + 1] = {};
+        char letters[2 * _CLI_OPTION_MAX + 1] = "";
+        size_t n_letters = 0;
+        int c, r;
+
+        *ret = (CliOptions){};
+        for (size_t i = 0; i < _CLI_OPTION_MAX; i++) {
+                const CliOption *o = &cli_options[i];
+
+                table[i] = (struct option){
+                        .name = o->name,
+                        .has_arg = o->argument ? required_argument : no_argument,
+                        .val = LONG_BASE + (int) i,
+                };
+                if (!o->letter)
+                        continue;
+                letters[n_letters++] = o->letter;
+                if (o->argument)
+                        letters[n_letters++] = ':';
+        }
+
+        optind = 0; /* start anew, also when called a second time */
+        while ((c = getopt_long(argc, argv, letters, table, NULL)) >= 0) {
+                size_t i = 0;
+
+                if (c == '?')
+                        return -EINVAL;
+                if (c >= LONG_BASE)
+                        i = (size_t) (c - LONG_BASE);
+                else
+                        while (cli_options[i].letter != c)
+                                i++;
+                ret->given |= CLI_OPTION_BIT(i);
+                r = option_take(&cli_options[i], optarg, ret);
+                if (r < 0)
+                        return r;
+        }
+        *ret_words = optind;
+        return 0;
+}
+
+void cli_options_done(CliOptions *o) {
+        /* The strings are argv's. */
+        g_free(o->endpoints);
+        o->endpoints = NULL;
+}

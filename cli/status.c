@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/drop-reason.h"
+#include "cli/format.h"
+#include "cli/i18n.h"
+#include "cli/status.h"
+#include "cli/table.h"
+#include "config.h"
+#include "dbus/names.h"
+
+/* The longest label, "Certificate". */
+#define LABEL_WIDTH 12
+
+void cli_field_take(const char *label, char *value) {
+        if (!value)
+                return;
+        printf("%*s%s: %s\n", MAX(0, LABEL_WIDTH - (int) cli_text_width(label)), "", label, value);
+        g_free(value);
+}
+
+static char *text_or_null(const char *text) {
+        return *text ? cli_escape(text) : NULL;
+}
+
+static char *gateway_text(const ClientNetwork *n, bool full) {
+        g_autofree char *id = full ? cli_format_text(n->gateway) : cli_format_id(n->gateway);
+        g_autofree char *address = cli_format_text(n->gateway_address);
+
+        if (n->is_gateway)
+                return g_strdup(_("this machine"));
+        if (!*n->gateway && !*n->gateway_address)
+                return NULL;
+        return g_strdup_printf(_("%s, machine %s"), address, id);
+}
+
+static char *interface_text(const ClientNetwork *n) {
+        g_autofree char *name = cli_format_text(n->interface);
+
+        return *n->interface ? g_strdup_printf(_("%s, MTU %u"), name, n->mtu) : NULL;
+}
+
+static char *certificate_text(const ClientNetwork *n) {
+        g_autofree char *t = cli_format_time(n->certificate_expires);
+
+        return n->certificate_expires > 0 ? g_strdup_printf(_("valid until %s"), t) : NULL;
+}
+
+void cli_network_print(const ClientNetwork *n, bool full) {
+        g_autofree char *name = cli_format_text(n->name), *state = cli_format_text(n->state);
+        g_autofree char *reason = cli_escape(n->state_reason);
+
+        printf("%s: %s%s%s\n", name, state, *reason ? ", " : "", reason);
+        if (full)
+                cli_field_take(_("Id"), text_or_null(n->id));
+        cli_field_take(_("Address"), text_or_null(n->address));
+        cli_field_take(_("IPv6"), text_or_null(n->address6));
+        cli_field_take(_("Subnet"), text_or_null(n->subnet));
+        cli_field_take(_("Interface"), interface_text(n));
+        cli_field_take(_("Host name"), text_or_null(n->host_name));
+        cli_field_take(_("Gateway"), gateway_text(n, full));
+        if (n->members > 0)
+                cli_field_take(_("Machines"), g_strdup_printf("%u", n->members));
+        if (full)
+                cli_field_take(_("Certificate"), certificate_text(n));
+}
+
+char *cli_drops_summary(GArray *drops) {
+        GString *s;
+        uint64_t sum = 0;
+
+        if (drops->len == 0)
+                return NULL;
+        for (unsigned i = 0; i < drops->len; i++)
+                sum += g_array_index(drops, CliDrop, i).count;
+        s = g_string_new(NULL);
+        g_string_append_printf(s, "%" PRIu64 " (", sum);
+        /* The rest is for `network show`. */
+        for (unsigned i = 0; i < MIN(drops->len, 3U); i++) {
+                const CliDrop *d = &g_array_index(drops, CliDrop, i);
+                g_autofree char *reason = cli_format_text(d->reason);
+
+                g_string_append_printf(s, "%s%s %" PRIu64, i > 0 ? ", " : "", reason, d->count);
+        }
+        g_string_append(s, drops->len > 3 ? ", ...)" : ")");
+        return g_string_free(s, FALSE);
+}
+
+/* A daemon later than this program may have reasons it does not know. */
+static const char *drop_describe(const char *reason) {
+        for (DropReason r = DROP_NONE; r < _DROP_REASON_MAX; r++)
+                if (strcmp(drop_reason_to_string(r), reason) == 0)
+                        return drop_reason_describe(r);
+        return "";
+}
+
+void cli_drops_print(GArray *drops) {
+        g_autoptr(CliTable) t = NULL;
+
+        if (drops->len == 0)
+                return;
+        t = cli_table_new("DROPPED|>COUNT|WHY");
+        for (unsigned i = 0; i < drops->len; i++) {
+                const CliDrop *d = &g_array_index(drops, CliDrop, i);
+
+                cli_table_take(t, cli_format_text(d->reason));
+                cli_table_take(t, g_strdup_printf("%" PRIu64, d->count));
+                cli_table_take(t, g_strdup(drop_describe(d->reason)));
+        }
+        putchar('\n');
+        cli_table_print(t, stdout);
+}
+
+void cli_drops_json(JsonBuilder *b, GArray *drops) {
+        json_builder_set_member_name(b, "drops");
+        json_builder_begin_object(b);
+        for (unsigned i = 0; i < drops->len; i++) {
+                const CliDrop *d = &g_array_index(drops, CliDrop, i);
+
+                cli_json_count(b, d->reason, d->count);
+        }
+        json_builder_end_object(b);
+}
+
+void cli_json_daemon(JsonBuilder *b, const ClientManager *m, GArray *drops) {
+        json_builder_set_member_name(b, "daemon");
+        json_builder_begin_object(b);
+        cli_json_string(b, "version", m->version);
+        cli_json_string(b, "mode", m->mode);
+        cli_json_string(b, "machine", m->machine_id);
+        cli_json_count(b, "port", m->port);
+        cli_json_string(b, "cipher", m->cipher);
+        cli_drops_json(b, drops);
+        json_builder_end_object(b);
+}
+
+void cli_daemon_print(const ClientManager *m) {
+        g_autofree char *version = cli_format_text(m->version), *mode = cli_format_text(m->mode);
+        g_autofree char *cipher = cli_format_text(m->cipher);
+
+        printf("omertad %s (%s)\n", version, mode);
+        cli_field_take(_("Machine"), cli_format_text(m->machine_id));
+        cli_field_take(_("UDP port"), g_strdup_printf("%u", m->port));
+        cli_field_take(_("Cipher"), g_steal_pointer(&cipher));
+}
+
+static CliExit status_network(Cli *cli, const ClientNetwork *n, JsonBuilder *b) {
+        g_autoptr(GArray) drops = NULL;
+        CliExit e = cli_bus_drops(cli, n->path, OMERTA_IFACE_NETWORK, &drops);
+
+        if (e != CLI_OK)
+                return e;
+        if (b) {
+                json_builder_begin_object(b);
+                cli_json_network(b, n);
+                cli_drops_json(b, drops);
+                json_builder_end_object(b);
+                return CLI_OK;
+        }
+        putchar('\n');
+        cli_network_print(n, false);
+        cli_field_take(_("Dropped"), cli_drops_summary(drops));
+        return CLI_OK;
+}
+
+CliExit cli_status(Cli *cli, char **args) {
+        g_autoptr(ClientSnapshot) s = NULL;
+        g_autoptr(GArray) drops = NULL;
+        g_autoptr(JsonBuilder) b = NULL;
+        CliExit e;
+
+        e = cli_bus_networks(cli, &s);
+        if (e != CLI_OK)
+                return e;
+        e = cli_bus_drops(cli, OMERTA_PATH, OMERTA_IFACE_MANAGER, &drops);
+        if (e != CLI_OK)
+                return e;
+        if (cli->options.json) {
+                b = cli_json_new();
+                cli_json_daemon(b, s->manager, drops);
+                cli_json_begin_array(b, "networks");
+        } else {
+                cli_daemon_print(s->manager);
+                cli_field_take(_("Dropped"), cli_drops_summary(drops));
+                if (s->networks->len == 0)
+                        cli_field_take(_("Networks"), g_strdup(_("none")));
+        }
+        for (unsigned i = 0; i < s->networks->len; i++) {
+                e = status_network(cli, g_ptr_array_index(s->networks, i), b);
+                if (e != CLI_OK)
+                        return e;
+        }
+        if (b) {
+                json_builder_end_array(b);
+                cli_json_print(b);
+        } else if (s->networks->len == 0)
+                cli_hint("%s", _(client_error_text(OMERTA_ERROR_NOT_JOINED)->advice));
+        return CLI_OK;
+}
+
+/* The daemon's version; NULL if it does not run. It is not started for this. */
+static char *daemon_version(Cli *cli) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        const char *version;
+
+        if ((cli->options.user ? sd_bus_open_user(&cli->bus) : sd_bus_open_system(&cli->bus)) < 0)
+                return NULL;
+        if (sd_bus_message_new_method_call(
+                            cli->bus, &m, OMERTA_BUS_NAME, OMERTA_PATH,
+                            "org.freedesktop.DBus.Properties", "Get") < 0 ||
+            sd_bus_message_append(m, "ss", OMERTA_IFACE_MANAGER, "Version") < 0 ||
+            sd_bus_message_set_auto_start(m, false) < 0 ||
+            sd_bus_call(cli->bus, m, 0, NULL, &reply) < 0 ||
+            sd_bus_message_read(reply, "v", "s", &version) < 0)
+                return NULL;
+        return g_strdup(version);
+}
+
+CliExit cli_version(Cli *cli, char **args) {
+        g_autofree char *daemon = daemon_version(cli);
+
+        if (cli->options.json) {
+                g_autoptr(JsonBuilder) b = cli_json_new();
+
+                cli_json_string(b, "omerta", OMERTA_VERSION);
+                cli_json_string(b, "omertad", daemon);
+                cli_json_print(b);
+                return CLI_OK;
+        }
+        printf("omerta %s\n", OMERTA_VERSION);
+        if (daemon) {
+                g_autofree char *text = cli_format_text(daemon);
+
+                printf("omertad %s\n", text);
+        } else
+                cli_hint(_("omertad is not running."));
+        return CLI_OK;
+}

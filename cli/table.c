@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/macros.h"
+#include "cli/format.h"
+#include "cli/table.h"
+
+/* Columns between columns. */
+#define GAP 2
+
+struct CliTable {
+        unsigned columns;
+        uint64_t right;   /* bit per column: flush right */
+        uint64_t hidden;  /* bit per column */
+        GPtrArray *cells; /* the header is row 0 */
+};
+
+CliTable *cli_table_new(const char *header) {
+        g_auto(GStrv) titles = g_strsplit(header, "|", -1);
+        CliTable *t = NEW(CliTable);
+
+        t->columns = g_strv_length(titles);
+        assert(t->columns > 0 && t->columns <= 64);
+        t->cells = g_ptr_array_new_with_free_func(g_free);
+        for (unsigned i = 0; i < t->columns; i++) {
+                bool right = titles[i][0] == '>';
+
+                if (right)
+                        t->right |= UINT64_C(1) << i;
+                g_ptr_array_add(t->cells, g_strdup(titles[i] + right));
+        }
+        return t;
+}
+
+CliTable *cli_table_free(CliTable *t) {
+        if (!t)
+                return NULL;
+        g_ptr_array_unref(t->cells);
+        g_free(t);
+        return NULL;
+}
+
+void cli_table_take(CliTable *t, char *text) {
+        g_ptr_array_add(t->cells, text);
+}
+
+void cli_table_hide(CliTable *t, unsigned column) {
+        t->hidden |= UINT64_C(1) << column;
+}
+
+unsigned cli_table_rows(const CliTable *t) {
+        return t->cells->len / t->columns - 1;
+}
+
+static const char *cell(const CliTable *t, unsigned row, unsigned column) {
+        return g_ptr_array_index(t->cells, row * t->columns + column);
+}
+
+static void row_print(const CliTable *t, unsigned row, const unsigned *widths, FILE *out) {
+        unsigned owed = 0; /* blanks are written before the next text, never at the end of a line */
+
+        for (unsigned i = 0; i < t->columns; i++) {
+                const char *text = cell(t, row, i);
+                unsigned fill = widths[i] - cli_text_width(text);
+                bool right = t->right >> i & 1;
+
+                if (t->hidden >> i & 1)
+                        continue;
+                if (*text) {
+                        fprintf(out, "%*s%s", (int) (owed + (right ? fill : 0)), "", text);
+                        owed = right ? 0 : fill;
+                } else
+                        owed += fill;
+                owed += GAP;
+        }
+        fputc('\n', out);
+}
+
+void cli_table_print(const CliTable *t, FILE *out) {
+        g_autofree unsigned *widths = g_new0(unsigned, t->columns);
+        unsigned rows = t->cells->len / t->columns;
+
+        assert(t->cells->len % t->columns == 0);
+        for (unsigned row = 0; row < rows; row++)
+                for (unsigned i = 0; i < t->columns; i++)
+                        widths[i] = MAX(widths[i], cli_text_width(cell(t, row, i)));
+        for (unsigned row = 0; row < rows; row++)
+                row_print(t, row, widths, out);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/cli.h"
+#include "cli/i18n.h"
+
+#define B(id) CLI_OPTION_BIT(OPTION_##id)
+
+/* In the order in which the help lists them. Lines of .help are at most 80 columns. */
+const CliVerb cli_verbs[] = {
+        { "status", NULL, "", 0, 0, 0, N_("Show networks and how they are"),
+          N_("Shows the daemon, every network this machine is in, its state and address\n"
+             "there, and why it is not online if it is not."),
+          cli_status },
+        { "network", "create", "NAME", 1, 1, B(SUBNET) | B(HOST_NAME) | B(OWNER),
+          N_("Make a network; this is its gateway"),
+          N_("Makes a network and its root key. This machine becomes the gateway: it lets\n"
+             "others in and hands out addresses. Without --subnet one is chosen that\n"
+             "overlaps no route of this machine."),
+          cli_network_create },
+        { "network", "invite", "", 0, 0,
+          B(USES) | B(EXPIRES) | B(NAME) | B(APPROVAL) | B(ENDPOINT) | B(QR) | B(OUTPUT),
+          N_("Print a link that lets a machine in"),
+          N_("Prints an invite link, alone. It is a secret: whoever has it gets in, until it\n"
+             "is used up or expires. On the gateway only. --endpoint may be given several\n"
+             "times; names are looked up now."),
+          cli_network_invite },
+        { "network", "invites", "", 0, 0, 0, N_("List invites that can still be used"),
+          N_("Lists the invites that have not expired. The links themselves are not stored."),
+          cli_network_invites },
+        { "network", "uninvite", "ID", 1, 1, 0, N_("Withdraw an invite"),
+          N_("Deletes an invite ('omerta network invites' shows the ids): nobody can use its\n"
+             "link any more. Machines that have joined with it stay."),
+          cli_network_uninvite },
+        { "network", "join", "LINK|-|FILE", 1, 1, B(HOST_NAME) | B(OWNER),
+          N_("Join by an invite link"),
+          N_("Joins a network and returns when this machine has its address there. The link\n"
+             "is the argument, or stands in a file, or is read from the standard input (-),\n"
+             "where other users of this machine cannot see it."),
+          cli_network_join },
+        { "network", "leave", "", 0, 0, B(FORCE), N_("Leave a network and forget its keys"),
+          N_("Gives the address back and forgets the network with its keys. On the gateway\n"
+             "that is the end of the network, and needs --force."),
+          cli_network_leave },
+        { "network", "list", "", 0, 0, 0, N_("List the networks of this machine"),
+          N_("Lists the networks this machine is in, or waits to be let into."), cli_network_list },
+        { "network", "peers", "", 0, 0, 0, N_("List the machines"),
+          N_("Lists the members with their addresses, and how each is reached."), cli_network_peers },
+        { "network", "address", "", 0, 0, 0, N_("Print this machine's address"),
+          N_("Prints this machine's address in the network, alone."), cli_network_address },
+        { "network", "pending", "", 0, 0, 0, N_("List who asks to be let in"),
+          N_("Lists machines that wait for 'omerta network approve'."), cli_network_pending },
+        { "network", "approve", "MACHINE", 1, 1, 0, N_("Let a machine in"),
+          N_("Lets a machine of 'omerta network pending' in. On the gateway only."),
+          cli_network_approve },
+        { "network", "refuse", "MACHINE", 1, 1, 0, N_("Send a machine away"),
+          N_("Sends a machine of 'omerta network pending' away. On the gateway only."),
+          cli_network_refuse },
+        { "network", "revoke", "MACHINE", 1, 1, 0, N_("End a machine's membership"),
+          N_("Ends a machine's membership for good: every member cuts it off within seconds.\n"
+             "On the gateway only. This cannot be undone; with a new invite the machine can\n"
+             "come back only under a new key."),
+          cli_network_revoke },
+        { "network", "show", "", 0, 0, 0, N_("Show one network in full"),
+          N_("Shows everything about one network, and what it did not take, with reasons."),
+          cli_network_show },
+        { "up", NULL, "", 0, 0, 0, N_("Switch a network on"),
+          N_("Switches interface and links of a network on. Remembered over restarts."), cli_up },
+        { "down", NULL, "", 0, 0, 0, N_("Switch a network off"),
+          N_("Switches interface and links of a network off; membership and address stay.\n"
+             "Remembered over restarts."),
+          cli_down },
+        { "mesh", "status", "", 0, 0, 0, N_("Show the links to other machines"),
+          N_("Shows the encrypted links beneath the networks: paths, endpoints, handshakes,\n"
+             "and what was not taken, with reasons."),
+          cli_mesh_status },
+        { "dhcp", "leases", "", 0, 0, 0, N_("List addresses and whose they are"),
+          N_("Lists the leases of the network; every member knows all of them."), cli_dhcp_leases },
+        { "tunnel", "sessions", "", 0, 0, 0, N_("List sessions and their traffic"),
+          N_("Lists the sessions that carry packets to other machines."), cli_tunnel_sessions },
+        { "tunnel", "close", "MACHINE [CHANNEL]", 1, 2, 0, N_("Close sessions with a machine"),
+          N_("Closes the sessions with a machine, or the one of a channel, on both sides.\n"
+             "The next packet makes a new one."),
+          cli_tunnel_close },
+        { "version", NULL, "", 0, 0, 0, N_("Show the versions of omerta and omertad"),
+          N_("Shows the version of this program and of the running daemon."), cli_version },
+        { NULL },
+};

@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The ChannelProvider of a mesh: handlers by channel name, requests and their answers. */
+
+#include <string.h>
+
+#include "core/mesh/link.h"
+#include "core/mesh/mesh-internal.h"
+#include "core/mesh/neighbours.h"
+
+#define ENROL_CHANNEL "enrol"
+#define ERROR_TIMEOUT "Timeout"
+#define ERROR_CANCELLED "Cancelled"
+
+typedef struct Handler {
+        char *name;
+        ChannelHandler data;
+        ChannelRequestHandler request;
+        void *userdata;
+} Handler;
+
+/* A request of ours. */
+typedef struct Request {
+        Channels *channels;
+        Link *link; /* borrowed: a link with requests ends them before it goes */
+        GList in_link;
+        uint32_t id;
+        GBytes *message;
+        ChannelReply reply;
+        void *userdata;
+        Timer timer;
+} Request;
+
+/* A request of theirs. */
+struct ChannelRequest {
+        Channels *channels;
+        GList in_channels;
+        Link *link; /* reference */
+        uint32_t id;
+        /* The life of the link in which it came: an answer to another means nothing. */
+        uint8_t boot_id[BOOT_ID_SIZE], remote_boot_id[BOOT_ID_SIZE];
+};
+
+typedef struct StateHandler {
+        LinkStateHandler handler;
+        void *userdata;
+} StateHandler;
+
+struct Channels {
+        Mesh *mesh;
+        GHashTable *handlers; /* by name */
+        GHashTable *requests; /* of Request, by id */
+        uint32_t last_id;
+        GQueue theirs; /* of ChannelRequest */
+        GArray *state_handlers;
+};
+
+static void handler_free(void *p) {
+        Handler *h = p;
+
+        g_free(h->name);
+        g_free(h);
+}
+
+Channels *channels_new(Mesh *m) {
+        Channels *c = NEW(Channels);
+
+        c->mesh = m;
+        c->handlers = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, handler_free);
+        c->requests = g_hash_table_new(NULL, NULL);
+        g_queue_init(&c->theirs);
+        c->state_handlers = g_array_new(false, false, sizeof(StateHandler));
+        return c;
+}
+
+static void forget_theirs(ChannelRequest *q) {
+        g_queue_unlink(&q->channels->theirs, &q->in_channels);
+        link_unref(q->link);
+        g_free(q);
+}
+
+/* All links are gone, and our requests with them. */
+Channels *channels_free(Channels *c) {
+        if (!c)
+                return NULL;
+        while (c->theirs.head)
+                forget_theirs(c->theirs.head->data);
+        g_hash_table_unref(c->requests);
+        g_hash_table_unref(c->handlers);
+        g_array_unref(c->state_handlers);
+        g_free(c);
+        return NULL;
+}
+
+/* --- handlers --- */
+
+static int
+on_channel(void *self,
+           const char *channel,
+           ChannelHandler data,
+           ChannelRequestHandler request,
+           void *userdata) {
+        Channels *c = ((Mesh *) self)->channels;
+        Handler *h;
+
+        if (!channel_name_is_valid(channel))
+                return -EINVAL;
+        if (g_hash_table_contains(c->handlers, channel))
+                return -EEXIST;
+        h = NEW(Handler);
+        *h = (Handler){
+                .name = g_strdup(channel),
+                .data = data,
+                .request = request,
+                .userdata = userdata,
+        };
+        g_hash_table_insert(c->handlers, h->name, h);
+        return 0;
+}
+
+static int off_channel(void *self, const char *channel) {
+        Channels *c = ((Mesh *) self)->channels;
+
+        return g_hash_table_remove(c->handlers, channel) ? 0 : -ENOENT;
+}
+
+static int on_link_state(void *self, LinkStateHandler handler, void *userdata) {
+        Channels *c = ((Mesh *) self)->channels;
+        StateHandler h = { .handler = handler, .userdata = userdata };
+
+        if (handler) {
+                g_array_append_val(c->state_handlers, h);
+                return 0;
+        }
+        for (unsigned i = c->state_handlers->len; i > 0; i--)
+                if (g_array_index(c->state_handlers, StateHandler, i - 1).userdata == userdata)
+                        g_array_remove_index(c->state_handlers, i - 1);
+        return 0;
+}
+
+void channels_announce(Link *link, bool restarted) {
+        g_autoptr(Link) ref = link_ref(link);
+        Mesh *m = link->mesh;
+        Channels *c = m->channels;
+        MachineId machine = link->machine;
+        /* Links that only enrol are nobody's business. */
+        LinkState state = link_is_enrol(link) && link->state != LINK_CONNECTING ? LINK_DOWN
+                                                                                : link->state;
+
+        if (link->announced != state || restarted) {
+                link->announced = state;
+                neighbours_on_link_state(m->neighbours, &machine, state);
+                for (unsigned i = 0; i < c->state_handlers->len; i++) {
+                        StateHandler h = g_array_index(c->state_handlers, StateHandler, i);
+
+                        h.handler(h.userdata, &machine, state, restarted);
+                }
+        }
+        if (m->config.handler.link_changed)
+                m->config.handler.link_changed(m->config.handler.userdata, &machine);
+}
+
+/* --- sending --- */
+
+/* The link on which @channel may be used to reach @machine, made if there is none. */
+static int get_link(Mesh *m, const MachineId *machine, const char *channel, Link **ret) {
+        Link *link = link_find(m, machine);
+
+        if (link && strcmp(channel, ENROL_CHANNEL) == 0 && (link->enrolling || link_is_up(link))) {
+                *ret = link;
+                return 0;
+        }
+        if (!m->is_member || !mesh_knows_machine(m, machine))
+                return -ENXIO;
+        /* A member whose link still only enrols will come with another one in a moment. */
+        if (link && link_is_up(link) && link_is_enrol(link))
+                return -ENOTCONN;
+        return link_get(m, machine, ret);
+}
+
+static GBytes *
+encode(MessageKind kind, uint32_t id, const char *channel, const void *data, size_t len) {
+        ControlMessage cm = {
+                .kind = kind,
+                .request_id = id,
+                .payload = data,
+                .payload_len = len,
+        };
+
+        g_strlcpy(cm.channel, channel, sizeof cm.channel);
+        return control_message_encode(&cm);
+}
+
+static int
+send_on_channel(void *self, const MachineId *to, const char *channel, const void *data, size_t len) {
+        g_autoptr(GBytes) message = NULL;
+        Link *link;
+        int r;
+
+        if (!channel_name_is_valid(channel))
+                return -EINVAL;
+        r = get_link(self, to, channel, &link);
+        if (r < 0)
+                return r;
+        message = encode(CONTROL_DATA, 0, channel, data, len);
+        if (!message)
+                return -EMSGSIZE;
+        return link_send_message(link, message);
+}
+
+static int
+send_datagram(void *self, const MachineId *to, const char *channel, const void *data, size_t len) {
+        Mesh *m = self;
+        Link *link = link_find(m, to);
+        size_t k = strlen(channel);
+        uint8_t frame[OMERTA_MTU_DEFAULT];
+
+        if (!channel_name_is_valid(channel))
+                return -EINVAL;
+        if (!link || !link_is_up(link) || link_is_enrol(link))
+                return -ENOTCONN;
+        if (len > MIN(m->config.mtu, sizeof frame) - 2 - k)
+                return -EMSGSIZE;
+        frame[0] = FRAME_DATAGRAM;
+        frame[1] = (uint8_t) k;
+        memcpy(frame + 2, channel, k);
+        if (len > 0)
+                memcpy(frame + 2 + k, data, len);
+        link_touch(link);
+        return link_send_frame(link, frame, 2 + k + len) ? 0 : -ENOTCONN;
+}
+
+/* --- requests of ours --- */
+
+static void forget(Request *q) {
+        timer_clear(&q->timer);
+        g_queue_unlink(&q->link->requests, &q->in_link);
+        g_hash_table_remove(q->channels->requests, GUINT_TO_POINTER(q->id));
+        g_bytes_unref(q->message);
+        g_free(q);
+}
+
+/* Ends it; the link may be gone when this returns. */
+static void finish(Request *q, const char *error, const uint8_t *data, size_t len) {
+        g_autoptr(Link) link = link_ref(q->link);
+        ChannelReply done = q->reply;
+        void *userdata = q->userdata;
+
+        forget(q);
+        done(userdata, error, data, len);
+        if (link->mesh)
+                link_collect(link);
+}
+
+static void on_timeout(void *userdata) {
+        finish(userdata, ERROR_TIMEOUT, NULL, 0);
+}
+
+static uint32_t next_request_id(Channels *c) {
+        do
+                c->last_id++;
+        while (c->last_id == 0 || g_hash_table_contains(c->requests, GUINT_TO_POINTER(c->last_id)));
+        return c->last_id;
+}
+
+static int request_on_channel(
+                void *self,
+                const MachineId *to,
+                const char *channel,
+                const void *data,
+                size_t len,
+                usec_t timeout,
+                ChannelReply reply,
+                void *userdata,
+                uint64_t *ret_id) {
+        g_autoptr(GBytes) message = NULL;
+        Mesh *m = self;
+        Channels *c = m->channels;
+        uint32_t id = next_request_id(c);
+        Request *q;
+        Link *link;
+        int r;
+
+        if (!channel_name_is_valid(channel))
+                return -EINVAL;
+        r = get_link(m, to, channel, &link);
+        if (r < 0)
+                return r;
+        if (link->requests.length >= CHANNEL_PENDING_REQUESTS_MAX)
+                return -ENOBUFS;
+        message = encode(CONTROL_REQUEST, id, channel, data, len);
+        if (!message)
+                return -EMSGSIZE;
+        q = NEW(Request);
+        *q = (Request){
+                .channels = c,
+                .link = link,
+                .in_link.data = q,
+                .id = id,
+                .message = g_bytes_ref(message),
+                .reply = reply,
+                .userdata = userdata,
+        };
+        g_queue_push_tail_link(&link->requests, &q->in_link);
+        g_hash_table_insert(c->requests, GUINT_TO_POINTER(id), q);
+        if (timeout != USEC_INFINITY)
+                timer_set(m->env->timers, &q->timer, usec_add(env_now(m->env), timeout), on_timeout,
+                          q);
+        r = link_send_message(link, message);
+        /* On failure nothing was called: it is still there. */
+        if (r < 0) {
+                forget(q);
+                return r;
+        }
+        if (ret_id)
+                *ret_id = id;
+        return 0;
+}
+
+static void cancel(void *self, uint64_t id) {
+        Channels *c = ((Mesh *) self)->channels;
+        Request *q = id <= UINT32_MAX ? g_hash_table_lookup(
+                                                        c->requests, GUINT_TO_POINTER((uint32_t) id))
+                                      : NULL;
+
+        if (q)
+                finish(q, ERROR_CANCELLED, NULL, 0);
+}
+
+void channels_fail_link(Link *link, const char *error) {
+        GList *last = link->requests.tail;
+
+        link->n_unanswered = 0;
+        /* Those that handlers add meanwhile are not meant. */
+        while (last && link->requests.head) {
+                bool was_last = link->requests.head == last;
+
+                finish(link->requests.head->data, error, NULL, 0);
+                if (was_last)
+                        return;
+        }
+}
+
+void channels_resend_requests(Link *link) {
+        for (GList *l = link->requests.head; l; l = l->next) {
+                Request *q = l->data;
+
+                if (!reliable_has(link->reliable, q->message))
+                        (void) reliable_push(link->reliable, q->message);
+        }
+}
+
+/* --- requests of theirs --- */
+
+static void answer(ChannelRequest *q, MessageKind kind, const void *data, size_t len) {
+        Link *link = q->link;
+
+        if (link->mesh && memcmp(q->boot_id, link->boot_id, BOOT_ID_SIZE) == 0 &&
+            memcmp(q->remote_boot_id, link->remote_boot_id, BOOT_ID_SIZE) == 0) {
+                g_autoptr(GBytes) message = encode(kind, q->id, "", data, len);
+
+                if (!message)
+                        message =
+                                        encode(CONTROL_ERROR, q->id, "", CONTROL_ERROR_FAILED,
+                                               strlen(CONTROL_ERROR_FAILED));
+                if (link->n_unanswered > 0)
+                        link->n_unanswered--;
+                if (link_send_message(link, message) < 0)
+                        drop_count(link->mesh->config.drops, DROP_CONTROL_OVERFLOW);
+        }
+        forget_theirs(q);
+}
+
+static void reply(void *self, ChannelRequest *q, const void *data, size_t len) {
+        answer(q, CONTROL_RESPONSE, data, len);
+}
+
+static void fail(void *self, ChannelRequest *q, const char *error) {
+        answer(q, CONTROL_ERROR, error, strlen(error));
+}
+
+static void send_error(Link *link, uint32_t id, const char *error) {
+        g_autoptr(GBytes) message = encode(CONTROL_ERROR, id, "", error, strlen(error));
+
+        (void) link_send_message(link, message);
+}
+
+static DropReason handle_request(Link *link, const ControlMessage *cm, const Handler *h) {
+        Channels *c = link->mesh->channels;
+        ChannelRequest *q;
+
+        if (!h || !h->request) {
+                send_error(link, cm->request_id, CONTROL_ERROR_NO_SUCH_CHANNEL);
+                return DROP_NONE;
+        }
+        if (link->n_unanswered >= CHANNEL_PENDING_REQUESTS_MAX) {
+                send_error(link, cm->request_id, CONTROL_ERROR_FULL);
+                return DROP_CONTROL_OVERFLOW;
+        }
+        q = NEW(ChannelRequest);
+        *q = (ChannelRequest){
+                .channels = c,
+                .in_channels.data = q,
+                .link = link_ref(link),
+                .id = cm->request_id,
+        };
+        memcpy(q->boot_id, link->boot_id, BOOT_ID_SIZE);
+        memcpy(q->remote_boot_id, link->remote_boot_id, BOOT_ID_SIZE);
+        g_queue_push_tail_link(&c->theirs, &q->in_channels);
+        link->n_unanswered++;
+        h->request(h->userdata, &link->machine, q, cm->payload, cm->payload_len);
+        return DROP_NONE;
+}
+
+static void handle_error(Request *q, const ControlMessage *cm) {
+        char error[64]; /* longer is no name */
+
+        if (cm->payload_len >= sizeof error)
+                return finish(q, CONTROL_ERROR_FAILED, NULL, 0);
+        memcpy(error, cm->payload, cm->payload_len);
+        error[cm->payload_len] = '\0';
+        finish(q, error, NULL, 0);
+}
+
+DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len) {
+        g_autoptr(Link) ref = link_ref(link);
+        Channels *c;
+        ControlMessage cm;
+        const Handler *h;
+        Request *q;
+
+        if (!link->mesh || control_message_decode(data, len, &cm) < 0)
+                return DROP_FRAME_MALFORMED;
+        c = link->mesh->channels;
+        switch (cm.kind) {
+        case CONTROL_DATA:
+        case CONTROL_REQUEST:
+                h = g_hash_table_lookup(c->handlers, cm.channel);
+                /* docs/protocol.md, "Messages": nothing else for who is no member yet. */
+                if (link_is_enrol(link) && strcmp(cm.channel, ENROL_CHANNEL) != 0)
+                        h = NULL;
+                if (cm.kind == CONTROL_REQUEST)
+                        return handle_request(link, &cm, h);
+                if (h && h->data)
+                        h->data(h->userdata, &link->machine, cm.payload, cm.payload_len);
+                return DROP_NONE;
+        case CONTROL_RESPONSE:
+        case CONTROL_ERROR:
+                q = g_hash_table_lookup(c->requests, GUINT_TO_POINTER(cm.request_id));
+                if (!q || q->link != link)
+                        return DROP_NONE; /* came too late */
+                if (cm.kind == CONTROL_ERROR)
+                        handle_error(q, &cm);
+                else
+                        finish(q, NULL, cm.payload, cm.payload_len);
+                return DROP_NONE;
+        }
+        return DROP_FRAME_MALFORMED;
+}
+
+DropReason channels_handle_datagram(Link *link, const uint8_t *frame, size_t len) {
+        Channels *c = link->mesh->channels;
+        char name[CHANNEL_NAME_MAX + 1];
+        const Handler *h;
+
+        if (len < 2 || frame[1] == 0 || frame[1] > CHANNEL_NAME_MAX || len < 2U + frame[1])
+                return DROP_FRAME_MALFORMED;
+        memcpy(name, frame + 2, frame[1]);
+        name[frame[1]] = '\0';
+        if (strlen(name) != frame[1] || !channel_name_is_valid(name))
+                return DROP_FRAME_MALFORMED;
+        if (link_is_enrol(link))
+                return DROP_NOT_A_MEMBER;
+        h = g_hash_table_lookup(c->handlers, name);
+        if (h && h->data)
+                h->data(h->userdata, &link->machine, frame + 2 + frame[1], len - 2 - frame[1]);
+        return DROP_NONE;
+}
+
+/* --- links --- */
+
+static usec_t provider_now(void *self) {
+        return env_now(((Mesh *) self)->env);
+}
+
+static TimerQueue *provider_timers(void *self) {
+        return ((Mesh *) self)->env->timers;
+}
+
+static int provider_connect(void *self, const MachineId *machine) {
+        Mesh *m = self;
+        Link *link = link_find(m, machine);
+        int r;
+
+        if (!link || !link->enrolling) {
+                if (!m->is_member || !mesh_knows_machine(m, machine))
+                        return -ENXIO;
+                r = link_get(m, machine, &link);
+                if (r < 0)
+                        return r;
+        }
+        link_connect(link);
+        return 0;
+}
+
+static LinkState provider_link_state(void *self, const MachineId *machine) {
+        Link *link = link_find(self, machine);
+
+        return link ? link->state : LINK_DOWN;
+}
+
+static int
+provider_probe(void *self, const MachineId *machine, usec_t timeout, ProbeReply done, void *userdata) {
+        Link *link = link_find(self, machine);
+
+        return link ? probes_send(link, timeout, done, userdata) : -ENOTCONN;
+}
+
+static usec_t provider_last_received(void *self, const MachineId *machine) {
+        Link *link = link_find(self, machine);
+
+        return link ? link_last_received(link) : 0;
+}
+
+static void provider_repair(void *self, const MachineId *machine) {
+        Link *link = link_find(self, machine);
+
+        if (link)
+                link_repair(link);
+}
+
+static void provider_set_packets(void *self, const MachineId *machine, bool open) {
+        Mesh *m = self;
+        Link *link = link_find(m, machine);
+
+        if (!link) {
+                if (!open || !mesh_knows_machine(m, machine) || link_get(m, machine, &link) < 0)
+                        return;
+        }
+        link_set_packets(link, open);
+        if (open && !link_is_up(link))
+                link_connect(link);
+}
+
+static void provider_packet_stats(
+                void *self,
+                const MachineId *machine,
+                uint64_t ret_tx[static 2],
+                uint64_t ret_rx[static 2],
+                usec_t *ret_last_tx,
+                usec_t *ret_last_rx) {
+        PacketPeer *p = g_hash_table_lookup(((Mesh *) self)->peers, machine);
+
+        ret_tx[0] = p ? atomic_load_explicit(&p->tx_packets, memory_order_relaxed) : 0;
+        ret_tx[1] = p ? atomic_load_explicit(&p->tx_bytes, memory_order_relaxed) : 0;
+        ret_rx[0] = p ? atomic_load_explicit(&p->rx_packets, memory_order_relaxed) : 0;
+        ret_rx[1] = p ? atomic_load_explicit(&p->rx_bytes, memory_order_relaxed) : 0;
+        *ret_last_tx = p ? atomic_load_explicit(&p->last_tx, memory_order_relaxed) : 0;
+        *ret_last_rx = p ? atomic_load_explicit(&p->last_rx, memory_order_relaxed) : 0;
+}
+
+const ChannelOps mesh_channel_ops = {
+        .now = provider_now,
+        .timers = provider_timers,
+        .on_channel = on_channel,
+        .off_channel = off_channel,
+        .send = send_on_channel,
+        .send_datagram = send_datagram,
+        .request = request_on_channel,
+        .cancel = cancel,
+        .reply = reply,
+        .fail = fail,
+        .connect = provider_connect,
+        .link_state = provider_link_state,
+        .on_link_state = on_link_state,
+        .probe = provider_probe,
+        .last_received = provider_last_received,
+        .repair = provider_repair,
+        .set_packets = provider_set_packets,
+        .packet_stats = provider_packet_stats,
+};

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the three files of the directory share: directory.c decides what is believed,
+ * directory-store.c keeps it, directory-look.c shows it. */
+
+#include "core/mesh/directory-table.h"
+#include "core/mesh/directory.h"
+
+/* What is not durable at once is written after this: one commit for a burst of gossip. */
+#define DIRECTORY_FLUSH_DELAY (2 * USEC_PER_SEC)
+#define DIRECTORY_FLUSH_RETRY (30 * USEC_PER_SEC)
+/* Records whose issuer's or machine's certificate has not arrived yet. */
+#define DIRECTORY_WAITING_MAX 1024U
+/* How long a machine whose certificate has ended is remembered, with its address: a laptop that
+ * was in a drawer for a season still has its name in the list. */
+#define DIRECTORY_KEEP_EXPIRED (90 * USEC_PER_DAY)
+#define DIRECTORY_PURGE_INTERVAL USEC_PER_HOUR
+
+typedef struct DirectoryObserverEntry {
+        DirectoryObserver callback; /* NULL: left while observers were called */
+        void *userdata;
+} DirectoryObserverEntry;
+
+struct Directory {
+        NetworkId network;
+        const MeshEnv *env;
+        const MeshStore *store; /* may be NULL */
+        DirectoryTable table;
+        usec_t time_floor;
+
+        GQueue waiting; /* of Record, oldest first */
+
+        GArray *observers; /* of DirectoryObserverEntry */
+        GQueue events;     /* of Event, see directory.c */
+        bool notifying;
+
+        /* Not in the store yet. */
+        GHashTable *dirty; /* set of DirectoryMachine; which kinds: its .dirty */
+        bool time_floor_dirty;
+        Timer flush_timer;
+        Timer purge_timer;
+};
+
+/* directory-store.c */
+int directory_load(Directory *d);
+void directory_mark_dirty(Directory *d, DirectoryMachine *m, RecordKind kind);
+/* The clock is not earlier than @version. */
+void directory_raise_floor(Directory *d, usec_t version);
+/* Commits @record before it is taken. Revocation: also that the machine's others are void.
+ * @version: the signed time the clock is not earlier than; 0: none. */
+int directory_commit_record(Directory *d, const Record *record, usec_t version);
+
+/* directory.c */
+/* The same key for X25519, the other sign bit (docs/protocol.md, "Identities"). */
+MachineId directory_twin(const MachineId *id);
+/* Puts a record in its place without a look at it; tells nobody yet. NULL: none. */
+void directory_change(Directory *d, DirectoryMachine *m, RecordKind kind, Record *record);
+/* Whether @a should replace @b, two records of one kind about one machine. */
+bool directory_is_newer(const Directory *d, const Record *a, const Record *b);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/mesh/endpoint-book.h"
+
+#include "base/limits.h"
+#include "base/macros.h"
+
+/* A commit costs the disk a flush: changes of a while go in one. */
+#define STORE_DELAY USEC_PER_MINUTE
+
+typedef struct Entry {
+        MachineId machine; /* the key */
+        unsigned n_hints;
+        Endpoint hints[HINTS_PER_MACHINE_MAX];
+        Endpoint reached;
+        bool dirty;
+} Entry;
+
+struct EndpointBook {
+        const MeshEnv *env;
+        const MeshStore *store;
+        GHashTable *entries;
+        GPtrArray *dirty; /* entries to be stored; never freed before the book */
+        unsigned n_hinted;
+        Timer timer;
+};
+
+static Entry *get_entry(EndpointBook *b, const MachineId *machine) {
+        Entry *e = g_hash_table_lookup(b->entries, machine);
+
+        if (e || g_hash_table_size(b->entries) >= MACHINES_MAX)
+                return e;
+        e = NEW(Entry);
+        e->machine = *machine;
+        g_hash_table_insert(b->entries, &e->machine, e);
+        return e;
+}
+
+static void on_stored_endpoint(void *userdata, const MachineId *machine, const Endpoint *endpoint) {
+        Entry *e = get_entry(userdata, machine);
+
+        if (e && endpoint_is_usable(endpoint))
+                e->reached = *endpoint;
+}
+
+EndpointBook *endpoint_book_new(const MeshEnv *env, const MeshStore *store) {
+        EndpointBook *b = NEW(EndpointBook);
+
+        b->env = env;
+        b->store = store;
+        b->entries = g_hash_table_new_full(machine_id_hash, machine_id_hash_equal, NULL, g_free);
+        b->dirty = g_ptr_array_new();
+        /* Without them we only start with fewer candidates. */
+        if (store)
+                (void) store->ops->foreach_endpoint(store->self, on_stored_endpoint, b);
+        return b;
+}
+
+/* A failure is not worth a retry: the next change writes again, and it is only a hint. */
+static void write_dirty(EndpointBook *b) {
+        const MeshStoreOps *ops = b->store ? b->store->ops : NULL;
+        int r = 0;
+
+        timer_clear(&b->timer);
+        if (ops && b->dirty->len > 0 && ops->begin(b->store->self) >= 0) {
+                for (unsigned i = 0; i < b->dirty->len && r >= 0; i++) {
+                        const Entry *e = b->dirty->pdata[i];
+
+                        r = ops->put_endpoint(b->store->self, &e->machine, &e->reached);
+                }
+                if (r < 0)
+                        ops->rollback(b->store->self);
+                else
+                        (void) ops->commit(b->store->self);
+        }
+        for (unsigned i = 0; i < b->dirty->len; i++)
+                ((Entry *) b->dirty->pdata[i])->dirty = false;
+        g_ptr_array_set_size(b->dirty, 0);
+}
+
+static void on_timer(void *userdata) {
+        write_dirty(userdata);
+}
+
+EndpointBook *endpoint_book_free(EndpointBook *b) {
+        if (!b)
+                return NULL;
+        write_dirty(b);
+        g_ptr_array_unref(b->dirty);
+        g_hash_table_unref(b->entries);
+        g_free(b);
+        return NULL;
+}
+
+void endpoint_book_add_hint(EndpointBook *b, const MachineId *machine, const Endpoint *endpoint) {
+        Entry *e;
+
+        if (!endpoint_is_usable(endpoint))
+                return;
+        e = get_entry(b, machine);
+        if (!e || (e->n_hints == 0 && b->n_hinted >= HINTED_MACHINES_MAX))
+                return;
+        for (unsigned i = 0; i < e->n_hints; i++)
+                if (endpoint_equal(&e->hints[i], endpoint))
+                        return;
+        if (e->n_hints == 0)
+                b->n_hinted++;
+        if (e->n_hints == HINTS_PER_MACHINE_MAX)
+                /* The newest of many is the likeliest to be true. */
+                e->n_hints--;
+        for (unsigned i = e->n_hints; i > 0; i--)
+                e->hints[i] = e->hints[i - 1];
+        e->hints[0] = *endpoint;
+        e->n_hints++;
+}
+
+bool endpoint_book_has_hint(const EndpointBook *b, const MachineId *machine) {
+        const Entry *e = g_hash_table_lookup(b->entries, machine);
+
+        return e && e->n_hints > 0;
+}
+
+bool endpoint_book_knows(const EndpointBook *b, const MachineId *machine) {
+        const Entry *e = g_hash_table_lookup(b->entries, machine);
+
+        return e && (e->n_hints > 0 || endpoint_is_set(&e->reached));
+}
+
+void endpoint_book_reached(EndpointBook *b, const MachineId *machine, const Endpoint *endpoint) {
+        Entry *e = get_entry(b, machine);
+
+        if (!e || endpoint_equal(&e->reached, endpoint))
+                return;
+        e->reached = *endpoint;
+        if (!b->store || e->dirty)
+                return;
+        e->dirty = true;
+        g_ptr_array_add(b->dirty, e);
+        if (!timer_is_set(&b->timer))
+                timer_set(b->env->timers, &b->timer, env_now(b->env) + STORE_DELAY, on_timer, b);
+}
+
+void endpoint_book_fill(const EndpointBook *b, const MachineId *machine, PathSet *paths) {
+        const Entry *e = g_hash_table_lookup(b->entries, machine);
+
+        if (!e)
+                return;
+        for (unsigned i = 0; i < e->n_hints; i++)
+                path_set_add(paths, PATH_HINT, &e->hints[i]);
+        if (endpoint_is_set(&e->reached))
+                path_set_add(paths, PATH_STORED, &e->reached);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Where machines may be found, besides what they say in their presence records: hints of people
+ * (invites, --bootstrap; forgotten with the process) and the last endpoint each was reached at
+ * (kept in the store, written rarely).
+ */
+
+#include "core/mesh/env.h"
+#include "core/mesh/mesh-store.h"
+#include "core/mesh/path.h"
+
+/* Hints for so many machines; more are not taken. */
+#define HINTED_MACHINES_MAX 1024U
+#define HINTS_PER_MACHINE_MAX 8U
+
+typedef struct EndpointBook EndpointBook;
+
+/* @store may be NULL. Loads what it has. */
+EndpointBook *endpoint_book_new(const MeshEnv *env, const MeshStore *store);
+/* Writes what waits. */
+EndpointBook *endpoint_book_free(EndpointBook *b);
+
+void endpoint_book_add_hint(EndpointBook *b, const MachineId *machine, const Endpoint *endpoint);
+bool endpoint_book_has_hint(const EndpointBook *b, const MachineId *machine);
+/* Whether an endpoint of either kind is known. */
+bool endpoint_book_knows(const EndpointBook *b, const MachineId *machine);
+/* The machine was reached there; stored a minute later if it is news. */
+void endpoint_book_reached(EndpointBook *b, const MachineId *machine, const Endpoint *endpoint);
+/* Adds all that is known of @machine to @paths. */
+void endpoint_book_fill(const EndpointBook *b, const MachineId *machine, PathSet *paths);

@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/mesh/link.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "core/mesh/neighbours.h"
+#include "core/mesh/presence.h"
+#include "core/wire/messages.h"
+
+/*
+ * Theory of operation
+ *
+ * Keys. The initiator of a handshake has the new keys when the response arrives and uses them at
+ * once (`current`); an empty message tells the responder, for which they are `next` until that
+ * message (any message under them) arrives. `previous` still opens what was on the way. When both
+ * sides open at the same instant each is the initiator of one pair and the responder of the
+ * other: each has both pairs, sends with the one confirmed last, and opens either.
+ *
+ * A handshake that shows another boot id of the other side starts a new life: keys of the old one
+ * are dropped with it, so that no segment of the old sequence is taken for one of the new.
+ *
+ * Age. link_maintain() is called when the next thing is due: dropping keys after
+ * REJECT_AFTER_TIME, and before that, in steps of CHECK_INTERVAL, looking whether the link was
+ * used since the last look; only then it gets new keys, so an unused link falls silent. The
+ * initiator looks from REKEY_AFTER_TIME on, the responder later, in case the initiator is gone.
+ *
+ * Packet threads see a keypair through PacketPeer.tx and the index table. Both are changed first,
+ * then memory goes through MeshEnv.retire.
+ */
+
+#define CHECK_INTERVAL (15 * USEC_PER_SEC)
+#define RESPONDER_REKEY_AFTER (REKEY_AFTER_TIME + 30 * USEC_PER_SEC)
+/* How many of the least recently used links are looked at for one that can go. */
+#define EVICT_TRIES 64U
+
+static void on_maintain(void *userdata) {
+        link_maintain(userdata);
+}
+
+/* --- object --- */
+
+Link *link_find(Mesh *m, const MachineId *machine) {
+        return g_hash_table_lookup(m->links, machine);
+}
+
+Link *link_ref(Link *link) {
+        link->n_ref++;
+        return link;
+}
+
+void link_unref(Link *link) {
+        if (--link->n_ref > 0)
+                return;
+        assert(!link->mesh);
+        reliable_free(link->reliable);
+        sodium_memzero(link->psk, sizeof link->psk);
+        g_free(link);
+}
+
+void link_touch(Link *link) {
+        g_queue_unlink(&link->mesh->lru, &link->lru);
+        g_queue_push_head_link(&link->mesh->lru, &link->lru);
+}
+
+/* A life of its own, told to the other side by the next handshake. */
+static void new_boot_id(Link *link) {
+        uint32_t n = link->mesh->n_links_made++;
+
+        memcpy(link->boot_id, link->mesh->config.boot_id, sizeof link->boot_id);
+        write_le32(link->boot_id + 4, read_le32(link->boot_id + 4) ^ n);
+        link->has_remote_boot_id = false;
+}
+
+static bool is_idle(const Link *link) {
+        return (!link->reliable || reliable_is_idle(link->reliable)) && !link->packets_open &&
+               !link->enrolling && link->requests.length == 0;
+}
+
+/* Makes room for one more. */
+static bool evict(Mesh *m) {
+        GList *l = m->lru.tail;
+
+        for (unsigned i = 0; l && i < EVICT_TRIES; i++, l = l->prev) {
+                Link *link = l->data;
+
+                if (is_idle(link) && !link->attempt &&
+                    !neighbours_has(m->neighbours, &link->machine)) {
+                        link_close(link, CLOSE_SHUTDOWN);
+                        return true;
+                }
+        }
+        return false;
+}
+
+static void on_send_frame(void *userdata, const uint8_t *frame, size_t len) {
+        link_send_frame(userdata, frame, len);
+}
+
+static void on_deliver(void *userdata, const uint8_t *message, size_t len) {
+        Link *link = userdata;
+        DropReason reason = channels_handle_message(link, message, len);
+
+        if (reason != DROP_NONE && link->mesh)
+                drop_count(link->mesh->config.drops, reason);
+}
+
+static void on_stalled(void *userdata) {
+        Link *link = userdata;
+
+        if (!link->attempt)
+                link_repair(link);
+}
+
+static void on_dead(void *userdata) {
+        link_down(userdata);
+}
+
+int link_get(Mesh *m, const MachineId *machine, Link **ret) {
+        Link *link = link_find(m, machine);
+
+        if (!link) {
+                if (g_hash_table_size(m->links) >= LINKS_MAX && !evict(m))
+                        return -ENOBUFS;
+                link = NEW(Link);
+                link->n_ref = 1;
+                link->mesh = m;
+                link->machine = *machine;
+                link->lru.data = link;
+                link->paths = PATH_SET_EMPTY;
+                link->since = env_now(m->env);
+                g_queue_init(&link->requests);
+                new_boot_id(link);
+                link->reliable =
+                                reliable_new(m->env, &(ReliableHandler){
+                                                                     .userdata = link,
+                                                                     .send_frame = on_send_frame,
+                                                                     .deliver = on_deliver,
+                                                                     .stalled = on_stalled,
+                                                                     .dead = on_dead,
+                                                     });
+                g_queue_push_head_link(&m->lru, &link->lru);
+                g_hash_table_insert(m->links, &link->machine, link);
+        }
+        *ret = link;
+        return 0;
+}
+
+/* --- keys --- */
+
+static void destroy_keypair(void *kp) {
+        keypair_free(kp);
+}
+
+/* The caller has unpublished it from PacketPeer.tx. */
+static void drop_key(Link *link, LinkKey *key) {
+        const MeshEnv *env = link->mesh->env;
+
+        if (!key->kp)
+                return;
+        index_table_release(link->mesh->config.indices, key->kp->local_index);
+        key->kp->link = NULL;
+        env->retire(env->userdata, key->kp, destroy_keypair);
+        *key = (LinkKey){};
+}
+
+/* Drops @key, which may be the one packets are sent with. */
+static void drop_key_unpublished(Link *link, LinkKey *key) {
+        LinkKey gone = *key;
+
+        *key = (LinkKey){};
+        link_publish(link);
+        drop_key(link, &gone);
+}
+
+static void drop_all_keys(Link *link) {
+        drop_key_unpublished(link, &link->current);
+        drop_key(link, &link->previous);
+        drop_key(link, &link->next);
+}
+
+static void set_state(Link *link, LinkState state) {
+        if (link->state != state)
+                link->since = env_now(link->mesh->env);
+        link->state = state;
+}
+
+/* Between lives nothing is left of the old one but what waits to be sent. */
+static bool begin_life(Link *link, const LinkKey *key) {
+        bool same = link->has_remote_boot_id &&
+                    memcmp(link->remote_boot_id, key->boot_id, BOOT_ID_SIZE) == 0;
+        bool restarted = link->has_remote_boot_id && !same;
+
+        if (restarted) {
+                drop_key_unpublished(link, &link->current);
+                drop_key(link, &link->previous);
+                if (link->next.kp && memcmp(link->next.boot_id, key->boot_id, BOOT_ID_SIZE) != 0)
+                        drop_key(link, &link->next);
+                link->n_unanswered = 0;
+                reliable_set_open(link->reliable, false);
+                reliable_restart(link->reliable);
+        }
+        memcpy(link->remote_boot_id, key->boot_id, BOOT_ID_SIZE);
+        link->has_remote_boot_id = true;
+        return restarted;
+}
+
+void link_set_stranger(Link *link, bool stranger) {
+        if (link->stranger == stranger)
+                return;
+        link->stranger = stranger;
+        link->mesh->n_strangers += stranger ? 1 : -1U;
+}
+
+static void set_purpose(Link *link, Purpose purpose) {
+        link->purpose = purpose;
+        if (link_is_enrol(link))
+                return;
+        timer_clear(&link->enrol_timer);
+        link_set_stranger(link, false);
+}
+
+static void on_enrol_timer(void *userdata) {
+        Link *link = userdata;
+
+        if (link->enrolling)
+                link_down(link);
+        else
+                link_close(link, CLOSE_SHUTDOWN);
+}
+
+/* @key becomes the one we send with. */
+static void install(Link *link, LinkKey *key, const Endpoint *from) {
+        g_autoptr(Link) ref = link_ref(link);
+        Mesh *m = link->mesh;
+        usec_t now = env_now(m->env);
+        bool restarted = begin_life(link, key);
+
+        drop_key(link, &link->previous);
+        link->previous = TAKE_KEY(link->current);
+        link->current = TAKE_KEY(*key);
+        link->last_handshake = now;
+        link->last_received = now;
+        link->used_checked = 0;
+        link->attempt = attempt_free(link->attempt);
+        set_purpose(link, link->current.purpose);
+        if (link_is_enrol(link))
+                timer_set(m->env->timers, &link->enrol_timer, now + ENROL_LINK_USEC, on_enrol_timer,
+                          link);
+        set_state(link, LINK_UP);
+        link_set_seen(link, &link->current.seen);
+        path_set_arrived(&link->paths, from, now);
+        endpoint_book_reached(m->book, &link->machine, from);
+        link_publish(link);
+        if (link->current.kp->is_initiator)
+                link_send_frame(link, NULL, 0); /* key confirmation */
+        link_maintain(link);
+        if (!link->mesh)
+                return;
+        reliable_set_open(link->reliable, true);
+        if (restarted)
+                channels_resend_requests(link);
+        channels_announce(link, restarted);
+}
+
+void link_take_initiator_key(Link *link, LinkKey *key, const Endpoint *from) {
+        /* What the responder answered with it has, so it counts as confirmed. */
+        atomic_store_explicit(&key->kp->confirmed, true, memory_order_release);
+        install(link, key, from);
+}
+
+void link_take_responder_key(Link *link, LinkKey *key) {
+        const MeshEnv *env = link->mesh->env;
+
+        drop_key(link, &link->next);
+        link->next = TAKE_KEY(*key);
+        if (link->next.purpose != PURPOSE_MEMBER && !link_is_up(link))
+                timer_set(env->timers, &link->enrol_timer, env_now(env) + ENROL_CONFIRM_USEC,
+                          on_enrol_timer, link);
+        link_maintain(link);
+}
+
+void link_arrived(Link *link, Keypair *kp, const Endpoint *from) {
+        usec_t now = env_now(link->mesh->env);
+
+        link->last_received = now;
+        if (kp == link->next.kp) {
+                LinkKey key = TAKE_KEY(link->next);
+
+                install(link, &key, from);
+                return;
+        }
+        /* Roaming: the machine is where its authentic datagrams come from. */
+        if (!path_set_arrived(&link->paths, from, now))
+                return;
+        endpoint_book_reached(link->mesh->book, &link->machine, from);
+        link_publish(link);
+        channels_announce(link, false);
+}
+
+/* --- life --- */
+
+/* Nobody finds it any more. */
+static void detach(Link *link) {
+        Mesh *m = link->mesh;
+
+        link_set_stranger(link, false);
+        g_hash_table_remove(m->links, &link->machine);
+        g_queue_unlink(&m->lru, &link->lru);
+        timer_clear(&link->maintain_timer);
+        timer_clear(&link->enrol_timer);
+        link->attempt = attempt_free(link->attempt);
+}
+
+static void take_out(Link *link) {
+        detach(link);
+        link->mesh = NULL;
+        link_unref(link);
+}
+
+/* Everything that waits on the link ends. The handlers told may do anything, also connect anew. */
+static void end_life(Link *link) {
+        link->attempt = attempt_free(link->attempt);
+        timer_clear(&link->enrol_timer);
+        timer_clear(&link->maintain_timer);
+        drop_all_keys(link);
+        reliable_set_open(link->reliable, false);
+        reliable_fail(link->reliable);
+        new_boot_id(link);
+        link->srtt = 0;
+        set_state(link, LINK_DOWN);
+}
+
+static void tell_end(Link *link) {
+        channels_announce(link, false);
+        channels_fail_link(link, "Unreachable");
+}
+
+void link_collect(Link *link) {
+        if (link->mesh && link->state == LINK_DOWN && !link->attempt && !link->next.kp &&
+            is_idle(link))
+                take_out(link);
+}
+
+void link_down(Link *link) {
+        g_autoptr(Link) ref = link_ref(link);
+
+        end_life(link);
+        tell_end(link);
+        link_collect(link);
+}
+
+void link_close(Link *link, CloseReason reason) {
+        const uint8_t frame[2] = { FRAME_CLOSE, (uint8_t) reason };
+
+        /* Nobody acknowledges it, so twice; who misses both finds out by itself. */
+        link_send_frame(link, frame, sizeof frame);
+        link_send_frame(link, frame, sizeof frame);
+        link->packets_open = false;
+        if (link->peer)
+                atomic_store_explicit(&link->peer->accept, false, memory_order_release);
+        link->enrolling = false;
+        end_life(link);
+        /* What the handlers send from now on makes another link. */
+        detach(link);
+        tell_end(link);
+        link->mesh = NULL;
+        link_unref(link);
+}
+
+void link_connect(Link *link) {
+        link_touch(link);
+        if (link->attempt || (link_is_up(link) && (link->enrolling == link_is_enrol(link))))
+                return;
+        link->attempt = attempt_new(link, true);
+        if (!link->attempt)
+                return;
+        if (!link_is_up(link)) {
+                link->purpose = link->attempt->purpose;
+                set_state(link, LINK_CONNECTING);
+                channels_announce(link, false);
+        }
+}
+
+void link_repair(Link *link) {
+        if (link->attempt)
+                return;
+        link->attempt = attempt_new(link, true);
+        if (link->attempt && !link_is_up(link)) {
+                set_state(link, LINK_CONNECTING);
+                channels_announce(link, false);
+        }
+}
+
+void link_attempt_failed(Link *link) {
+        usec_t started = link->attempt->started;
+
+        link->attempt = attempt_free(link->attempt);
+        /* Keys that worked meanwhile are good until they expire. */
+        if (link_is_up(link) && link_last_received(link) > started)
+                return;
+        link_down(link);
+}
+
+/* Whether anything was sent or received since the last look. The first look only notes. */
+static bool was_used(Link *link) {
+        Keypair *kp = link->current.kp;
+        uint64_t counter = atomic_load_explicit(&kp->send_counter, memory_order_relaxed);
+        usec_t now = env_now(link->mesh->env);
+        bool used = link->used_checked != 0 &&
+                    (counter != link->used_counter || link_last_received(link) > link->used_checked);
+
+        link->used_counter = counter;
+        link->used_checked = now;
+        return used;
+}
+
+static usec_t expire_key(Link *link, LinkKey *key) {
+        usec_t end;
+
+        if (!key->kp)
+                return USEC_INFINITY;
+        end = key->kp->created + REJECT_AFTER_TIME;
+        if (env_now(link->mesh->env) < end)
+                return end;
+        drop_key_unpublished(link, key);
+        return USEC_INFINITY;
+}
+
+/* Return: when to look again. */
+static usec_t check_rekey(Link *link) {
+        Keypair *kp = link->current.kp;
+        usec_t now = env_now(link->mesh->env), from, first;
+
+        if (!kp || (link_is_enrol(link) && !link->enrolling))
+                return USEC_INFINITY;
+        from = kp->created + (kp->is_initiator ? REKEY_AFTER_TIME : RESPONDER_REKEY_AFTER);
+        first = from - CHECK_INTERVAL;
+        if (now < first)
+                return first;
+        if (link->used_checked != 0 && now < link->used_checked + CHECK_INTERVAL)
+                return link->used_checked + CHECK_INTERVAL;
+        if ((was_used(link) && now >= from) ||
+            atomic_load_explicit(&kp->send_counter, memory_order_relaxed) > REKEY_AFTER_MESSAGES) {
+                if (!link->attempt)
+                        link->attempt = attempt_new(link, false);
+        }
+        return now + CHECK_INTERVAL;
+}
+
+void link_maintain(Link *link) {
+        g_autoptr(Link) ref = link_ref(link);
+        bool was_up = link_is_up(link);
+        usec_t next = USEC_INFINITY;
+
+        next = MIN(next, expire_key(link, &link->previous));
+        next = MIN(next, expire_key(link, &link->next));
+        next = MIN(next, expire_key(link, &link->current));
+        if (was_up && !link_is_up(link)) {
+                reliable_set_open(link->reliable, false);
+                if (!link->attempt && !reliable_is_idle(link->reliable))
+                        link->attempt = attempt_new(link, true);
+                set_state(link, link->attempt ? LINK_CONNECTING : LINK_DOWN);
+                channels_announce(link, false);
+        }
+        if (!link->mesh)
+                return;
+        next = MIN(next, check_rekey(link));
+        if (next != USEC_INFINITY)
+                timer_set(link->mesh->env->timers, &link->maintain_timer, next, on_maintain, link);
+        else
+                timer_clear(&link->maintain_timer);
+        link_collect(link);
+}
+
+/* --- sending --- */
+
+static bool seal_and_send(Link *link, const Path *path, const uint8_t *frame, size_t len) {
+        uint8_t datagram[DATA_OVERHEAD + OMERTA_MTU_DEFAULT];
+        Keypair *kp = link->current.kp;
+        uint64_t counter;
+
+        if (!kp || !path || len > OMERTA_MTU_DEFAULT || !keypair_reserve(kp, 1, &counter))
+                return false;
+        keypair_seal(kp, counter, 0, frame, len, datagram);
+        (void) path_send(path, link->mesh->env, datagram, DATA_OVERHEAD + len);
+        return true;
+}
+
+bool link_send_frame(Link *link, const uint8_t *frame, size_t len) {
+        return seal_and_send(link, path_set_active(&link->paths), frame, len);
+}
+
+bool link_send_frame_to(Link *link, const Endpoint *to, const uint8_t *frame, size_t len) {
+        Path path = { .kind = PATH_DIRECT, .endpoint = *to };
+
+        return seal_and_send(link, &path, frame, len);
+}
+
+int link_send_message(Link *link, GBytes *message) {
+        int r = reliable_push(link->reliable, message);
+
+        if (r < 0)
+                return r;
+        if (!link_is_up(link))
+                link_connect(link);
+        return 0;
+}
+
+/* --- what others see --- */
+
+void link_publish(Link *link) {
+        PacketPeer *peer = link->peer;
+        const MeshEnv *env = link->mesh->env;
+        const Path *path = path_set_active(&link->paths);
+        PacketTx *old, *tx = NULL;
+
+        if (!peer)
+                return;
+        old = atomic_load_explicit(&peer->tx, memory_order_relaxed);
+        if (link->packets_open && link->current.kp && path && !link_is_enrol(link)) {
+                if (old && old->keypair == link->current.kp &&
+                    endpoint_equal(&old->endpoint, &path->endpoint))
+                        return;
+                tx = NEW(PacketTx);
+                *tx = (PacketTx){
+                        .keypair = link->current.kp,
+                        .endpoint = path->endpoint,
+                        .mtu = link->mesh->config.mtu,
+                };
+        }
+        atomic_store_explicit(&peer->tx, tx, memory_order_release);
+        if (old)
+                env->retire(env->userdata, old, g_free);
+}
+
+void link_set_packets(Link *link, bool open) {
+        link->packets_open = open;
+        if (!link->peer)
+                link->peer = mesh_packet_peer(link->mesh, &link->machine);
+        if (link->peer)
+                atomic_store_explicit(&link->peer->accept, open, memory_order_release);
+        link_publish(link);
+        if (!open)
+                link_collect(link);
+}
+
+usec_t link_last_received(const Link *link) {
+        usec_t t = link->last_received;
+        const LinkKey *keys[] = { &link->previous, &link->current };
+
+        for (unsigned i = 0; i < ELEMENTSOF(keys); i++)
+                if (keys[i]->kp)
+                        t = MAX(t,
+                                atomic_load_explicit(
+                                                &keys[i]->kp->last_received, memory_order_relaxed));
+        return t;
+}
+
+void link_sample_rtt(Link *link, usec_t rtt) {
+        link->srtt = link->srtt == 0 ? MAX(rtt, 1) : (7 * link->srtt + rtt) / 8;
+        if (link->rtt_min == 0 || rtt < link->rtt_min)
+                link->rtt_min = MAX(rtt, 1);
+}
+
+void link_set_seen(Link *link, const Endpoint *seen) {
+        if (!endpoint_is_usable(seen) || endpoint_equal(&link->seen, seen))
+                return;
+        link->seen = *seen;
+        presence_changed(link->mesh->presence);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The encrypted association with one machine, which all its channels share: keys of three
+ * generations, paths, reliable messages, and what packet threads need of it.
+ *
+ * A link object exists while it has keys, an attempt to get some, or something to wait for; an
+ * idle one goes when its keys die. Its boot id is new with each object, so that the other side
+ * starts its sequences anew (docs/protocol.md, "Handshake payloads", key 8).
+ *
+ *   LINK_DOWN        no keys, nothing tried: only while packets are to go on or an enrolment waits
+ *   LINK_CONNECTING  an attempt is under way, messages wait
+ *   LINK_UP          a confirmed current keypair; an attempt may be under way (rekey, repair)
+ *
+ * Control thread only. Anything that calls out may end the link: hold a reference.
+ */
+
+#include "core/mesh/handshake.h"
+#include "core/mesh/mesh-internal.h"
+#include "core/mesh/path.h"
+#include "core/mesh/reliable.h"
+
+/* A link that only enrols lives so long; who waits for an approval asks again. */
+#define ENROL_LINK_USEC (60 * USEC_PER_SEC)
+/* So long until its keys are confirmed: anybody can send an initiation. */
+#define ENROL_CONFIRM_USEC (10 * USEC_PER_SEC)
+/* Links of machines that only ask, at once. */
+#define STRANGERS_MAX 256U
+
+/* One generation: the keys and what the other side said when they were made. It counts only
+ * when they are used: a replayed initiation must change nothing. */
+typedef struct LinkKey {
+        Keypair *kp;
+        Purpose purpose;
+        uint8_t boot_id[BOOT_ID_SIZE];
+        Endpoint seen; /* us, as they see us; may be unset */
+        Cipher cipher;
+} LinkKey;
+
+/* Moves a generation, or the keys of a handshake, out of a variable. */
+#define TAKE_KEY(k)                                                                                \
+        ({                                                                                         \
+                LinkKey *_kp = &(k);                                                               \
+                LinkKey _v = *_kp;                                                                 \
+                *_kp = (LinkKey){};                                                                \
+                _v;                                                                                \
+        })
+
+struct Link {
+        unsigned n_ref;
+        Mesh *mesh; /* NULL: taken out of the mesh, waits for its last reference */
+        MachineId machine;
+        GList lru; /* in mesh->lru */
+
+        LinkState state, announced;
+        Purpose purpose; /* of the current keys; before there are any: of our attempt */
+        bool enrolling;  /* by mesh_connect_to_enrol() */
+        bool has_invite;
+        uint8_t invite_id[INVITE_ID_SIZE];
+        uint8_t psk[32];
+        bool stranger;                        /* counted in mesh->n_strangers */
+        uint8_t enrol_timestamp[TAI64N_SIZE]; /* last accepted with purposes 1 and 2 */
+
+        uint8_t boot_id[BOOT_ID_SIZE]; /* ours, for this link */
+        uint8_t remote_boot_id[BOOT_ID_SIZE];
+        bool has_remote_boot_id;
+
+        LinkKey previous, current, next;
+        Attempt *attempt;
+        PathSet paths;
+        Endpoint seen; /* us, as they see us */
+
+        Reliable *reliable;
+        GQueue requests;       /* of ours that wait for an answer (channel.c) */
+        unsigned n_unanswered; /* of theirs */
+
+        PacketPeer *peer; /* NULL: not asked for, or no member */
+        bool packets_open;
+
+        /* Whether it is used decides on rekeying; looked at now and then (link_maintain). */
+        uint64_t used_counter;
+        usec_t used_checked;
+        Timer maintain_timer, enrol_timer;
+
+        usec_t since, last_handshake, last_received; /* monotonic */
+        usec_t srtt, rtt_min;
+        unsigned n_probes; /* on the way */
+};
+
+/* Borrowed; NULL: none. */
+Link *link_find(Mesh *m, const MachineId *machine);
+/* Finds or makes one. Return: 0, or -ENOBUFS: LINKS_MAX, all in use. */
+int link_get(Mesh *m, const MachineId *machine, Link **ret);
+Link *link_ref(Link *link);
+void link_unref(Link *link);
+static inline void link_unrefp(Link **link) {
+        if (*link)
+                link_unref(*link);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Link, link_unref)
+/* Just used: the last to make room for others. */
+void link_touch(Link *link);
+
+static inline bool link_is_up(const Link *link) {
+        return link->current.kp != NULL;
+}
+/* Only the channel `enrol` works on it. */
+static inline bool link_is_enrol(const Link *link) {
+        return link->purpose != PURPOSE_MEMBER;
+}
+
+/* Makes sure that there are keys or an attempt to get them. */
+void link_connect(Link *link);
+/* New keys over all paths, whether there are some or not. */
+void link_repair(Link *link);
+/* The attempt is over without keys. */
+void link_attempt_failed(Link *link);
+/* Ends it: messages and requests fail with "Unreachable". Stays if packets are to go on. */
+void link_down(Link *link);
+/* Tells the machine (@reason as in FRAME_CLOSE) and takes the link out of the mesh. */
+void link_close(Link *link, CloseReason reason);
+
+/* Seals and sends one data message over the active path. Return: false if there are no keys. */
+bool link_send_frame(Link *link, const uint8_t *frame, size_t len);
+bool link_send_frame_to(Link *link, const Endpoint *to, const uint8_t *frame, size_t len);
+/* Reliable; makes the link connect. */
+int link_send_message(Link *link, GBytes *message);
+
+/* Our initiation was answered: @key takes over. */
+void link_take_initiator_key(Link *link, LinkKey *key, const Endpoint *from);
+/* We answered an initiation: @key waits for its confirmation. */
+void link_take_responder_key(Link *link, LinkKey *key);
+/* An authentic message under @kp came from @from. */
+void link_arrived(Link *link, Keypair *kp, const Endpoint *from);
+/* Drops the keys that are too old, renews those in use. */
+void link_maintain(Link *link);
+
+/* Takes the link away if it is down and nothing waits for it. */
+void link_collect(Link *link);
+/* Its machine came without being a member. */
+void link_set_stranger(Link *link, bool stranger);
+
+/* Publishes what packet threads need, if it changed. */
+void link_publish(Link *link);
+void link_set_packets(Link *link, bool open);
+usec_t link_last_received(const Link *link);
+void link_sample_rtt(Link *link, usec_t rtt);
+void link_set_seen(Link *link, const Endpoint *seen);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of core/mesh that make up a Mesh share. Nobody else includes this. */
+
+#include <glib.h>
+
+#include "base/limits.h"
+#include "base/macros.h"
+#include "core/crypto/cookie.h"
+#include "core/crypto/handshake-limiter.h"
+#include "core/mesh/endpoint-book.h"
+#include "core/mesh/gossip.h"
+#include "core/mesh/mesh.h"
+
+typedef struct Link Link;
+typedef struct Attempt Attempt;
+typedef struct Channels Channels;
+typedef struct Probes Probes;
+typedef struct Neighbours Neighbours;
+typedef struct Presence Presence;
+
+struct Mesh {
+        const MeshEnv *env;
+        MeshConfig config;
+
+        /* Membership. */
+        bool is_member;
+        Record *certificate, *issuer_certificate;
+        uint8_t secret[ENROL_SECRET_SIZE];
+        bool is_issuer;
+        MeshInviteLookup lookup;
+        void *lookup_userdata;
+        bool revoked, closing;
+
+        /* Handshakes. */
+        CookieChecker cookies;
+        HandshakeLimiter *limiter;
+        /* Machine -> last timestamp accepted; members only, so at most MACHINES_MAX. */
+        GHashTable *timestamps;
+        usec_t last_stamp;    /* of our own initiations */
+        GHashTable *attempts; /* ours under way, by the index we gave them */
+
+        /* Links. The table finds them; the queue, most lately used first, is what is walked, since
+         * the order of a hash table is not the same in two runs. */
+        GHashTable *links;
+        GQueue lru;
+        uint32_t n_links_made;
+        unsigned n_strangers;
+        GHashTable *peers; /* PacketPeer; kept until the mesh goes */
+        EndpointBook *book;
+        unsigned n_local;
+        Endpoint local[ENDPOINTS_MAX];
+
+        ChannelProvider provider;
+        Channels *channels;
+        Probes *probes;
+        Neighbours *neighbours;
+        Presence *presence;
+        Gossip *gossip;
+};
+
+/* --- mesh.c --- */
+
+/* Whether we may have a link to it: a member as far as we know, not us, not revoked. */
+bool mesh_knows_machine(Mesh *m, const MachineId *machine);
+bool mesh_is_local_endpoint(const Mesh *m, const Endpoint *e);
+/* CLOSE with reason revoked from somebody who can know. */
+void mesh_we_are_revoked(Mesh *m);
+
+/* --- channel.c --- */
+
+Channels *channels_new(Mesh *m);
+Channels *channels_free(Channels *c);
+extern const ChannelOps mesh_channel_ops;
+DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len);
+DropReason channels_handle_datagram(Link *link, const uint8_t *frame, size_t len);
+/* All requests to the machine end with @error; theirs are forgotten. */
+void channels_fail_link(Link *link, const char *error);
+/* The machine started anew: what it had acknowledged but not answered is asked again. */
+void channels_resend_requests(Link *link);
+/* Tells the handlers if the state is news, or @restarted. */
+void channels_announce(Link *link, bool restarted);
+
+/* --- probe.c --- */
+
+Probes *probes_new(Mesh *m);
+Probes *probes_free(Probes *p);
+/* Return: 0, -ENOTCONN, -EBUSY: too many on the way. */
+int probes_send(Link *link, usec_t timeout, ProbeReply reply, void *userdata);
+DropReason probes_handle_probe(Link *link, const uint8_t *frame, size_t len, const Endpoint *from);
+DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len);
+/* Forgets, without a call, what @userdata asked. */
+void probes_forget(Probes *p, const void *userdata);

@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/mesh/mesh.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "core/mesh/link.h"
+#include "core/mesh/mesh-internal.h"
+#include "core/mesh/neighbours.h"
+#include "core/mesh/presence.h"
+
+/* How long an answer may take after the network changed before a path is doubted. */
+#define CHANGED_PROBE_USEC (2 * USEC_PER_SEC)
+
+/* --- object --- */
+
+static void
+on_record(void *userdata,
+          RecordKind kind,
+          const MachineId *machine,
+          const Record *record,
+          const Record *old) {
+        Mesh *m = userdata;
+        Link *link;
+
+        switch (kind) {
+        case RECORD_REVOCATION:
+                if (machine_id_same_key(machine, &m->config.identity->id))
+                        mesh_we_are_revoked(m);
+                else
+                        mesh_disconnect(m, machine, CLOSE_REVOKED);
+                neighbours_changed(m->neighbours);
+                return;
+        case RECORD_CERTIFICATE:
+                neighbours_changed(m->neighbours);
+                return;
+        case RECORD_PRESENCE:
+                link = link_find(m, machine);
+                /* It was looked for in vain: now we know where it is. */
+                if (record && link && link->attempt && !link_is_up(link))
+                        attempt_hurry(link->attempt);
+                if (!old)
+                        neighbours_changed(m->neighbours);
+                return;
+        case RECORD_LEASE:
+        case _RECORD_KIND_MAX:
+                return;
+        }
+}
+
+int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret) {
+        Mesh *m = NEW(Mesh);
+
+        m->env = env;
+        m->config = *config;
+        m->config.ciphers |= CIPHER_CHACHA20_POLY1305;
+        if (m->config.mtu == 0 || m->config.mtu > OMERTA_MTU_DEFAULT)
+                m->config.mtu = OMERTA_MTU_DEFAULT;
+        cookie_checker_init(
+                        &m->cookies, &config->network, config->identity->static_public, env->random,
+                        env->userdata);
+        m->limiter = handshake_limiter_new();
+        m->timestamps = g_hash_table_new_full(machine_id_hash, machine_id_hash_equal, NULL, g_free);
+        m->attempts = g_hash_table_new(NULL, NULL);
+        m->links = g_hash_table_new(machine_id_hash, machine_id_hash_equal);
+        g_queue_init(&m->lru);
+        m->peers = g_hash_table_new(machine_id_hash, machine_id_hash_equal);
+        m->book = endpoint_book_new(env, config->store);
+        m->provider = (ChannelProvider){ .ops = &mesh_channel_ops, .self = m };
+        m->channels = channels_new(m);
+        m->probes = probes_new(m);
+        m->neighbours = neighbours_new(m);
+        m->presence = presence_new(m);
+        /* Before gossip, so that a revoked machine is cut before others hear of it. */
+        directory_observe(config->directory, on_record, m);
+        m->gossip = gossip_new(&m->provider, env, config->directory, &config->identity->id);
+        *ret = m;
+        return 0;
+}
+
+static void retire_peers(Mesh *m) {
+        GHashTableIter i;
+        void *value;
+
+        g_hash_table_iter_init(&i, m->peers);
+        while (g_hash_table_iter_next(&i, NULL, &value))
+                m->env->retire(m->env->userdata, value, g_free);
+        g_hash_table_unref(m->peers);
+}
+
+Mesh *mesh_free(Mesh *m) {
+        if (!m)
+                return NULL;
+        m->closing = true;
+        while (m->lru.head)
+                link_close(m->lru.head->data, CLOSE_SHUTDOWN);
+        directory_unobserve(m->config.directory, on_record, m);
+        gossip_free(m->gossip);
+        neighbours_free(m->neighbours);
+        presence_free(m->presence);
+        probes_free(m->probes);
+        channels_free(m->channels);
+        endpoint_book_free(m->book);
+        retire_peers(m);
+        g_hash_table_unref(m->links);
+        g_hash_table_unref(m->attempts);
+        g_hash_table_unref(m->timestamps);
+        handshake_limiter_free(m->limiter);
+        g_clear_pointer(&m->certificate, record_unref);
+        g_clear_pointer(&m->issuer_certificate, record_unref);
+        sodium_memzero(m, sizeof *m);
+        g_free(m);
+        return NULL;
+}
+
+/* --- membership --- */
+
+void mesh_set_membership(
+                Mesh *m,
+                Record *certificate,
+                Record *issuer_certificate,
+                const uint8_t secret[static ENROL_SECRET_SIZE]) {
+        Record *old = m->certificate, *old_issuer = m->issuer_certificate;
+        bool was_member = m->is_member;
+
+        m->certificate = record_ref(certificate);
+        m->issuer_certificate = issuer_certificate ? record_ref(issuer_certificate) : NULL;
+        g_clear_pointer(&old, record_unref);
+        g_clear_pointer(&old_issuer, record_unref);
+        memmove(m->secret, secret, sizeof m->secret);
+        m->is_member = true;
+        if (was_member)
+                return;
+        /* The links that only enrol have done their work. */
+        for (GList *l = m->lru.head; l;) {
+                Link *link = l->data;
+
+                if (!link->enrolling) {
+                        l = l->next;
+                        continue;
+                }
+                link_close(link, CLOSE_SHUTDOWN);
+                l = m->lru.head; /* handlers may have changed it */
+        }
+        neighbours_changed(m->neighbours);
+        presence_changed(m->presence);
+}
+
+bool mesh_is_member(const Mesh *m) {
+        return m->is_member && !m->revoked;
+}
+
+void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata) {
+        m->is_issuer = lookup != NULL;
+        m->lookup = lookup;
+        m->lookup_userdata = userdata;
+}
+
+void mesh_we_are_revoked(Mesh *m) {
+        if (m->revoked)
+                return;
+        m->revoked = true;
+        while (m->lru.head)
+                link_close(m->lru.head->data, CLOSE_LEFT);
+        neighbours_changed(m->neighbours);
+        if (m->config.handler.revoked)
+                m->config.handler.revoked(m->config.handler.userdata);
+}
+
+bool mesh_knows_machine(Mesh *m, const MachineId *machine) {
+        const Directory *d = m->config.directory;
+
+        if (m->closing || m->revoked || machine_id_same_key(machine, &m->config.identity->id) ||
+            directory_is_revoked(d, machine))
+                return false;
+        return directory_certificate(d, machine) || endpoint_book_has_hint(m->book, machine);
+}
+
+bool mesh_is_local_endpoint(const Mesh *m, const Endpoint *e) {
+        for (unsigned i = 0; i < m->n_local; i++)
+                if (endpoint_equal(&m->local[i], e))
+                        return true;
+        return false;
+}
+
+/* --- input --- */
+
+bool mesh_claims_initiation(Mesh *m, const uint8_t *data, size_t len) {
+        Endpoint nowhere = { .in.sin_family = AF_INET };
+
+        return len >= INITIATION_SIZE_MIN && len <= HANDSHAKE_SIZE_MAX &&
+               cookie_check(&m->cookies, data, len, &nowhere, env_now(m->env)) != COOKIE_INVALID_MAC1;
+}
+
+static DropReason handle_close(Link *link, const uint8_t *frame, size_t len) {
+        Mesh *m = link->mesh;
+        const Record *certificate;
+
+        if (len != 2)
+                return DROP_FRAME_MALFORMED;
+        certificate = directory_certificate(m->config.directory, &link->machine);
+        /* Any member can send this, so only an issuer is believed; nor would we have to: who is
+         * revoked is answered by nobody. */
+        if (frame[1] == CLOSE_REVOKED && !link_is_enrol(link) && certificate &&
+            certificate->body.certificate.roles & ROLE_ISSUER) {
+                mesh_we_are_revoked(m);
+                return DROP_NONE;
+        }
+        link_down(link);
+        return DROP_NONE;
+}
+
+static DropReason handle_frame(Link *link, const uint8_t *frame, size_t len, const Endpoint *from) {
+        link_touch(link);
+        switch ((FrameType) frame[0]) {
+        case FRAME_SEGMENT:
+                return reliable_handle_segment(link->reliable, frame, len);
+        case FRAME_ACK:
+                return reliable_handle_ack(link->reliable, frame, len);
+        case FRAME_PROBE:
+                return probes_handle_probe(link, frame, len, from);
+        case FRAME_PROBE_REPLY:
+                return probes_handle_reply(link, frame, len);
+        case FRAME_DATAGRAM:
+                return channels_handle_datagram(link, frame, len);
+        case FRAME_CLOSE:
+                return handle_close(link, frame, len);
+        }
+        return DROP_FRAME_MALFORMED;
+}
+
+DropReason
+mesh_handle_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
+        g_autoptr(Link) link = NULL;
+        DropReason reason;
+
+        /* Retired since the packet thread opened it. */
+        if (!kp->link)
+                return DROP_UNKNOWN_INDEX;
+        link = link_ref(kp->link);
+        link->last_received = env_now(m->env);
+        if (kp == link->next.kp)
+                link_arrived(link, kp, from);
+        if (len == 0 || !link->mesh)
+                return DROP_NONE;
+        reason = handle_frame(link, frame, len, from);
+        if (reason != DROP_NONE)
+                drop_count(m->config.drops, reason);
+        return reason;
+}
+
+void mesh_handle_arrival(Mesh *m, Keypair *kp, const Endpoint *from) {
+        g_autoptr(Link) link = NULL;
+
+        if (!kp->link)
+                return;
+        link = link_ref(kp->link);
+        link_arrived(link, kp, from);
+}
+
+static DropReason handle_packet(Mesh *m, Keypair *kp, uint8_t flags, uint8_t *packet, size_t len) {
+        PacketPeer *peer = kp->peer;
+
+        if (!peer || !atomic_load_explicit(&peer->accept, memory_order_relaxed))
+                return DROP_NO_SESSION;
+        atomic_fetch_add_explicit(&peer->rx_packets, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&peer->rx_bytes, len, memory_order_relaxed);
+        atomic_store_explicit(&peer->last_rx, env_now(m->env), memory_order_relaxed);
+        if (m->config.handler.packet)
+                m->config.handler.packet(m->config.handler.userdata, peer, flags, packet, len);
+        return DROP_NONE;
+}
+
+static DropReason handle_data(Mesh *m, uint8_t *data, size_t len, const Endpoint *from) {
+        Keypair *kp;
+        DropReason reason;
+        uint8_t *plain, flags;
+        size_t n;
+
+        if (len < DATA_OVERHEAD)
+                return DROP_MALFORMED;
+        kp = index_table_lookup(m->config.indices, read_le32(data + DATA_RECEIVER_OFFSET));
+        if (!kp || kp->mesh != m || !kp->link)
+                return DROP_UNKNOWN_INDEX;
+        flags = data[DATA_FLAGS_OFFSET];
+        reason = keypair_open(kp, data, len, env_now(m->env), &plain, &n);
+        if (reason != DROP_NONE)
+                return reason;
+        mesh_handle_arrival(m, kp, from);
+        if (!kp->link)
+                return DROP_NONE;
+        if (n > 0 && (plain[0] >> 4 == 4 || plain[0] >> 4 == 6))
+                return handle_packet(m, kp, flags, plain, n);
+        if (flags != 0) {
+                drop_count(m->config.drops, DROP_FRAME_MALFORMED);
+                return DROP_FRAME_MALFORMED;
+        }
+        return mesh_handle_frame(m, kp, plain, n, from);
+}
+
+static DropReason dispatch(Mesh *m, uint8_t *data, size_t len, const Endpoint *from) {
+        if (len < 4)
+                return DROP_MALFORMED;
+        switch ((MessageType) data[0]) {
+        case MESSAGE_HANDSHAKE_INITIATION:
+                return handshake_handle_initiation(m, data, len, from);
+        case MESSAGE_HANDSHAKE_RESPONSE:
+                return handshake_handle_response(m, data, len, from);
+        case MESSAGE_COOKIE_REPLY:
+                return handshake_handle_cookie(m, data, len, from);
+        case MESSAGE_DATA:
+                break;
+        }
+        return DROP_MALFORMED;
+}
+
+DropReason mesh_handle_datagram(Mesh *m, uint8_t *data, size_t len, const Endpoint *from) {
+        DropReason reason;
+
+        if (m->revoked)
+                return DROP_NOT_A_MEMBER;
+        /* mesh_handle_frame() counts for itself. */
+        if (len >= 4 && data[0] == MESSAGE_DATA) {
+                reason = handle_data(m, data, len, from);
+                if (reason != DROP_NONE && reason < DROP_FRAME_MALFORMED)
+                        drop_count(m->config.drops, reason);
+                return reason;
+        }
+        reason = dispatch(m, data, len, from);
+        if (reason != DROP_NONE)
+                drop_count(m->config.drops, reason);
+        return reason;
+}
+
+void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n) {
+        m->n_local = 0;
+        for (unsigned i = 0; i < n && m->n_local < ENDPOINTS_MAX; i++)
+                if (endpoint_is_usable(&endpoints[i]) && !mesh_is_local_endpoint(m, &endpoints[i]))
+                        m->local[m->n_local++] = endpoints[i];
+        presence_changed(m->presence);
+}
+
+static void on_changed_probe(void *userdata, bool lost, usec_t rtt) {
+        Link *link = userdata;
+
+        if (lost && link->mesh)
+                link_repair(link);
+        link_unref(link);
+}
+
+void mesh_network_changed(Mesh *m) {
+        g_autoptr(GPtrArray) links = g_ptr_array_new();
+
+        for (GList *l = m->lru.head; l; l = l->next)
+                g_ptr_array_add(links, link_ref(l->data));
+        for (unsigned i = 0; i < links->len; i++) {
+                Link *link = links->pdata[i];
+
+                if (link->mesh && link->attempt)
+                        attempt_hurry(link->attempt);
+                else if (link->mesh && link_is_up(link) &&
+                         probes_send(link, CHANGED_PROBE_USEC, on_changed_probe, link) >= 0)
+                        link_ref(link);
+                link_unref(link);
+        }
+        neighbours_hurry(m->neighbours);
+        presence_changed(m->presence);
+}
+
+/* --- links --- */
+
+ChannelProvider *mesh_channels(Mesh *m) {
+        return &m->provider;
+}
+
+void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint) {
+        Link *link = link_find(m, machine);
+
+        endpoint_book_add_hint(m->book, machine, endpoint);
+        if (link && link->attempt && !link_is_up(link))
+                attempt_hurry(link->attempt);
+        neighbours_changed(m->neighbours);
+}
+
+int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, const uint8_t *psk) {
+        Link *link;
+        int r;
+
+        if (m->is_member || m->closing || !!invite_id != !!psk)
+                return -EINVAL;
+        link = link_find(m, issuer);
+        if (link)
+                link_close(link, CLOSE_SHUTDOWN);
+        r = link_get(m, issuer, &link);
+        if (r < 0)
+                return r;
+        link->enrolling = true;
+        link->has_invite = invite_id != NULL;
+        if (invite_id) {
+                memcpy(link->invite_id, invite_id, sizeof link->invite_id);
+                memcpy(link->psk, psk, sizeof link->psk);
+        }
+        link_connect(link);
+        return 0;
+}
+
+void mesh_disconnect(Mesh *m, const MachineId *machine, uint8_t reason) {
+        Link *link = link_find(m, machine);
+        PacketPeer *peer = g_hash_table_lookup(m->peers, machine);
+
+        if (peer)
+                atomic_store_explicit(&peer->accept, false, memory_order_release);
+        if (link)
+                link_close(link, (CloseReason) reason);
+}
+
+PacketPeer *mesh_packet_peer(Mesh *m, const MachineId *machine) {
+        PacketPeer *peer;
+
+        if (!mesh_knows_machine(m, machine) || !directory_certificate(m->config.directory, machine))
+                return NULL;
+        peer = g_hash_table_lookup(m->peers, machine);
+        if (!peer) {
+                peer = NEW(PacketPeer);
+                peer->id = *machine;
+                peer->mesh = m;
+                g_hash_table_insert(m->peers, &peer->id, peer);
+        }
+        return peer;
+}
+
+int mesh_send_packet(Mesh *m, PacketPeer *peer, uint8_t flags, const uint8_t *packet, size_t len) {
+        const PacketTx *tx = atomic_load_explicit(&peer->tx, memory_order_acquire);
+        uint8_t datagram[DATA_OVERHEAD + OMERTA_MTU_DEFAULT];
+        uint64_t counter;
+
+        if (!tx || !keypair_reserve(tx->keypair, 1, &counter))
+                return -ENOTCONN;
+        if (len > tx->mtu)
+                return -EMSGSIZE;
+        keypair_seal(tx->keypair, counter, flags, packet, len, datagram);
+        atomic_fetch_add_explicit(&peer->tx_packets, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&peer->tx_bytes, len, memory_order_relaxed);
+        atomic_store_explicit(&peer->last_tx, env_now(m->env), memory_order_relaxed);
+        return m->env->send(m->env->userdata, &tx->endpoint, datagram, DATA_OVERHEAD + len);
+}
+
+static void get_info(const Link *link, MeshLinkInfo *ret) {
+        const PacketPeer *p = link->peer;
+
+        *ret = (MeshLinkInfo){
+                .machine = link->machine,
+                .state = link->state,
+                .endpoint = path_set_endpoint(&link->paths),
+                .rtt = link->srtt,
+                .rtt_min = link->rtt_min,
+                .since = link->since,
+                .last_handshake = link->last_handshake,
+                .last_received = link_last_received(link),
+                .cipher = link->current.kp ? link->current.cipher : 0,
+        };
+        if (!p)
+                return;
+        ret->tx_packets = atomic_load_explicit(&p->tx_packets, memory_order_relaxed);
+        ret->tx_bytes = atomic_load_explicit(&p->tx_bytes, memory_order_relaxed);
+        ret->rx_packets = atomic_load_explicit(&p->rx_packets, memory_order_relaxed);
+        ret->rx_bytes = atomic_load_explicit(&p->rx_bytes, memory_order_relaxed);
+}
+
+bool mesh_link_info(Mesh *m, const MachineId *machine, MeshLinkInfo *ret) {
+        const Link *link = link_find(m, machine);
+
+        if (!link)
+                return false;
+        get_info(link, ret);
+        return true;
+}
+
+void mesh_foreach_link(Mesh *m, void (*callback)(void *userdata, const MeshLinkInfo *info), void *userdata) {
+        for (GList *l = m->lru.head; l; l = l->next) {
+                MeshLinkInfo info;
+
+                get_info(l->data, &info);
+                callback(userdata, &info);
+        }
+}
+
+Endpoint mesh_observed_endpoint(Mesh *m) {
+        Endpoint best = {};
+        unsigned n = 0, n_best = 0;
+
+        /* Majority vote of those who see another address than we know (Boyer and Moore): who is
+         * in our own LAN sees a local one, which says nothing about the world outside. */
+        for (unsigned pass = 0; pass < 2; pass++) {
+                int lead = 0;
+
+                for (GList *l = m->lru.head; l; l = l->next) {
+                        const Link *link = l->data;
+
+                        if (!link_is_up(link) || !endpoint_is_set(&link->seen) ||
+                            mesh_is_local_endpoint(m, &link->seen))
+                                continue;
+                        if (pass == 1) {
+                                n++;
+                                n_best += endpoint_equal(&best, &link->seen);
+                        } else if (lead == 0) {
+                                best = link->seen;
+                                lead = 1;
+                        } else
+                                lead += endpoint_equal(&best, &link->seen) ? 1 : -1;
+                }
+        }
+        return 2 * n_best > n ? best : (Endpoint){};
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/mesh/neighbours.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "core/mesh/link.h"
+#include "core/mesh/mesh-internal.h"
+
+#define CHOOSE_DELAY USEC_PER_SEC
+#define RETRY_MIN (5 * USEC_PER_SEC)
+#define RETRY_MAX (5 * USEC_PER_MINUTE)
+#define PROBE_WAIT (3 * USEC_PER_SEC)
+#define PROBES_MISSED_MAX 2U
+/* Issuers and gateways are few; more than these are served by the ring. */
+#define FIXED_MAX 8U
+#define CHOSEN_MAX (FIXED_MAX + NEIGHBOUR_SUCCESSORS)
+
+typedef struct Neighbour {
+        Neighbours *neighbours;
+        GList in_list;
+        MachineId machine;
+        bool fixed; /* gateway or issuer: tried for ever */
+        bool keep;  /* chosen again */
+        unsigned failures, missed;
+        Timer timer; /* up: keepalive; down: next try */
+} Neighbour;
+
+typedef struct Avoided {
+        MachineId machine;
+        usec_t until;
+} Avoided;
+
+struct Neighbours {
+        Mesh *mesh;
+        GQueue list; /* of Neighbour */
+        GArray *avoided;
+        Timer timer;
+};
+
+static Neighbour *find(const Neighbours *n, const MachineId *machine) {
+        for (GList *l = n->list.head; l; l = l->next)
+                if (machine_id_equal(&((Neighbour *) l->data)->machine, machine))
+                        return l->data;
+        return NULL;
+}
+
+bool neighbours_has(const Neighbours *n, const MachineId *machine) {
+        return n && find(n, machine);
+}
+
+unsigned neighbours_count(const Neighbours *n) {
+        return n->list.length;
+}
+
+Neighbours *neighbours_new(Mesh *m) {
+        Neighbours *n = NEW(Neighbours);
+
+        n->mesh = m;
+        g_queue_init(&n->list);
+        n->avoided = g_array_new(false, false, sizeof(Avoided));
+        return n;
+}
+
+static void drop(Neighbour *b) {
+        timer_clear(&b->timer);
+        probes_forget(b->neighbours->mesh->probes, b);
+        g_queue_unlink(&b->neighbours->list, &b->in_list);
+        g_free(b);
+}
+
+Neighbours *neighbours_free(Neighbours *n) {
+        if (!n)
+                return NULL;
+        while (n->list.head)
+                drop(n->list.head->data);
+        timer_clear(&n->timer);
+        g_array_unref(n->avoided);
+        g_free(n);
+        return NULL;
+}
+
+/* --- keeping a link --- */
+
+static void on_neighbour_timer(void *userdata);
+
+static void arm(Neighbour *b, usec_t delay) {
+        const MeshEnv *env = b->neighbours->mesh->env;
+
+        timer_set(env->timers, &b->timer, usec_add(env_now(env), delay), on_neighbour_timer, b);
+}
+
+static usec_t keepalive_interval(Mesh *m, const Link *link) {
+        /* Not knowing where we are seen is like being translated. */
+        bool direct = endpoint_is_set(&link->seen) && mesh_is_local_endpoint(m, &link->seen);
+
+        return direct ? NEIGHBOUR_KEEPALIVE_USEC : NEIGHBOUR_KEEPALIVE_NAT_USEC;
+}
+
+static void on_probe(void *userdata, bool lost, usec_t rtt) {
+        Neighbour *b = userdata;
+        Mesh *m = b->neighbours->mesh;
+        Link *link = link_find(m, &b->machine);
+
+        if (!lost || !link) {
+                b->missed = 0;
+                return;
+        }
+        if (++b->missed >= PROBES_MISSED_MAX) {
+                b->missed = 0;
+                link_repair(link);
+        } else if (probes_send(link, PROBE_WAIT, on_probe, b) < 0)
+                b->missed = 0;
+}
+
+static void keep_alive(Neighbour *b, Link *link) {
+        Mesh *m = b->neighbours->mesh;
+        usec_t interval = keepalive_interval(m, link);
+        usec_t silent = usec_sub(env_now(m->env), link_last_received(link));
+
+        if (silent < interval) {
+                arm(b, interval - silent);
+                return;
+        }
+        if (probes_send(link, PROBE_WAIT, on_probe, b) < 0)
+                link_repair(link);
+        arm(b, interval);
+}
+
+static void on_neighbour_timer(void *userdata) {
+        Neighbour *b = userdata;
+        Mesh *m = b->neighbours->mesh;
+        Link *link = link_find(m, &b->machine);
+
+        if (link && link_is_up(link) && !link_is_enrol(link)) {
+                keep_alive(b, link);
+                return;
+        }
+        if (m->provider.ops->connect(m, &b->machine) < 0)
+                arm(b, RETRY_MAX);
+}
+
+static void avoid(Neighbours *n, const MachineId *machine) {
+        Avoided a = { .machine = *machine, .until = env_now(n->mesh->env) + NEIGHBOUR_AVOID_USEC };
+
+        /* Those that are over go first; it never holds more than what fails in the interval. */
+        for (unsigned i = n->avoided->len; i > 0; i--)
+                if (g_array_index(n->avoided, Avoided, i - 1).until <= env_now(n->mesh->env))
+                        g_array_remove_index(n->avoided, i - 1);
+        g_array_append_val(n->avoided, a);
+}
+
+void neighbours_on_link_state(Neighbours *n, const MachineId *machine, LinkState state) {
+        Neighbour *b = n ? find(n, machine) : NULL;
+        usec_t delay;
+        uint32_t random;
+
+        if (!b)
+                return;
+        switch (state) {
+        case LINK_CONNECTING:
+                return;
+        case LINK_UP:
+                b->failures = b->missed = 0;
+                arm(b, NEIGHBOUR_KEEPALIVE_NAT_USEC);
+                return;
+        case LINK_DOWN:
+                b->failures++;
+                if (!b->fixed && b->failures > 1) {
+                        avoid(n, machine);
+                        neighbours_changed(n);
+                }
+                delay = MIN(RETRY_MIN << MIN(b->failures - 1, 10U), RETRY_MAX);
+                /* Many may have lost the same gateway at the same instant. */
+                env_random(n->mesh->env, &random, sizeof random);
+                arm(b, delay + random % (delay / 2));
+                return;
+        }
+}
+
+void neighbours_hurry(Neighbours *n) {
+        for (GList *l = n->list.head; l; l = l->next) {
+                Neighbour *b = l->data;
+                const Link *link = link_find(n->mesh, &b->machine);
+
+                b->failures = 0;
+                if (!link || !link_is_up(link))
+                        arm(b, 0);
+        }
+}
+
+/* --- choosing --- */
+
+typedef struct Choice {
+        Neighbours *neighbours;
+        const MachineId *self;
+        uint64_t self_hash;
+        MachineId fixed[FIXED_MAX];
+        unsigned n_fixed;
+        /* The nearest on the ring so far, nearest first. */
+        MachineId near[NEIGHBOUR_SUCCESSORS];
+        uint64_t distance[NEIGHBOUR_SUCCESSORS];
+        unsigned n_near;
+} Choice;
+
+/* Ids can be searched for, so that one machine would be everybody's successor; the network's id
+ * is no secret, but makes it a search for each network anew. */
+static uint64_t ring_position(Mesh *m, const MachineId *machine) {
+        uint8_t out[crypto_shorthash_BYTES];
+
+        crypto_shorthash(out, machine->bytes, sizeof machine->bytes, m->config.network.bytes);
+        return read_le64(out);
+}
+
+static bool is_avoided(const Neighbours *n, const MachineId *machine) {
+        for (unsigned i = 0; i < n->avoided->len; i++) {
+                const Avoided *a = &g_array_index(n->avoided, Avoided, i);
+
+                if (a->until > env_now(n->mesh->env) && machine_id_equal(&a->machine, machine))
+                        return true;
+        }
+        return false;
+}
+
+static void consider(void *userdata, Record *certificate) {
+        Choice *c = userdata;
+        Mesh *m = c->neighbours->mesh;
+        const MachineId *machine = &certificate->body.machine;
+        uint64_t distance;
+        unsigned i;
+
+        if (machine_id_equal(machine, c->self) || !mesh_knows_machine(m, machine))
+                return;
+        if (certificate->body.certificate.roles & (ROLE_GATEWAY | ROLE_ISSUER)) {
+                if (c->n_fixed < FIXED_MAX)
+                        c->fixed[c->n_fixed++] = *machine;
+                return;
+        }
+        /* Never heard of where it is, or lately in vain. */
+        if (!directory_get(m->config.directory, RECORD_PRESENCE, machine) &&
+            !endpoint_book_knows(m->book, machine))
+                return;
+        if (is_avoided(c->neighbours, machine))
+                return;
+        distance = ring_position(m, machine) - c->self_hash;
+        for (i = c->n_near; i > 0 && c->distance[i - 1] > distance; i--)
+                if (i < NEIGHBOUR_SUCCESSORS) {
+                        c->near[i] = c->near[i - 1];
+                        c->distance[i] = c->distance[i - 1];
+                }
+        if (i == NEIGHBOUR_SUCCESSORS)
+                return;
+        c->near[i] = *machine;
+        c->distance[i] = distance;
+        c->n_near = MIN(c->n_near + 1, NEIGHBOUR_SUCCESSORS);
+}
+
+static void take(Neighbours *n, const MachineId *machine, bool fixed) {
+        Neighbour *b = find(n, machine);
+        const Link *link;
+
+        if (b) {
+                b->keep = true;
+                b->fixed = fixed;
+                return;
+        }
+        b = NEW(Neighbour);
+        *b = (Neighbour){
+                .neighbours = n,
+                .in_list.data = b,
+                .machine = *machine,
+                .fixed = fixed,
+                .keep = true,
+        };
+        g_queue_push_tail_link(&n->list, &b->in_list);
+        link = link_find(n->mesh, machine);
+        arm(b, link && link_is_up(link) ? NEIGHBOUR_KEEPALIVE_NAT_USEC : 0);
+}
+
+static void choose(void *userdata) {
+        Neighbours *n = userdata;
+        Mesh *m = n->mesh;
+        Choice c = { .neighbours = n, .self = &m->config.identity->id };
+
+        if (m->is_member && !m->revoked) {
+                c.self_hash = ring_position(m, c.self);
+                directory_foreach(m->config.directory, RECORD_CERTIFICATE, consider, &c);
+        }
+        for (GList *l = n->list.head; l; l = l->next)
+                ((Neighbour *) l->data)->keep = false;
+        for (unsigned i = 0; i < c.n_fixed; i++)
+                take(n, &c.fixed[i], true);
+        for (unsigned i = 0; i < c.n_near; i++)
+                take(n, &c.near[i], false);
+        for (GList *l = n->list.head, *next; l; l = next) {
+                next = l->next;
+                if (!((Neighbour *) l->data)->keep)
+                        drop(l->data);
+        }
+}
+
+void neighbours_changed(Neighbours *n) {
+        const MeshEnv *env = n->mesh->env;
+
+        if (!timer_is_set(&n->timer))
+                timer_set(env->timers, &n->timer, env_now(env) + CHOOSE_DELAY, choose, n);
+}

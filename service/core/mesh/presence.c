@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/mesh/presence.h"
+
+#include <string.h>
+
+#include "core/mesh/link.h"
+#include "core/mesh/mesh-internal.h"
+
+/* Changes come in bursts (an interface goes, another comes); records go to everybody. */
+#define SETTLE_USEC USEC_PER_SEC
+
+struct Presence {
+        Mesh *mesh;
+        Timer timer;
+};
+
+Presence *presence_new(Mesh *m) {
+        Presence *p = NEW(Presence);
+
+        p->mesh = m;
+        return p;
+}
+
+Presence *presence_free(Presence *p) {
+        if (!p)
+                return NULL;
+        timer_clear(&p->timer);
+        g_free(p);
+        return NULL;
+}
+
+static bool is_linked(Mesh *m) {
+        for (GList *l = m->lru.head; l; l = l->next) {
+                const Link *link = l->data;
+
+                if (link_is_up(link) && !link_is_enrol(link))
+                        return true;
+        }
+        return false;
+}
+
+static void add_endpoint(RecordBody *b, const Endpoint *e) {
+        if (!endpoint_is_usable(e) || b->presence.n_endpoints == ENDPOINTS_MAX)
+                return;
+        for (unsigned i = 0; i < b->presence.n_endpoints; i++)
+                if (endpoint_equal(&b->presence.endpoints[i], e))
+                        return;
+        b->presence.endpoints[b->presence.n_endpoints++] = *e;
+}
+
+static bool same_endpoints(const RecordBody *a, const RecordBody *b) {
+        if (a->presence.n_endpoints != b->presence.n_endpoints)
+                return false;
+        for (unsigned i = 0; i < a->presence.n_endpoints; i++)
+                if (!endpoint_equal(&a->presence.endpoints[i], &b->presence.endpoints[i]))
+                        return false;
+        return true;
+}
+
+static void on_timer(void *userdata);
+
+static void look_again_in(Presence *p, usec_t delay) {
+        const MeshEnv *env = p->mesh->env;
+
+        timer_set(env->timers, &p->timer, usec_add(env_now(env), delay), on_timer, p);
+}
+
+static void on_timer(void *userdata) {
+        Presence *p = userdata;
+        Mesh *m = p->mesh;
+        Directory *d = m->config.directory;
+        const MachineId *self = &m->config.identity->id;
+        const Record *old = directory_get(d, RECORD_PRESENCE, self);
+        g_autoptr(Record) record = NULL;
+        usec_t now = directory_realtime(d);
+        Endpoint observed = mesh_observed_endpoint(m);
+        RecordBody b = { .kind = RECORD_PRESENCE, .machine = *self };
+
+        if (!m->is_member || m->revoked)
+                return;
+        add_endpoint(&b, &observed);
+        for (unsigned i = 0; i < m->n_local; i++)
+                add_endpoint(&b, &m->local[i]);
+        if (b.presence.n_endpoints == 0)
+                return;
+        if (old && same_endpoints(&old->body, &b)) {
+                usec_t left = usec_sub(old->body.not_after, now);
+
+                if (left > PRESENCE_LIFETIME / 2) {
+                        look_again_in(p, left - PRESENCE_LIFETIME / 2);
+                        return;
+                }
+                /* presence_changed() comes with the next link. */
+                if (!is_linked(m))
+                        return;
+        }
+        b.version = directory_next_version(d, RECORD_PRESENCE, self);
+        b.not_after = now + PRESENCE_LIFETIME;
+        if (m->config.software)
+                g_strlcpy(b.presence.software, m->config.software, sizeof b.presence.software);
+        if (identity_sign_record(m->config.identity, &m->config.network, &b, &record) < 0)
+                return;
+        (void) directory_offer(d, record, false, NULL);
+        look_again_in(p, PRESENCE_LIFETIME / 2);
+}
+
+void presence_changed(Presence *p) {
+        const MeshEnv *env = p->mesh->env;
+
+        if (!timer_is_set(&p->timer) || p->timer.due > env_now(env) + SETTLE_USEC)
+                look_again_in(p, SETTLE_USEC);
+}

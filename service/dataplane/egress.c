@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * From the interface to the network: route, cut what is too long for the wire, encrypt each
+ * packet straight into the send buffer.
+ */
+
+#include "dataplane/gso-split.h"
+#include "dataplane/packet-router-internal.h"
+
+/* A key this near its end is to be replaced, should the control thread not know it is needed:
+ * the time of a few handshakes on a bad path. */
+#define KEYPAIR_NEAR_END_USEC (10 * USEC_PER_SEC)
+
+static void want_session(PacketRouter *r, PacketPeer *peer) {
+        if (atomic_load_explicit(&peer->wanted, memory_order_relaxed))
+                return;
+        if (!router_notice(r->wants, peer, NULL, r->now))
+                return;
+        atomic_store_explicit(&peer->wanted, true, memory_order_relaxed);
+        if (!r->sink.want_session(r->sink.userdata, peer))
+                atomic_store_explicit(&peer->wanted, false, memory_order_relaxed);
+}
+
+static void wait_for_session(PacketRouter *r, RouterNetwork *n, PacketPeer *peer, const PacketIn *in) {
+        if (!pending_push(r->pending, peer, in, r->now))
+                drop_count(n->config.drops, DROP_PENDING_FULL);
+        want_session(r, peer);
+}
+
+void egress_pending_expired(PacketRouter *r, RouterNetwork *n, const uint8_t *packet, size_t len) {
+        drop_count(n->config.drops, DROP_PENDING_EXPIRED);
+        icmp_reply(r, n, ICMP_REASON_UNREACHABLE, packet, len, 0);
+}
+
+/* Encrypts one packet into the send buffer. Return: false if there is no room even after
+ * sending. */
+static bool
+seal(PacketRouter *r,
+     RouterNetwork *n,
+     const PacketTx *tx,
+     uint64_t counter,
+     uint8_t flags,
+     const uint8_t *packet,
+     size_t len) {
+        size_t size = len + DATA_OVERHEAD;
+        uint8_t *out = tx_batch_append(&r->tx, tx, &tx->endpoint, n->config.drops, size);
+
+        if (!out) {
+                router_send(r);
+                out = tx_batch_append(&r->tx, tx, &tx->endpoint, n->config.drops, size);
+                if (!out)
+                        return false;
+        }
+        keypair_seal(tx->keypair, counter, flags, packet, len, out);
+        return true;
+}
+
+/* Counts what was sealed: @packets of @bytes in all. */
+static void account(PacketRouter *r, PacketPeer *peer, uint64_t packets, uint64_t bytes) {
+        counter_add(&peer->tx_packets, packets);
+        counter_add(&peer->tx_bytes, bytes);
+        atomic_store_explicit(&peer->last_tx, r->now, memory_order_relaxed);
+        r->stats.packets_out += packets;
+}
+
+static void too_big(PacketRouter *r, RouterNetwork *n, const PacketTx *tx, const PacketIn *in) {
+        drop_count(n->config.drops, DROP_TOO_BIG);
+        icmp_reply(r, n, ICMP_REASON_TOO_BIG, in->data, in->len, tx->mtu);
+}
+
+static void send_super_packet(
+                PacketRouter *r,
+                RouterNetwork *n,
+                PacketPeer *peer,
+                const PacketTx *tx,
+                const PacketIn *in,
+                const PacketView *v) {
+        uint64_t counter, sealed = 0, bytes = 0;
+        GsoSplit s;
+        uint32_t count;
+        DropReason reason = gso_split_init(&s, in, v);
+
+        if (reason != DROP_NONE) {
+                drop_count(n->config.drops, reason);
+                return;
+        }
+        if (gso_split_packet_max(&s) > tx->mtu) {
+                too_big(r, n, tx, in);
+                return;
+        }
+        count = gso_split_count(&s);
+        if (!keypair_reserve(tx->keypair, count, &counter)) {
+                wait_for_session(r, n, peer, in);
+                return;
+        }
+        while (sealed < count) {
+                uint8_t *packet;
+                size_t len = gso_split_next(&s, &packet);
+
+                if (!seal(r, n, tx, counter + sealed, s.partial ? DATA_FLAG_CSUM_PARTIAL : 0,
+                          packet, len)) {
+                        drop_count_n(n->config.drops, DROP_SEND_FAILED, count - sealed);
+                        break;
+                }
+                sealed++;
+                bytes += len;
+        }
+        account(r, peer, sealed, bytes);
+}
+
+static void send_packet(
+                PacketRouter *r,
+                RouterNetwork *n,
+                PacketPeer *peer,
+                const PacketTx *tx,
+                const PacketIn *in,
+                const PacketView *v) {
+        uint64_t counter;
+        bool partial;
+        DropReason reason;
+
+        if (v->length > tx->mtu) {
+                too_big(r, n, tx, in);
+                return;
+        }
+        /* Before the checksum: a packet that waits is looked at again from the start. */
+        if (!keypair_reserve(tx->keypair, 1, &counter)) {
+                wait_for_session(r, n, peer, in);
+                return;
+        }
+        reason = gso_finish_csum(in, v, &partial);
+        if (reason != DROP_NONE) {
+                drop_count(n->config.drops, reason);
+                return;
+        }
+        if (!seal(r, n, tx, counter, partial ? DATA_FLAG_CSUM_PARTIAL : 0, in->data, v->length)) {
+                drop_count(n->config.drops, DROP_SEND_FAILED);
+                return;
+        }
+        account(r, peer, 1, v->length);
+}
+
+static void
+to_peer(PacketRouter *r, RouterNetwork *n, PacketPeer *peer, const PacketIn *in, const PacketView *v) {
+        const PacketTx *tx = atomic_load_explicit(&peer->tx, memory_order_acquire);
+        usec_t age = tx ? usec_sub(r->now, tx->keypair->created) : 0;
+
+        /* docs/protocol.md, "Timers" */
+        if (!tx || age >= REJECT_AFTER_TIME) {
+                wait_for_session(r, n, peer, in);
+                return;
+        }
+        if (age >= REJECT_AFTER_TIME - KEYPAIR_NEAR_END_USEC)
+                want_session(r, peer);
+        if (in->offload.gso_type == GSO_NONE)
+                send_packet(r, n, peer, tx, in, v);
+        else
+                send_super_packet(r, n, peer, tx, in, v);
+}
+
+void egress_to_peer(PacketRouter *r, RouterNetwork *n, PacketPeer *peer, const PacketIn *in) {
+        PacketView v;
+
+        if (packet_parse(in->data, in->len, &v))
+                to_peer(r, n, peer, in, &v);
+}
+
+static RouteDecision look_up(const RouterNetwork *n, const uint8_t *p, const PacketView *v) {
+        return v->version == 4 ? route_table_lookup_v4(n->config.routes,
+                                                       read_be32(p + IPV4_DESTINATION_OFFSET))
+                               : route_table_lookup_v6(n->config.routes, p + IPV6_DESTINATION_OFFSET);
+}
+
+/* Ours, or from outside the network where that is ours to carry (we are the gateway). */
+static bool source_is_ours(const RouterNetwork *n, const uint8_t *p, const PacketView *v) {
+        RouteDecision d;
+
+        if (v->version == 4) {
+                uint32_t source = read_be32(p + IPV4_SOURCE_OFFSET);
+
+                if (route_table_is_local_v4(n->config.routes, source))
+                        return true;
+                d = route_table_lookup_v4(n->config.routes, source);
+        } else {
+                if (route_table_is_local_v6(n->config.routes, p + IPV6_SOURCE_OFFSET))
+                        return true;
+                d = route_table_lookup_v6(n->config.routes, p + IPV6_SOURCE_OFFSET);
+        }
+        return d.verdict == ROUTE_GATEWAY && !d.peer;
+}
+
+/* To one of our own addresses: the kernel has sent it to the interface, it gets it back. */
+static void write_back(PacketRouter *r, RouterNetwork *n, const PacketIn *in) {
+        PacketOut out = { .n_iov = 1, .offload = in->offload };
+
+        out.iov[0] = (struct iovec){ in->data, in->len };
+        router_write(r, n, &out, 1);
+}
+
+static void no_route(
+                PacketRouter *r, RouterNetwork *n, DropReason reason, const PacketIn *in, size_t len) {
+        drop_count(n->config.drops, reason);
+        if (reason == DROP_UNKNOWN_DESTINATION)
+                icmp_reply(r, n, ICMP_REASON_UNREACHABLE, in->data, len, 0);
+        else if (reason == DROP_NO_ROUTE)
+                icmp_reply(r, n, ICMP_REASON_NO_ROUTE, in->data, len, 0);
+}
+
+static void egress_one(PacketRouter *r, RouterNetwork *n, const PacketIn *in) {
+        RouteDecision d;
+        PacketView v;
+
+        if (!packet_parse(in->data, in->len, &v)) {
+                drop_count(n->config.drops, DROP_PACKET_MALFORMED);
+                return;
+        }
+        d = look_up(n, in->data, &v);
+        switch (d.verdict) {
+        case ROUTE_LOCAL:
+                write_back(r, n, in);
+                return;
+        case ROUTE_DROP:
+                no_route(r, n, d.reason, in, v.length);
+                return;
+        case ROUTE_PEER:
+        case ROUTE_GATEWAY:
+                /* We are the gateway ourselves: the way out is not this interface. */
+                if (!d.peer) {
+                        no_route(r, n, DROP_NO_ROUTE, in, v.length);
+                        return;
+                }
+                if (!source_is_ours(n, in->data, &v)) {
+                        drop_count(n->config.drops, DROP_WRONG_SOURCE);
+                        return;
+                }
+                to_peer(r, n, d.peer, in, &v);
+                return;
+        }
+}
+
+void packet_router_egress(PacketRouter *r, RouterNetwork *network, PacketIn *packets, unsigned n) {
+        for (unsigned i = 0; i < n; i++)
+                egress_one(r, network, &packets[i]);
+}

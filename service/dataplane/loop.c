@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "base/macros.h"
+#include "dataplane/dataplane-internal.h"
+
+/*
+ * The packet thread. A turn serves every descriptor that is ready once, with one bounded batch:
+ * an interface with one read_batch(), a socket with one recvmmsg(), so that neither direction
+ * starves the other and a packet never waits longer than one turn. What a batch produced leaves
+ * before the next is read. It sleeps in epoll only.
+ *
+ * When a socket's send buffer is full the interfaces are not read until there is room: their
+ * queues fill, and the senders' TCP sees it, instead of packets being encrypted and then thrown
+ * away. Receiving goes on meanwhile.
+ */
+
+/* Small packets of one read_batch(); they fit the send buffer, and the time for them is about
+ * that for one super-packet. */
+#define READ_PACKETS_MAX 64U
+#define EVENTS_MAX (1U + SOCKETS_MAX + NETWORKS_MAX)
+/* A send buffer that does not drain for so long belongs to a device that does not send. */
+#define BLOCKED_USEC_MAX (20 * USEC_PER_MSEC)
+
+typedef enum SourceKind {
+        SOURCE_WAKE,
+        SOURCE_SOCKET,
+        SOURCE_NETWORK,
+} SourceKind;
+
+static uint64_t source(SourceKind kind, unsigned i) {
+        return (uint64_t) kind << 32 | i;
+}
+
+static int watch(Dataplane *d, int op, int fd, uint32_t events, uint64_t data) {
+        struct epoll_event e = { .events = events, .data.u64 = data };
+
+        return epoll_ctl(d->epoll_fd, op, fd, &e) < 0 ? -errno : 0;
+}
+
+static void unwatch(Dataplane *d, int fd) {
+        /* Fails where the descriptor is gone already, which is as good. */
+        (void) epoll_ctl(d->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* --- what the router asks for --- */
+
+static UdpSocket *socket_of_family(Dataplane *d, int family) {
+        for (unsigned i = 0; i < SOCKETS_MAX; i++)
+                if (d->socket[i].fd >= 0 && d->socket[i].family == family)
+                        return &d->socket[i];
+        return NULL;
+}
+
+static void sink_send(void *userdata, TxBatch *b) {
+        Dataplane *d = userdata;
+
+        while (b->n_sent < b->n) {
+                const TxTrain *first = &b->train[b->n_sent];
+                UdpSocket *s = socket_of_family(d, first->to.sa.sa_family);
+                unsigned n = 1, done;
+
+                if (!s) {
+                        drop_count_n(first->drops, DROP_SEND_FAILED, first->n);
+                        b->n_sent++;
+                        continue;
+                }
+                while (b->n_sent + n < b->n && first[n].to.sa.sa_family == s->family)
+                        n++;
+                done = udp_socket_send(s, first, n, &d->udp_stats);
+                b->n_sent += done;
+                if (done < n)
+                        return;
+        }
+}
+
+static bool sink_datagram(void *userdata, const uint8_t *data, size_t len, const Endpoint *from) {
+        Dataplane *d = userdata;
+
+        return control_queue_post(d->queue, CONTROL_DATAGRAM, NULL, 0, from, data, len);
+}
+
+static bool
+sink_frame(void *userdata, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
+        Dataplane *d = userdata;
+
+        return control_queue_post(d->queue, CONTROL_FRAME, kp, 0, from, frame, len);
+}
+
+static bool sink_arrival(void *userdata, Keypair *kp, const Endpoint *from) {
+        Dataplane *d = userdata;
+
+        return control_queue_post(d->queue, CONTROL_ARRIVAL, kp, 0, from, NULL, 0);
+}
+
+static bool sink_want_session(void *userdata, PacketPeer *peer) {
+        Dataplane *d = userdata;
+
+        return control_queue_post(d->queue, CONTROL_WANT_SESSION, peer, 0, NULL, NULL, 0);
+}
+
+static void sink_failed(void *userdata, Netif *netif, int error) {
+        Dataplane *d = userdata;
+
+        for (unsigned i = 0; i < NETWORKS_MAX; i++) {
+                LoopNetwork *n = &d->network[i];
+
+                if (n->netif != netif || n->failed)
+                        continue;
+                n->failed = true;
+                unwatch(d, netif->ops->fd(netif));
+                (void) control_queue_post(d->queue, CONTROL_FAILED, netif, error, NULL, NULL, 0);
+        }
+}
+
+/* --- batches --- */
+
+static void serve_socket(Dataplane *d, UdpSocket *s) {
+        UdpReceived received[UDP_RECEIVE_MAX];
+        int n = udp_socket_receive(s, d->receiver, received, &d->udp_stats);
+
+        if (n < 0) {
+                unwatch(d, s->fd);
+                (void) control_queue_post(d->queue, CONTROL_FAILED, NULL, n, NULL, NULL, 0);
+                return;
+        }
+        for (int i = 0; i < n; i++)
+                packet_router_ingress(
+                                d->router, received[i].data, received[i].len, received[i].segment,
+                                received[i].from);
+        /* The next socket receives into the same buffers. */
+        packet_router_deliver(d->router);
+}
+
+static void serve_network(Dataplane *d, LoopNetwork *n) {
+        PacketIn packets[READ_PACKETS_MAX];
+        int k;
+
+        if (n->failed)
+                return;
+        k = n->netif->ops->read_batch(n->netif, packets, READ_PACKETS_MAX);
+        if (k < 0) {
+                sink_failed(d, n->netif, k);
+                return;
+        }
+        d->n_tun_reads += (uint64_t) k;
+        packet_router_egress(d->router, n->router, packets, (unsigned) k);
+        packet_router_send(d->router);
+}
+
+/* Reads interfaces, or waits for sockets instead. */
+static void set_blocked(Dataplane *d, bool blocked, usec_t now) {
+        if (blocked == (d->blocked_since != 0))
+                return;
+        d->blocked_since = blocked ? MAX(now, (usec_t) 1) : 0;
+        for (unsigned i = 0; i < SOCKETS_MAX; i++)
+                if (d->socket[i].fd >= 0)
+                        (void) watch(d, EPOLL_CTL_MOD, d->socket[i].fd,
+                                     blocked ? EPOLLIN | EPOLLOUT : EPOLLIN,
+                                     source(SOURCE_SOCKET, i));
+        for (unsigned i = 0; i < NETWORKS_MAX; i++) {
+                LoopNetwork *n = &d->network[i];
+
+                if (n->netif && !n->failed)
+                        (void) watch(d, EPOLL_CTL_MOD, n->netif->ops->fd(n->netif),
+                                     blocked ? 0 : EPOLLIN, source(SOURCE_NETWORK, i));
+        }
+}
+
+/* --- commands --- */
+
+static int add_socket(Dataplane *d, const UdpSocket *s) {
+        for (unsigned i = 0; i < SOCKETS_MAX; i++) {
+                int r;
+
+                if (d->socket[i].fd >= 0)
+                        continue;
+                r = watch(d, EPOLL_CTL_ADD, s->fd, EPOLLIN, source(SOURCE_SOCKET, i));
+                if (r >= 0)
+                        d->socket[i] = *s;
+                return r;
+        }
+        return -ENOSPC;
+}
+
+static int remove_socket(Dataplane *d, int fd) {
+        for (unsigned i = 0; i < SOCKETS_MAX; i++)
+                if (d->socket[i].fd == fd) {
+                        unwatch(d, fd);
+                        d->socket[i].fd = -EBADF;
+                        return 0;
+                }
+        return -ENOENT;
+}
+
+static int add_network(Dataplane *d, const DataplaneNetwork *network) {
+        unsigned i = 0;
+        int r;
+
+        while (i < NETWORKS_MAX && d->network[i].netif)
+                i++;
+        if (i == NETWORKS_MAX)
+                return -ENOSPC;
+        r = packet_router_add_network(d->router, network, &d->network[i].router);
+        if (r < 0)
+                return r;
+        r = watch(d, EPOLL_CTL_ADD, network->netif->ops->fd(network->netif), EPOLLIN,
+                  source(SOURCE_NETWORK, i));
+        if (r < 0) {
+                packet_router_remove_network(d->router, network->mesh);
+                return r;
+        }
+        d->network[i].netif = network->netif;
+        d->network[i].mesh = network->mesh;
+        d->network[i].failed = false;
+        return 0;
+}
+
+static int remove_network(Dataplane *d, void *mesh) {
+        for (unsigned i = 0; i < NETWORKS_MAX; i++) {
+                LoopNetwork *n = &d->network[i];
+
+                if (!n->netif || n->mesh != mesh)
+                        continue;
+                unwatch(d, n->netif->ops->fd(n->netif));
+                packet_router_remove_network(d->router, mesh);
+                *n = (LoopNetwork){};
+                return 0;
+        }
+        return -ENOENT;
+}
+
+static int run_command(Dataplane *d, Command *c) {
+        /* What is added must be watched for the right things. */
+        set_blocked(d, false, 0);
+        switch (c->kind) {
+        case COMMAND_ADD_SOCKET:
+                return add_socket(d, &c->socket);
+        case COMMAND_REMOVE_SOCKET:
+                return remove_socket(d, c->socket.fd);
+        case COMMAND_ADD_NETWORK:
+                return add_network(d, c->network);
+        case COMMAND_REMOVE_NETWORK:
+                return remove_network(d, c->object);
+        case COMMAND_FLUSH_PENDING:
+                packet_router_flush_pending(d->router, c->object);
+                (void) packet_router_end(d->router);
+                return 0;
+        case COMMAND_RETIRE:
+                packet_router_forget(d->router, c->object);
+                c->position = control_queue_position(d->queue);
+                return 0;
+        case COMMAND_STOP:
+                d->stopping = true;
+                return 0;
+        }
+        return -EINVAL;
+}
+
+static void run_commands(Dataplane *d) {
+        bool retired = false;
+        eventfd_t ignored;
+
+        (void) eventfd_read(d->wake_fd, &ignored);
+        g_mutex_lock(&d->lock);
+        atomic_store_explicit(&d->has_commands, false, memory_order_relaxed);
+        for (;;) {
+                GList *link = g_queue_pop_head_link(&d->commands);
+                Command *c = link ? link->data : NULL;
+
+                if (!c)
+                        break;
+                g_mutex_unlock(&d->lock);
+                c->result = run_command(d, c);
+                g_mutex_lock(&d->lock);
+                c->done = true;
+                if (c->kind == COMMAND_RETIRE) {
+                        g_queue_push_tail_link(&d->retired, &c->link);
+                        retired = true;
+                } else if (c->is_waited_for)
+                        g_cond_signal(&d->command_done);
+                else
+                        g_free(c);
+        }
+        g_mutex_unlock(&d->lock);
+        if (retired)
+                control_queue_wake(d->queue);
+}
+
+/* --- turns --- */
+
+static void serve(Dataplane *d, const struct epoll_event *e) {
+        unsigned i = (unsigned) (e->data.u64 & UINT32_MAX);
+
+        switch ((SourceKind) (e->data.u64 >> 32)) {
+        case SOURCE_WAKE:
+                break; /* run_commands() */
+        case SOURCE_SOCKET:
+                if (e->events & ~(uint32_t) EPOLLOUT)
+                        serve_socket(d, &d->socket[i]);
+                break;
+        case SOURCE_NETWORK:
+                if (!packet_router_is_blocked(d->router))
+                        serve_network(d, &d->network[i]);
+                break;
+        }
+}
+
+static void publish_stats(Dataplane *d) {
+        PacketRouterStats s = packet_router_stats(d->router);
+
+        atomic_store_explicit(&d->stats.wakeups, d->n_wakeups, memory_order_relaxed);
+        atomic_store_explicit(&d->stats.tun_reads, d->n_tun_reads, memory_order_relaxed);
+        atomic_store_explicit(&d->stats.tun_writes, s.interface_writes, memory_order_relaxed);
+        atomic_store_explicit(&d->stats.udp_receives, d->udp_stats.receives, memory_order_relaxed);
+        atomic_store_explicit(&d->stats.udp_sends, d->udp_stats.sends, memory_order_relaxed);
+        atomic_store_explicit(&d->stats.packets_out, s.packets_out, memory_order_relaxed);
+        atomic_store_explicit(&d->stats.packets_in, s.packets_in, memory_order_relaxed);
+}
+
+static int timeout_ms(const Dataplane *d, usec_t now, usec_t deadline) {
+        if (d->blocked_since)
+                deadline = MIN(deadline, usec_add(d->blocked_since, BLOCKED_USEC_MAX));
+        if (deadline == USEC_INFINITY)
+                return -1;
+        return (int) ((usec_sub(deadline, now) + USEC_PER_MSEC - 1) / USEC_PER_MSEC);
+}
+
+void *loop_run(void *arg) {
+        struct epoll_event events[EVENTS_MAX];
+        Dataplane *d = arg;
+        usec_t now = now_usec(CLOCK_BOOTTIME), deadline = USEC_INFINITY;
+
+        while (!d->stopping) {
+                int n = epoll_wait(d->epoll_fd, events, EVENTS_MAX, timeout_ms(d, now, deadline));
+
+                d->n_wakeups++;
+                now = now_usec(CLOCK_BOOTTIME);
+                packet_router_begin(d->router, now);
+                /* What could not leave goes first. */
+                if (d->blocked_since)
+                        packet_router_send(d->router);
+                for (int i = 0; i < n; i++)
+                        serve(d, &events[i]);
+                deadline = packet_router_end(d->router);
+                if (atomic_load_explicit(&d->has_commands, memory_order_acquire))
+                        run_commands(d);
+                if (d->blocked_since && now >= usec_add(d->blocked_since, BLOCKED_USEC_MAX))
+                        packet_router_drop_blocked(d->router);
+                set_blocked(d, packet_router_is_blocked(d->router), now);
+                publish_stats(d);
+        }
+        return NULL;
+}
+
+int loop_init(Dataplane *d) {
+        const PacketSink sink = {
+                .userdata = d,
+                .send = sink_send,
+                .datagram = sink_datagram,
+                .frame = sink_frame,
+                .arrival = sink_arrival,
+                .want_session = sink_want_session,
+                .failed = sink_failed,
+        };
+
+        for (unsigned i = 0; i < SOCKETS_MAX; i++)
+                d->socket[i].fd = -EBADF;
+        d->router = packet_router_new(&sink, d->config.indices, d->config.drops);
+        d->receiver = udp_receiver_new();
+        d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (d->epoll_fd < 0)
+                return -errno;
+        return watch(d, EPOLL_CTL_ADD, d->wake_fd, EPOLLIN, source(SOURCE_WAKE, 0));
+}
+
+void loop_done(Dataplane *d) {
+        d->router = packet_router_free(d->router);
+        d->receiver = udp_receiver_free(d->receiver);
+        closep(&d->epoll_fd);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "dataplane/packet-router.h"
+
+#include "dataplane/packet-router-internal.h"
+
+/* ICMP errors to local programs: what a router sends, RFC 1812 4.3.2.8; Linux' own is 1000. */
+#define ICMP_INTERVAL_USEC (10 * USEC_PER_MSEC)
+#define ICMP_BURST 50U
+
+PacketRouter *packet_router_new(const PacketSink *sink, IndexTable *indices, DropCounters *drops) {
+        PacketRouter *r = NEW(PacketRouter);
+
+        r->sink = *sink;
+        r->indices = indices;
+        r->drops = drops;
+        r->tx.buffer = g_malloc(TX_BUFFER_SIZE);
+        r->pending = pending_new();
+        return r;
+}
+
+static void network_free(RouterNetwork *n) {
+        g_free(n->gro);
+        g_free(n);
+}
+
+PacketRouter *packet_router_free(PacketRouter *r) {
+        if (!r)
+                return NULL;
+        pending_free(r->pending);
+        while (r->n_networks > 0)
+                network_free(r->network[--r->n_networks]);
+        g_free(r->tx.buffer);
+        g_free(r);
+        return NULL;
+}
+
+RouterNetwork *router_find_network(PacketRouter *r, const void *mesh) {
+        for (unsigned i = 0; i < r->n_networks; i++)
+                if (r->network[i]->config.mesh == mesh)
+                        return r->network[i];
+        return NULL;
+}
+
+int packet_router_add_network(PacketRouter *r, const DataplaneNetwork *network, RouterNetwork **ret) {
+        RouterNetwork *n;
+
+        if (router_find_network(r, network->mesh))
+                return -EEXIST;
+        if (r->n_networks == NETWORKS_MAX)
+                return -ENOSPC;
+        n = NEW(RouterNetwork);
+        n->config = *network;
+        n->icmp = (RateLimit){ .interval = ICMP_INTERVAL_USEC, .burst = ICMP_BURST };
+        n->gro = NEW(GroBatch);
+        n->gro->tcp = network->netif->gso_tcp;
+        n->gro->udp = network->netif->gso_udp;
+        r->network[r->n_networks++] = n;
+        *ret = n;
+        return 0;
+}
+
+void packet_router_remove_network(PacketRouter *r, void *mesh) {
+        for (unsigned i = 0; i < r->n_networks; i++) {
+                if (r->network[i]->config.mesh != mesh)
+                        continue;
+                pending_drop_mesh(r->pending, mesh);
+                /* Datagrams that could not leave yet still may; their counters go. */
+                for (unsigned k = r->tx.n_sent; k < r->tx.n; k++)
+                        if (r->tx.train[k].drops == r->network[i]->config.drops)
+                                r->tx.train[k].drops = r->drops;
+                network_free(r->network[i]);
+                r->network[i] = r->network[--r->n_networks];
+                return;
+        }
+}
+
+bool router_notice(Notice *table, const void *object, const Endpoint *endpoint, usec_t now) {
+        Notice *n = &table[((uintptr_t) object >> 6) % NOTICES];
+
+        if (n->object == object && now < usec_add(n->at, NOTICE_INTERVAL_USEC) &&
+            (!endpoint || endpoint_equal(&n->endpoint, endpoint)))
+                return false;
+        n->object = object;
+        n->at = now;
+        if (endpoint)
+                n->endpoint = *endpoint;
+        return true;
+}
+
+void router_write(PacketRouter *r, RouterNetwork *n, const PacketOut *packets, unsigned count) {
+        Netif *netif = n->config.netif;
+        int taken = n->failed ? 0 : netif->ops->write_batch(netif, packets, count);
+
+        if (taken < 0) {
+                n->failed = true;
+                r->sink.failed(r->sink.userdata, netif, taken);
+                taken = 0;
+        }
+        r->stats.interface_writes += (uint64_t) taken;
+        if ((unsigned) taken < count)
+                drop_count_n(n->config.drops, DROP_INTERFACE_FULL, count - (unsigned) taken);
+}
+
+void packet_router_begin(PacketRouter *r, usec_t now) {
+        r->now = now;
+}
+
+void router_send(PacketRouter *r) {
+        tx_batch_seal(&r->tx);
+        if (!tx_batch_is_empty(&r->tx))
+                r->sink.send(r->sink.userdata, &r->tx);
+        if (tx_batch_is_empty(&r->tx))
+                tx_batch_reset(&r->tx);
+}
+
+void packet_router_send(PacketRouter *r) {
+        router_send(r);
+}
+
+bool packet_router_is_blocked(const PacketRouter *r) {
+        return !tx_batch_is_empty(&r->tx);
+}
+
+void packet_router_drop_blocked(PacketRouter *r) {
+        for (unsigned i = r->tx.n_sent; i < r->tx.n; i++)
+                drop_count_n(r->tx.train[i].drops, DROP_SEND_FAILED, r->tx.train[i].n);
+        tx_batch_reset(&r->tx);
+}
+
+usec_t packet_router_end(PacketRouter *r) {
+        PendingPacket *expired;
+        PacketPeer *peer;
+
+        while ((expired = pending_pop_expired(r->pending, r->now, &peer))) {
+                RouterNetwork *n = router_find_network(r, peer->mesh);
+
+                if (n)
+                        egress_pending_expired(r, n, expired->data, expired->packet.len);
+                g_free(expired);
+        }
+        packet_router_deliver(r);
+        router_send(r);
+        return pending_next_expiry(r->pending);
+}
+
+void packet_router_flush_pending(PacketRouter *r, PacketPeer *peer) {
+        RouterNetwork *n = router_find_network(r, peer->mesh);
+        PendingPacket *p;
+
+        /* As many as there are now: one that must wait still is queued again. */
+        for (unsigned left = pending_count(peer); left > 0 && (p = pending_pop(r->pending, peer)); left--) {
+                if (n)
+                        egress_to_peer(r, n, peer, &p->packet);
+                g_free(p);
+        }
+}
+
+void packet_router_forget(PacketRouter *r, const void *object) {
+        pending_drop_peer(r->pending, object);
+        /* Something else may live at the same address soon. */
+        for (unsigned i = 0; i < NOTICES; i++) {
+                if (r->arrivals[i].object == object)
+                        r->arrivals[i] = (Notice){};
+                if (r->wants[i].object == object)
+                        r->wants[i] = (Notice){};
+        }
+}
+
+PacketRouterStats packet_router_stats(const PacketRouter *r) {
+        return r->stats;
+}

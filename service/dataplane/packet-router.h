@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The packet path as a value: packets of an interface in, datagrams out, and back. No sockets,
+ * threads or clock of its own; the packet thread (loop.c) and the simulator drive it, each from
+ * one thread only.
+ *
+ *   read_batch -> packet_router_egress()  -> route, cut, encrypt  -> PacketSink.send
+ *   recvmmsg   -> packet_router_ingress() -> decrypt, check, merge -> write_batch
+ *
+ * A turn is: packet_router_begin(), any number of batches, packet_router_end(). Nothing that the
+ * control thread can retire is looked at between turns.
+ */
+
+#include "base/ratelimit.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/tx-batch.h"
+
+typedef struct PacketRouter PacketRouter;
+typedef struct RouterNetwork RouterNetwork;
+
+/* Where results go. Those with a result are false when there is no room; the message is then
+ * dropped and counted, or comes again. */
+typedef struct PacketSink {
+        void *userdata;
+        /* Sends trains of @batch from n_sent on, advancing n_sent; stops early only where
+         * waiting helps. What cannot be sent is counted and passed over. */
+        void (*send)(void *userdata, TxBatch *batch);
+        bool (*datagram)(void *userdata, const uint8_t *data, size_t len, const Endpoint *from);
+        bool (*frame)(void *userdata,
+                      Keypair *kp,
+                      const uint8_t *frame,
+                      size_t len,
+                      const Endpoint *from);
+        bool (*arrival)(void *userdata, Keypair *kp, const Endpoint *from);
+        bool (*want_session)(void *userdata, PacketPeer *peer);
+        /* The interface is gone; it is not written any more. */
+        void (*failed)(void *userdata, Netif *netif, int error);
+} PacketSink;
+
+/* @indices, @drops: borrowed, see DataplaneConfig; @indices may be NULL where
+ * packet_router_ingress() is not used. */
+PacketRouter *packet_router_new(const PacketSink *sink, IndexTable *indices, DropCounters *drops);
+PacketRouter *packet_router_free(PacketRouter *r);
+
+/* -EEXIST, -ENOSPC (NETWORKS_MAX). */
+int packet_router_add_network(PacketRouter *r, const DataplaneNetwork *network, RouterNetwork **ret);
+/* Packets that wait for its machines are dropped. */
+void packet_router_remove_network(PacketRouter *r, void *mesh);
+
+/* @now: monotonic, the same clock as MeshEnv.now. */
+void packet_router_begin(PacketRouter *r, usec_t now);
+/* Sends what was encrypted, writes what was decrypted, expires packets that wait too long.
+ * Return: when it must be called again at the latest; USEC_INFINITY: no matter. */
+usec_t packet_router_end(PacketRouter *r);
+/* What PacketSink.send left because waiting helps: no more packets should be read until
+ * packet_router_send() was called and this is false. */
+bool packet_router_is_blocked(const PacketRouter *r);
+void packet_router_send(PacketRouter *r);
+/* Gives up on what is left. */
+void packet_router_drop_blocked(PacketRouter *r);
+
+/* Packets from the interface; buffers are overwritten. */
+void packet_router_egress(PacketRouter *r, RouterNetwork *network, PacketIn *packets, unsigned n);
+
+/**
+ * packet_router_ingress() - what one receive call gave
+ * @segment: length of every datagram in @data but the last (UDP_GRO); @len if it is one
+ *
+ * Decrypts in place; @data must stay until packet_router_deliver() or packet_router_end().
+ */
+void packet_router_ingress(PacketRouter *r, uint8_t *data, size_t len, size_t segment, const Endpoint *from);
+/* A packet that somebody else decrypted (MeshHandler.packet); stays as above. */
+void packet_router_ingress_packet(
+                PacketRouter *r, PacketPeer *peer, uint8_t flags, uint8_t *packet, size_t len);
+/* Writes to the interfaces what came in so far; its buffers may be used again. */
+void packet_router_deliver(PacketRouter *r);
+
+/* @peer has keys now: packets that wait for it are sent. */
+void packet_router_flush_pending(PacketRouter *r, PacketPeer *peer);
+/* @object (any pointer) is about to be freed: what waits for it is dropped. */
+void packet_router_forget(PacketRouter *r, const void *object);
+
+typedef struct PacketRouterStats {
+        uint64_t packets_out, packets_in; /* inner, of wire size */
+        uint64_t interface_writes;        /* packets and super-packets */
+} PacketRouterStats;
+PacketRouterStats packet_router_stats(const PacketRouter *r);

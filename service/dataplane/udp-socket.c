@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "dataplane/udp-socket.h"
+
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "base/macros.h"
+
+/* linux/udp.h, which cannot be included beside netinet/udp.h */
+#ifndef UDP_SEGMENT
+#        define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#        define UDP_GRO 104
+#endif
+
+/* Queues are kept short, so that a full one costs less than a millisecond at the speed at which
+ * it fills. The kernel doubles the figure for its own bookkeeping, so 256 KiB hold four trains. */
+#define RECEIVE_BUFFER (128 * 1024)
+#define SEND_BUFFER (256 * 1024)
+
+struct UdpReceiver {
+        struct mmsghdr message[UDP_RECEIVE_MAX];
+        struct iovec iov[UDP_RECEIVE_MAX];
+        struct sockaddr_storage name[UDP_RECEIVE_MAX];
+        Endpoint from[UDP_RECEIVE_MAX];
+        union {
+                struct cmsghdr align;
+                uint8_t space[CMSG_SPACE(sizeof(int))];
+        } control[UDP_RECEIVE_MAX];
+        uint8_t *buffer;
+};
+
+UdpReceiver *udp_receiver_new(void) {
+        UdpReceiver *r = NEW(UdpReceiver);
+
+        r->buffer = g_malloc((size_t) UDP_RECEIVE_MAX * UDP_BUFFER_SIZE);
+        for (unsigned i = 0; i < UDP_RECEIVE_MAX; i++) {
+                struct msghdr *m = &r->message[i].msg_hdr;
+
+                r->iov[i] = (struct iovec){ r->buffer + (size_t) i * UDP_BUFFER_SIZE, UDP_BUFFER_SIZE };
+                m->msg_iov = &r->iov[i];
+                m->msg_iovlen = 1;
+                m->msg_name = &r->name[i];
+                m->msg_control = &r->control[i];
+        }
+        return r;
+}
+
+UdpReceiver *udp_receiver_free(UdpReceiver *r) {
+        if (r) {
+                g_free(r->buffer);
+                g_free(r);
+        }
+        return NULL;
+}
+
+static int set_int(int fd, int level, int option, int value) {
+        return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+int udp_socket_init(UdpSocket *s, int fd) {
+        struct sockaddr_storage local = {};
+        socklen_t len = sizeof local, value_len;
+        int r, value;
+
+        if (getsockname(fd, (struct sockaddr *) &local, &len) < 0)
+                return -errno;
+        if (local.ss_family != AF_INET && local.ss_family != AF_INET6)
+                return -EAFNOSUPPORT;
+        *s = (UdpSocket){ .fd = fd, .family = local.ss_family };
+        value = 1;
+        if (ioctl(fd, FIONBIO, &value) < 0)
+                return -errno;
+        /* DF on every datagram, but the kernel's idea of the path's MTU is not asked for: it
+         * comes from ICMP messages anybody can forge, and the size that fits is the mesh's to
+         * find out by probing (RFC 8899). */
+        r = s->family == AF_INET
+                            ? set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
+                            : set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+        if (r < 0)
+                return r;
+        /* Short of what we ask for still works. */
+        (void) set_int(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER);
+        (void) set_int(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
+        /* Linux 4.18 and 5.0 */
+        value_len = sizeof value;
+        s->segment = getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &value, &value_len) == 0;
+        s->receive_trains = set_int(fd, IPPROTO_UDP, UDP_GRO, 1) == 0;
+        return 0;
+}
+
+/* --- receiving --- */
+
+static size_t segment_size(struct msghdr *m, size_t len) {
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+                if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+                        int segment;
+
+                        memcpy(&segment, CMSG_DATA(c), sizeof segment);
+                        return segment > 0 ? (size_t) segment : len;
+                }
+        return len;
+}
+
+int udp_socket_receive(UdpSocket *s, UdpReceiver *r, UdpReceived *ret, UdpStats *stats) {
+        int n, k = 0;
+
+        for (unsigned i = 0; i < UDP_RECEIVE_MAX; i++) {
+                r->message[i].msg_hdr.msg_namelen = sizeof r->name[i];
+                r->message[i].msg_hdr.msg_controllen = s->receive_trains ? sizeof r->control[i] : 0;
+        }
+        stats->receives++;
+        n = recvmmsg(s->fd, r->message, UDP_RECEIVE_MAX, MSG_DONTWAIT, NULL);
+        if (n < 0)
+                /* Errors a datagram of ours came back with (ICMP) are not about the socket. */
+                return errno == EBADF || errno == ENOTSOCK ? -errno : 0;
+        for (int i = 0; i < n; i++) {
+                struct msghdr *m = &r->message[i].msg_hdr;
+                size_t len = r->message[i].msg_len;
+
+                if (len == 0 || (m->msg_flags & MSG_TRUNC) ||
+                    endpoint_from_sockaddr(m->msg_name, m->msg_namelen, &r->from[k]) < 0)
+                        continue;
+                ret[k] = (UdpReceived){ r->iov[i].iov_base, len, segment_size(m, len), &r->from[k] };
+                k++;
+        }
+        return k;
+}
+
+/* --- sending --- */
+
+/* Errors of a destination, or of the way to it; anything else is handled where it is named. */
+static void count_failed(const TxTrain *t, unsigned n, int error) {
+        if (t->drops)
+                drop_count_n(t->drops, error == EMSGSIZE ? DROP_TOO_BIG : DROP_SEND_FAILED, n);
+}
+
+/* Datagram by datagram, where the kernel or the device does not cut. Return: false: the buffer
+ * is full, after some were sent; the rest of the train is then lost. */
+static bool send_single(UdpSocket *s, const TxTrain *t, UdpStats *stats) {
+        struct mmsghdr message[TX_SEGMENTS_MAX] = {};
+        struct iovec iov[TX_SEGMENTS_MAX];
+        unsigned n = 0, done = 0;
+        TxCursor c = {};
+
+        while (n < TX_SEGMENTS_MAX && tx_train_next(t, &c, &iov[n])) {
+                message[n].msg_hdr.msg_iov = &iov[n];
+                message[n].msg_hdr.msg_iovlen = 1;
+                message[n].msg_hdr.msg_name = (void *) &t->to;
+                message[n].msg_hdr.msg_namelen = endpoint_len(&t->to);
+                n++;
+        }
+        while (done < n) {
+                int r = sendmmsg(s->fd, message + done, n - done, MSG_DONTWAIT);
+
+                stats->sends++;
+                if (r > 0) {
+                        done += (unsigned) r;
+                        continue;
+                }
+                if (errno == EINTR)
+                        continue;
+                /* Nothing gone yet: the whole train can be tried again later. */
+                if (errno == EAGAIN && done == 0)
+                        return false;
+                count_failed(t, n - done, errno);
+                return true;
+        }
+        return true;
+}
+
+typedef struct SegmentControl {
+        union {
+                struct cmsghdr align;
+                uint8_t space[CMSG_SPACE(sizeof(uint16_t))];
+        };
+} SegmentControl;
+
+static void prepare(const TxTrain *t, struct msghdr *m, SegmentControl *control) {
+        struct cmsghdr *c;
+
+        *m = (struct msghdr){
+                .msg_name = (void *) &t->to,
+                .msg_namelen = endpoint_len(&t->to),
+                .msg_iov = (struct iovec *) t->iov,
+                .msg_iovlen = t->n_iov,
+        };
+        if (t->n == 1)
+                return;
+        memset(control, 0, sizeof *control);
+        m->msg_control = control->space;
+        m->msg_controllen = sizeof control->space;
+        c = CMSG_FIRSTHDR(m);
+        c->cmsg_level = IPPROTO_UDP;
+        c->cmsg_type = UDP_SEGMENT;
+        c->cmsg_len = CMSG_LEN(sizeof(uint16_t));
+        memcpy(CMSG_DATA(c), &t->segment, sizeof(uint16_t));
+}
+
+unsigned udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *stats) {
+        struct mmsghdr message[TX_TRAINS_MAX];
+        SegmentControl control[TX_TRAINS_MAX];
+        unsigned done = 0;
+
+        assert(n <= TX_TRAINS_MAX);
+        for (unsigned i = 0; i < n; i++)
+                prepare(&trains[i], &message[i].msg_hdr, &control[i]);
+        while (done < n) {
+                const TxTrain *t = &trains[done];
+                int r;
+
+                if (!s->segment && t->n > 1) {
+                        if (!send_single(s, t, stats))
+                                break;
+                        done++;
+                        continue;
+                }
+                /* Without UDP_SEGMENT only up to the next train. */
+                r = sendmmsg(s->fd, message + done, s->segment ? n - done : 1, MSG_DONTWAIT);
+                stats->sends++;
+                if (r > 0)
+                        done += (unsigned) r;
+                else if (errno == EINTR)
+                        continue;
+                else if (errno == EAGAIN)
+                        break;
+                else if (errno == EIO && t->n > 1)
+                        /* udp(7): the device cannot sum checksums, so cannot cut either. */
+                        s->segment = false;
+                else {
+                        count_failed(t, t->n, errno);
+                        done++;
+                }
+        }
+        return done;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A bound UDP socket as the packet thread uses it: trains out with UDP_SEGMENT, trains in with
+ * UDP_GRO. */
+
+#include "dataplane/tx-batch.h"
+
+/* Receive calls of one batch, and the longest datagram or train. */
+#define UDP_RECEIVE_MAX 8U
+#define UDP_BUFFER_SIZE 65536U
+
+typedef struct UdpSocket {
+        int fd;
+        int family;
+        bool segment; /* the kernel and its device cut trains */
+        bool receive_trains;
+} UdpSocket;
+
+typedef struct UdpStats {
+        uint64_t sends, receives; /* system calls */
+} UdpStats;
+
+/* One thread's buffers. */
+typedef struct UdpReceiver UdpReceiver;
+UdpReceiver *udp_receiver_new(void);
+UdpReceiver *udp_receiver_free(UdpReceiver *r);
+
+typedef struct UdpReceived {
+        uint8_t *data;
+        size_t len, segment;
+        const Endpoint *from;
+} UdpReceived;
+
+/* Sets the options named at dataplane_add_socket(). Return: 0 or negative errno. */
+int udp_socket_init(UdpSocket *s, int fd);
+/**
+ * udp_socket_receive() - one recvmmsg()
+ * @ret: UDP_RECEIVE_MAX entries, valid until the next call
+ * Return: how many; 0: nothing there; negative errno: the socket is broken.
+ */
+int udp_socket_receive(UdpSocket *s, UdpReceiver *r, UdpReceived *ret, UdpStats *stats);
+/**
+ * udp_socket_send() - trains, in order
+ * Failures that belong to one destination are counted in its train's drops and passed over.
+ * Return: how many trains are done with; fewer than @n: the socket's buffer is full.
+ */
+unsigned udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *stats);

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host/rtnl.h"
+
+#include <libmnl/libmnl.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "base/macros.h"
+
+struct Rtnl {
+        struct mnl_socket *nl;
+        unsigned port;
+        uint32_t seq;
+};
+
+/* One request, or one page of a dump; what libmnl recommends (its macro is no constant). */
+#define BUFFER_SIZE 8192U
+/* The kernel marks a dump during which the tables changed; it is asked again, but not for ever. */
+#define DUMP_ATTEMPTS 5U
+/* Interfaces and addresses looked at; a host with more has its first ones used. */
+#define LINKS_SEEN_MAX 4096U
+#define ADDRESSES_SEEN_MAX 256U
+
+int rtnl_open(Rtnl **ret) {
+        _cleanup_(rtnl_closep) Rtnl *r = NEW(Rtnl);
+
+        r->nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+        if (!r->nl)
+                return -errno;
+        if (mnl_socket_bind(r->nl, 0, MNL_SOCKET_AUTOPID) < 0)
+                return -errno;
+        r->port = mnl_socket_get_portid(r->nl);
+        *ret = TAKE_PTR(r);
+        return 0;
+}
+
+Rtnl *rtnl_close(Rtnl *r) {
+        if (r && r->nl)
+                mnl_socket_close(r->nl);
+        g_free(r);
+        return NULL;
+}
+
+/* Sends @nlh and feeds every answer to @callback until the acknowledgement or the dump's end. */
+static int talk(Rtnl *r, struct nlmsghdr *nlh, mnl_cb_t callback, void *userdata) {
+        uint8_t buf[BUFFER_SIZE];
+        int status;
+
+        nlh->nlmsg_seq = ++r->seq;
+        if (mnl_socket_sendto(r->nl, nlh, nlh->nlmsg_len) < 0)
+                return -errno;
+        do {
+                ssize_t n = mnl_socket_recvfrom(r->nl, buf, sizeof buf);
+
+                if (n < 0)
+                        return -errno;
+                status = mnl_cb_run(buf, (size_t) n, r->seq, r->port, callback, userdata);
+                /* EPROTO: answer to an earlier request that failed half-way. */
+                if (status < 0 && errno == EPROTO)
+                        status = MNL_CB_OK;
+        } while (status > MNL_CB_STOP);
+        return status < 0 ? -errno : 0;
+}
+
+static int request(Rtnl *r, struct nlmsghdr *nlh) {
+        nlh->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+        return talk(r, nlh, NULL, NULL);
+}
+
+/* @reset is called before each attempt, so that what an interrupted one found is forgotten. */
+static int dump(Rtnl *r,
+                uint16_t type,
+                unsigned family,
+                mnl_cb_t callback,
+                void (*reset)(void *userdata),
+                void *userdata) {
+        int status = -EINTR;
+
+        for (unsigned i = 0; i < DUMP_ATTEMPTS && status == -EINTR; i++) {
+                uint8_t buf[BUFFER_SIZE];
+                struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+
+                nlh->nlmsg_type = type;
+                nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+                /* Every rtnetlink header starts with the family. */
+                if (type == RTM_GETROUTE)
+                        ((struct rtmsg *) mnl_nlmsg_put_extra_header(nlh, sizeof(struct rtmsg)))
+                                        ->rtm_family = (unsigned char) family;
+                else
+                        ((struct ifinfomsg *) mnl_nlmsg_put_extra_header(
+                                         nlh, sizeof(struct ifinfomsg)))
+                                        ->ifi_family = (unsigned char) family;
+                reset(userdata);
+                status = talk(r, nlh, callback, userdata);
+        }
+        return status;
+}
+
+static bool listed(unsigned ifindex, const unsigned *list, unsigned n) {
+        for (unsigned i = 0; i < n; i++)
+                if (list[i] == ifindex)
+                        return true;
+        return false;
+}
+
+/* --- links --- */
+
+static int on_link_index(const struct nlmsghdr *nlh, void *userdata) {
+        const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+
+        *(unsigned *) userdata = (unsigned) ifi->ifi_index;
+        return MNL_CB_OK;
+}
+
+int rtnl_link_index(Rtnl *r, const char *name, unsigned *ret) {
+        uint8_t buf[BUFFER_SIZE];
+        struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+        unsigned ifindex = 0;
+        int status;
+
+        nlh->nlmsg_type = RTM_GETLINK;
+        nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+        mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
+        mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+        status = talk(r, nlh, on_link_index, &ifindex);
+        if (status < 0)
+                return status;
+        if (ifindex == 0)
+                return -ENODEV;
+        *ret = ifindex;
+        return 0;
+}
+
+static int link_no_automatic_addresses(Rtnl *r, unsigned ifindex) {
+        uint8_t buf[BUFFER_SIZE];
+        struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+        struct nlattr *spec, *inet6;
+        struct ifinfomsg *ifi;
+
+        nlh->nlmsg_type = RTM_NEWLINK;
+        ifi = mnl_nlmsg_put_extra_header(nlh, sizeof *ifi);
+        ifi->ifi_index = (int) ifindex;
+        spec = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
+        inet6 = mnl_attr_nest_start(nlh, AF_INET6);
+        mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+        mnl_attr_nest_end(nlh, inet6);
+        mnl_attr_nest_end(nlh, spec);
+        return request(r, nlh);
+}
+
+int rtnl_link_configure(Rtnl *r, unsigned ifindex, uint32_t mtu, uint32_t queue_len, bool up) {
+        uint8_t buf[BUFFER_SIZE];
+        struct nlmsghdr *nlh;
+        struct ifinfomsg *ifi;
+        int status;
+
+        /* A request of its own, and first: in one message the kernel brings the link up, and
+         * makes a link-local address, before it reads the mode. Where the kernel has no IPv6 there
+         * is nothing to switch off. */
+        status = link_no_automatic_addresses(r, ifindex);
+        if (status < 0 && status != -EAFNOSUPPORT && status != -EOPNOTSUPP && status != -EINVAL)
+                return status;
+
+        nlh = mnl_nlmsg_put_header(buf);
+        nlh->nlmsg_type = RTM_NEWLINK;
+        ifi = mnl_nlmsg_put_extra_header(nlh, sizeof *ifi);
+        ifi->ifi_index = (int) ifindex;
+        ifi->ifi_change = IFF_UP;
+        ifi->ifi_flags = up ? IFF_UP : 0;
+        if (mtu > 0)
+                mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+        if (queue_len > 0)
+                mnl_attr_put_u32(nlh, IFLA_TXQLEN, queue_len);
+        return request(r, nlh);
+}
+
+/* --- addresses --- */
+
+static int
+address_request(Rtnl *r, uint16_t type, unsigned ifindex, const IpAddr *address, uint8_t prefix_len) {
+        uint8_t buf[BUFFER_SIZE];
+        struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+        struct ifaddrmsg *ifa;
+
+        nlh->nlmsg_type = type;
+        if (type == RTM_NEWADDR)
+                nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+        ifa = mnl_nlmsg_put_extra_header(nlh, sizeof *ifa);
+        ifa->ifa_family = address->family;
+        ifa->ifa_prefixlen = prefix_len;
+        ifa->ifa_index = ifindex;
+        mnl_attr_put(nlh, IFA_LOCAL, ip_size(address), address->bytes);
+        mnl_attr_put(nlh, IFA_ADDRESS, ip_size(address), address->bytes);
+        /* Addresses of the network are unique by lease or by computation: nobody to ask. */
+        if (address->family == AF_INET6)
+                mnl_attr_put_u32(nlh, IFA_FLAGS, IFA_F_NODAD);
+        return request(r, nlh);
+}
+
+int rtnl_address_add(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_t prefix_len) {
+        int status = address_request(r, RTM_NEWADDR, ifindex, address, prefix_len);
+
+        return status == -EEXIST ? 0 : status;
+}
+
+int rtnl_address_remove(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_t prefix_len) {
+        int status = address_request(r, RTM_DELADDR, ifindex, address, prefix_len);
+
+        return status == -EADDRNOTAVAIL ? 0 : status;
+}
+
+typedef struct SeenAddress {
+        unsigned ifindex;
+        IpAddr address;
+        uint8_t prefix_len;
+        uint32_t flags; /* IFA_F_* */
+} SeenAddress;
+
+typedef struct SeenAddresses {
+        SeenAddress address[ADDRESSES_SEEN_MAX];
+        unsigned n;
+} SeenAddresses;
+
+static void reset_addresses(void *userdata) {
+        ((SeenAddresses *) userdata)->n = 0;
+}
+
+static int on_address(const struct nlmsghdr *nlh, void *userdata) {
+        const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+        SeenAddresses *seen = userdata;
+        SeenAddress s = {
+                .ifindex = ifa->ifa_index,
+                .address.family = ifa->ifa_family,
+                .prefix_len = ifa->ifa_prefixlen,
+                .flags = ifa->ifa_flags,
+        };
+        bool local = false;
+        struct nlattr *attr;
+
+        if (seen->n >= ELEMENTSOF(seen->address))
+                return MNL_CB_OK;
+        if (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6)
+                return MNL_CB_OK;
+        mnl_attr_for_each(attr, nlh, sizeof *ifa) {
+                uint16_t type = mnl_attr_get_type(attr);
+
+                if (type == IFA_FLAGS && mnl_attr_get_payload_len(attr) == 4)
+                        s.flags = mnl_attr_get_u32(attr);
+                /* IFA_ADDRESS is the other end of a point-to-point link; ours is IFA_LOCAL if
+                 * that is given. */
+                if ((type == IFA_LOCAL || (type == IFA_ADDRESS && !local)) &&
+                    mnl_attr_get_payload_len(attr) == ip_size(&s.address)) {
+                        memcpy(s.address.bytes, mnl_attr_get_payload(attr), ip_size(&s.address));
+                        local = local || type == IFA_LOCAL;
+                }
+        }
+        seen->address[seen->n++] = s;
+        return MNL_CB_OK;
+}
+
+static int dump_addresses(Rtnl *r, SeenAddresses *ret) {
+        return dump(r, RTM_GETADDR, AF_UNSPEC, on_address, reset_addresses, ret);
+}
+
+int rtnl_address_keep_only(Rtnl *r, unsigned ifindex, const IpAddr *keep, unsigned n_keep) {
+        g_autofree SeenAddresses *seen = NEW(SeenAddresses);
+        int status = dump_addresses(r, seen);
+
+        if (status < 0)
+                return status;
+        for (unsigned i = 0; i < seen->n; i++) {
+                const SeenAddress *s = &seen->address[i];
+                bool wanted = s->ifindex != ifindex;
+
+                for (unsigned k = 0; k < n_keep; k++)
+                        wanted = wanted || ip_equal(&keep[k], &s->address);
+                if (wanted)
+                        continue;
+                status = rtnl_address_remove(r, ifindex, &s->address, s->prefix_len);
+                if (status < 0)
+                        return status;
+        }
+        return 0;
+}
+
+/* --- what the machine has --- */
+
+typedef struct UsableLinks {
+        unsigned ifindex[LINKS_SEEN_MAX];
+        unsigned n;
+} UsableLinks;
+
+static void reset_links(void *userdata) {
+        ((UsableLinks *) userdata)->n = 0;
+}
+
+static int on_usable_link(const struct nlmsghdr *nlh, void *userdata) {
+        const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+        UsableLinks *links = userdata;
+
+        if ((ifi->ifi_flags & IFF_UP) && !(ifi->ifi_flags & IFF_LOOPBACK) &&
+            links->n < ELEMENTSOF(links->ifindex))
+                links->ifindex[links->n++] = (unsigned) ifi->ifi_index;
+        return MNL_CB_OK;
+}
+
+static bool is_link_local_v6(const IpAddr *a) {
+        return a->family == AF_INET6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
+int rtnl_local_endpoints(Rtnl *r, const unsigned *skip, unsigned n_skip, Endpoint *ret, unsigned max) {
+        const uint32_t unusable = IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED;
+        g_autofree SeenAddresses *seen = NEW(SeenAddresses);
+        g_autofree UsableLinks *links = NEW(UsableLinks);
+        unsigned n = 0;
+        int status;
+
+        status = dump(r, RTM_GETLINK, AF_UNSPEC, on_usable_link, reset_links, links);
+        if (status < 0)
+                return status;
+        status = dump_addresses(r, seen);
+        if (status < 0)
+                return status;
+        for (unsigned i = 0; i < seen->n && n < max; i++) {
+                const SeenAddress *s = &seen->address[i];
+                Endpoint e = {};
+
+                if ((s->flags & unusable) || !listed(s->ifindex, links->ifindex, links->n) ||
+                    listed(s->ifindex, skip, n_skip) || is_link_local_v6(&s->address))
+                        continue;
+                if (s->address.family == AF_INET) {
+                        e.in.sin_family = AF_INET;
+                        memcpy(&e.in.sin_addr, s->address.bytes, 4);
+                } else {
+                        e.in6.sin6_family = AF_INET6;
+                        memcpy(&e.in6.sin6_addr, s->address.bytes, 16);
+                }
+                ret[n++] = e;
+        }
+        return (int) n;
+}
+
+typedef struct UsedPrefixes {
+        const unsigned *skip;
+        unsigned n_skip;
+        IpPrefix *prefix; /* the caller's */
+        unsigned n, max;
+} UsedPrefixes;
+
+static void reset_prefixes(void *userdata) {
+        ((UsedPrefixes *) userdata)->n = 0;
+}
+
+static int on_route(const struct nlmsghdr *nlh, void *userdata) {
+        const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+        UsedPrefixes *used = userdata;
+        IpPrefix p = { .addr.family = rtm->rtm_family, .len = rtm->rtm_dst_len };
+        uint32_t table = rtm->rtm_table;
+        unsigned oif = 0;
+        struct nlattr *attr;
+
+        if ((rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6) || rtm->rtm_dst_len == 0 ||
+            (rtm->rtm_flags & RTM_F_CLONED) || used->n >= used->max)
+                return MNL_CB_OK;
+        mnl_attr_for_each(attr, nlh, sizeof *rtm) {
+                uint16_t type = mnl_attr_get_type(attr);
+                size_t len = mnl_attr_get_payload_len(attr);
+
+                if (type == RTA_TABLE && len == 4)
+                        table = mnl_attr_get_u32(attr);
+                if (type == RTA_OIF && len == 4)
+                        oif = mnl_attr_get_u32(attr);
+                if (type == RTA_DST && len == ip_size(&p.addr))
+                        memcpy(p.addr.bytes, mnl_attr_get_payload(attr), len);
+        }
+        /* fe80::/64 is on every link and nobody's subnet. */
+        if (table == RT_TABLE_MAIN && !listed(oif, used->skip, used->n_skip) &&
+            !is_link_local_v6(&p.addr))
+                used->prefix[used->n++] = p;
+        return MNL_CB_OK;
+}
+
+int rtnl_used_prefixes(Rtnl *r, const unsigned *skip, unsigned n_skip, IpPrefix *ret, unsigned max) {
+        UsedPrefixes used = { .skip = skip, .n_skip = n_skip, .prefix = ret, .max = max };
+        int status = dump(r, RTM_GETROUTE, AF_UNSPEC, on_route, reset_prefixes, &used);
+
+        return status < 0 ? status : (int) used.n;
+}

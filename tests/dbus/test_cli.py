@@ -1,0 +1,662 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""omerta against a fake omertad. Arguments: the program, the directory of the XML files."""
+
+import json
+import os
+import pty
+import stat
+import subprocess
+import sys
+import time
+import unittest
+
+import fake
+from fake import DBUS_ERROR, ERROR, ROOT, Error, Fake, Silence
+
+OMERTA, API = os.path.abspath(sys.argv[1]), sys.argv[2]
+
+NETWORK_ID = 'n' * 50 + 'ea'
+HOME = f'{ROOT}/network/{NETWORK_ID}'
+WORK = f'{ROOT}/network/' + 'w' * 52
+IDS = {name: (name + 'x' * 52)[:52] for name in ('gateway', 'laptop', 'phone')}
+NOW = int(time.time() * 1e6)
+SECOND = 1000000
+HOUR = 3600 * SECOND
+LINK = 'omerta://join/' + 'a' * 120
+UNTIL = 1893456000 * SECOND  # 2030-01-01T00:00:00Z
+
+
+def machine(name):
+    return f'{HOME}/machine/{IDS[name]}'
+
+
+class Result:
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+    def rows(self):
+        return [line.split() for line in self.out.splitlines()]
+
+
+class CliTest(unittest.TestCase):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.bus = cls.enterClassContext(fake.Bus())
+        cls.fake = Fake(cls.bus, API)
+
+    def setUp(self):
+        self.fake.reset()
+        self.fake.answers['Manager.GetNetwork'] = self.get_network
+        self.fake.answers['Manager.GetDrops'] = ({'mac1': 7, 'malformed': 2},)
+        self.fake.answers['Network.GetDrops'] = ({'replayed': 3, 'from-the-future': 1},)
+
+    # What there is
+
+    def get_network(self, path, name):
+        found = [p for p, o in self.fake.objects.items() if 'org.omerta.Mesh1.Network' in o
+                 and (not name or o['org.omerta.Mesh1.Network']['Name'] == name)]
+        if not found:
+            raise Error(ERROR + ('NoSuchNetwork' if name else 'NotJoined'))
+        if len(found) > 1:
+            raise Error(ERROR + 'Ambiguous', 'this machine is in several networks')
+        return (found[0],)
+
+    def daemon(self, networks=()):
+        self.fake.add(
+            ROOT, 'Manager', Version='0.1.0', MachineId=IDS['laptop'], Mode='system', Port=18002,
+            Cipher='AES-256-GCM', Networks=networks)
+
+    def home(self, **properties):
+        """One network with three machines, this one the laptop."""
+        self.daemon([HOME])
+        values = dict(
+            Id=NETWORK_ID, Name='home', State='online', Interface='omerta0',
+            Address='10.0.0.100', Address6='fd00::64', Subnet='10.0.0.0/16',
+            Gateway=IDS['gateway'], GatewayAddress='10.0.0.1', HostName='laptop', Mtu=1420,
+            Members=3, CertificateExpires=UNTIL)
+        self.fake.add(HOME, 'Network', **(values | properties))
+        # In no order, and 10.0.0.20 before 10.0.0.100 once sorted.
+        self.fake.add(
+            machine('laptop'), 'Machine', Id=IDS['laptop'], Network=HOME, HostName='laptop',
+            Owner='anna', Roles=['member'], Address='10.0.0.100', IsSelf=True, LinkState='self')
+        self.fake.add(
+            machine('phone'), 'Machine', Id=IDS['phone'], Network=HOME, HostName='phone',
+            Owner='anna', Roles=['member'], Address='10.0.0.20', LinkState='up', Path='relay',
+            Endpoint='203.0.113.5:18002', Rtt=48200, LastReceived=NOW - 2 * HOUR,
+            BytesSent=5, BytesReceived=3 * 1024 * 1024)
+        self.fake.add(
+            machine('gateway'), 'Machine', Id=IDS['gateway'], Network=HOME, HostName='gw',
+            Roles=['gateway', 'issuer'], Groups=['all'], Address='10.0.0.1', Address6='fd00::1',
+            LinkState='up', Path='direct', Endpoint='192.0.2.1:18002',
+            Endpoints=['192.0.2.1:18002', '[2001:db8::1]:18002'], Software='0.1.0',
+            Cipher='AES-256-GCM', CertificateExpires=UNTIL, Rtt=1300,
+            LastReceived=NOW - 210 * SECOND, LastHandshake=UNTIL, PacketsSent=11,
+            PacketsReceived=12, BytesSent=2048, BytesReceived=1 << 40)
+        self.fake.add(
+            f'{HOME}/session/{IDS["gateway"]}_packets', 'Session', Machine=IDS['gateway'],
+            Channel='packets', State='active', Path='direct', Rtt=1300, Established=NOW - HOUR,
+            LastActivity=UNTIL, BytesSent=1000, BytesReceived=2000)
+        self.fake.add(
+            f'{HOME}/session/{IDS["gateway"]}_bytes', 'Session', Machine=IDS['gateway'],
+            Channel='bytes', State='connecting')
+        self.fake.add(
+            f'{HOME}/session/{IDS["phone"]}_packets', 'Session', Machine=IDS['phone'],
+            Channel='packets', State='degraded')
+        for name, address in (('laptop', '10.0.0.100'), ('phone', '10.0.0.20')):
+            self.fake.add(
+                f'{HOME}/lease/{address.replace(".", "_")}', 'Lease', Address=address,
+                Machine=IDS[name], HostName=name, State='bound', Granted=NOW - HOUR,
+                Expires=UNTIL)
+
+    def work(self):
+        """A second network, in which there is nobody else yet."""
+        self.daemon([HOME, WORK])
+        self.fake.add(
+            WORK, 'Network', Id='w' * 52, Name='work', State='waiting',
+            StateReason='nobody has approved this machine yet')
+
+    # Running it
+
+    def omerta(self, *arguments, stdin='', environment=(), **options):
+        env = {
+            'PATH': os.environ['PATH'], 'LC_ALL': 'C.UTF-8', 'TZ': 'UTC',
+            'DBUS_SYSTEM_BUS_ADDRESS': self.bus.address,
+            'DBUS_SESSION_BUS_ADDRESS': 'unix:path=/nonexistent',
+            'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', ''),
+        }
+        env.update(environment)
+        p = self.fake.serve(lambda: subprocess.run(
+            [OMERTA, *arguments], input=stdin, env=env, text=True,
+            stdout=options.get('stdout', subprocess.PIPE),
+            stderr=options.get('stderr', subprocess.PIPE)))
+        self.assertGreaterEqual(p.returncode, 0, p.stderr)
+        self.assertNotIn('Sanitizer', p.stderr or '')
+        return Result(p.returncode, p.stdout, p.stderr)
+
+    def ok(self, *arguments, **options):
+        r = self.omerta(*arguments, **options)
+        self.assertEqual((r.code, r.err), (0, ''))
+        return r
+
+    def json(self, *arguments):
+        return json.loads(self.ok(*arguments, '--json').out)
+
+    def fails(self, code, *arguments, says='', **options):
+        r = self.omerta(*arguments, **options)
+        self.assertEqual((r.code, r.out), (code, ''), r.err)
+        self.assertIn(says, r.err)
+        return r
+
+    def called(self, method):
+        return [c for c in self.fake.calls if c[1] == method]
+
+    def tty(self, *arguments):
+        """stderr as a person at a terminal sees it."""
+        mine, its = pty.openpty()
+        r = self.omerta(*arguments, stderr=its)
+        os.close(its)
+        text = b''
+        try:
+            while chunk := os.read(mine, 4096):
+                text += chunk
+        except OSError:  # EIO: the other side is closed
+            pass
+        os.close(mine)
+        return Result(r.code, r.out, text.decode().replace('\r\n', '\n'))
+
+    # Help and usage
+
+    def verbs(self):
+        lines = self.ok('--help').out.split('Commands:\n')[1].split('\n\n')[0].splitlines()
+        return [[w for w in line[2:34].split() if w.islower()] for line in lines]
+
+    def test_help_is_narrow(self):
+        verbs = self.verbs()
+        self.assertEqual(len(verbs), 22)
+        for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
+            for help_option in ('-h', '--help'):
+                out = self.ok(*words, help_option).out
+                self.assertTrue(out.startswith('Usage: omerta '), out)
+                self.assertLessEqual(max(map(len, out.splitlines())), 80, words)
+
+    def test_usage(self):
+        self.home()
+        for words, says in (
+                (['frobnicate'], "no command 'frobnicate'"),
+                (['network'], 'create, invite'),
+                (['network', 'frob'], "no command 'network frob'"),
+                (['network', 'create'], 'NAME'),
+                (['network', 'join'], 'LINK|-|FILE'),
+                (['network', 'list', 'more'], "'more'"),
+                (['tunnel', 'close', 'a', 'b', 'c'], "'c'"),
+                (['network', 'list', '--force'], 'no option --force'),
+                (['network', 'list', '--frob'], '--frob'),
+                (['network', 'list', '--network'], 'network'),
+                (['network', 'invite', '--uses', '0'], '--uses'),
+                (['network', 'invite', '--uses', 'x'], '--uses'),
+                (['network', 'invite', '--expires', '24'], '--expires'),
+                (['network', 'invite', '--endpoint', ':1'], '--endpoint'),
+                (['network', 'invite', '--endpoint', '192.0.2.1:0'], '--endpoint'),
+                (['network', 'join', '/nonexistent'], 'neither'),
+                (['network', 'create', b'\xff'], 'UTF-8'),
+                (['network', 'list', '-n', b'\xff'], 'UTF-8')):
+            with self.subTest(words):
+                r = self.fails(2, *words, says=says)
+                self.assertLessEqual(len(r.err.splitlines()), 2, r.err)
+        self.assertEqual(self.fake.calls, [])
+
+    # What is shown
+
+    def test_status(self):
+        self.home()
+        for words in (['status'], []):
+            out = self.ok(*words).out
+            for text in ('omertad 0.1.0 (system)', IDS['laptop'], '18002', 'home: online',
+                         '10.0.0.100', 'omerta0, MTU 1420', '10.0.0.1, machine gatewayx',
+                         '9 (mac1 7, malformed 2)', '4 (replayed 3, from-the-future 1)'):
+                self.assertIn(text, out)
+        self.assertEqual(self.json('status'), {
+            'daemon': {
+                'version': '0.1.0', 'mode': 'system', 'machine': IDS['laptop'], 'port': 18002,
+                'cipher': 'AES-256-GCM', 'drops': {'mac1': 7, 'malformed': 2}},
+            'networks': [{**self.home_json, 'drops': {'replayed': 3, 'from-the-future': 1}}]})
+
+    home_json = {
+        'name': 'home', 'id': NETWORK_ID, 'state': 'online', 'state_reason': None,
+        'interface': 'omerta0', 'address': '10.0.0.100', 'address6': 'fd00::64',
+        'subnet': '10.0.0.0/16', 'gateway': IDS['gateway'], 'gateway_address': '10.0.0.1',
+        'is_gateway': False, 'host_name': 'laptop', 'mtu': 1420, 'members': 3,
+        'certificate_expires': '2030-01-01T00:00:00Z', 'certificate_expires_usec': UNTIL}
+
+    def test_status_without_networks(self):
+        self.daemon()
+        self.assertIn('Networks: none', self.ok('status').out)
+        self.assertEqual(self.json('status')['networks'], [])
+        self.assertEqual(self.json('network', 'list'), {'networks': []})
+        self.assertIn('omerta network join', self.tty('status').err)
+
+    def test_status_gateway(self):
+        self.home(IsGateway=True)
+        self.assertIn('Gateway: this machine', self.ok('status').out)
+
+    def test_list(self):
+        self.home()
+        self.work()
+        self.assertEqual(self.ok('network', 'list').rows(), [
+            ['NETWORK', 'ID', 'STATE', 'ADDRESS', 'SUBNET', 'INTERFACE', 'GATEWAY', 'MACHINES'],
+            ['home', 'nnnnnnnn', 'online', '10.0.0.100', '10.0.0.0/16', 'omerta0', '10.0.0.1', '3'],
+            ['work', 'wwwwwwww', 'waiting', '-', '-', '-', '-', '0']])
+        self.assertEqual(self.json('network', 'list')['networks'][0], self.home_json)
+        self.assertEqual(len(self.ok('network', 'list', '--network', 'work').rows()), 2)
+
+    def test_list_network_gone_meanwhile(self):
+        self.home()
+        self.daemon([WORK, HOME])
+        self.assertEqual(len(self.json('network', 'list')['networks']), 1)
+
+    def test_show(self):
+        self.home()
+        out = self.ok('network', 'show').out
+        for text in (NETWORK_ID, IDS['gateway'], 'valid until 2030-01-01 00:00:00', 'fd00::64'):
+            self.assertIn(text, out)
+        rows = out.split('\n\n')[1].splitlines()
+        self.assertRegex(rows[1], r'^replayed +3  \w+')
+        self.assertRegex(rows[2], r'^from-the-future +1$')
+        self.assertEqual(
+            self.json('network', 'show')['drops'], {'replayed': 3, 'from-the-future': 1})
+
+    def test_peers(self):
+        self.home()
+        self.assertEqual(self.ok('network', 'peers').out, (
+            'HOST    ADDRESS     ID        OWNER  ROLE     LINK  PATH    ENDPOINT'
+            '              RTT  SEEN       RECEIVED     SENT\n'
+            'gw      10.0.0.1    gatewayx  -      gateway  up    direct  192.0.2.1:18002'
+            '    1.3 ms  3 min ago   1.0 TiB  2.0 KiB\n'
+            'phone   10.0.0.20   phonexxx  anna   member   up    relay   203.0.113.5:18002'
+            '   48 ms  2 h ago     3.0 MiB      5 B\n'
+            'laptop  10.0.0.100  laptopxx  anna   member   self  -       -'
+            '                       -  -               0 B      0 B\n'))
+        machines = self.json('network', 'peers')['machines']
+        self.assertEqual([m['host_name'] for m in machines], ['gw', 'phone', 'laptop'])
+        self.assertEqual(machines[0], {
+            'network': 'home', 'id': IDS['gateway'], 'host_name': 'gw', 'owner': None,
+            'roles': ['gateway', 'issuer'], 'groups': ['all'], 'address': '10.0.0.1',
+            'address6': 'fd00::1', 'is_self': False, 'link': 'up', 'path': 'direct',
+            'endpoint': '192.0.2.1:18002',
+            'endpoints': ['192.0.2.1:18002', '[2001:db8::1]:18002'], 'software': '0.1.0',
+            'cipher': 'AES-256-GCM', 'certificate_expires': '2030-01-01T00:00:00Z',
+            'certificate_expires_usec': UNTIL, 'rtt_usec': 1300,
+            'last_received': time.strftime(
+                '%Y-%m-%dT%H:%M:%SZ', time.gmtime((NOW - 210 * SECOND) // SECOND)),
+            'last_received_usec': NOW - 210 * SECOND,
+            'last_handshake': '2030-01-01T00:00:00Z', 'last_handshake_usec': UNTIL,
+            'packets_sent': 11, 'packets_received': 12, 'bytes_sent': 2048,
+            'bytes_received': 1 << 40})
+        self.assertTrue(machines[2]['is_self'])
+        self.assertIsNone(machines[2]['last_received_usec'])
+
+    def test_peers_of_several_networks(self):
+        self.home()
+        self.work()
+        rows = self.ok('network', 'peers').rows()
+        self.assertEqual((rows[0][0], rows[1][0]), ('NETWORK', 'home'))
+        self.assertEqual(self.json('network', 'peers', '-n', 'work'), {'machines': []})
+        self.assertEqual(len(self.json('network', 'peers', '-n', 'home')['machines']), 3)
+
+    def test_address(self):
+        self.home()
+        self.assertEqual(self.ok('network', 'address').out, '10.0.0.100\n')
+        self.assertEqual(self.json('network', 'address'), {
+            'network': 'home', 'address': '10.0.0.100', 'address6': 'fd00::64',
+            'subnet': '10.0.0.0/16', 'interface': 'omerta0'})
+
+    def test_address_not_yet(self):
+        self.work()
+        self.fails(4, 'network', 'address', says='nobody has approved')
+
+    def test_address_which_network(self):
+        self.home()
+        self.work()
+        self.fails(4, 'network', 'address', says='--network')
+        self.assertEqual(self.ok('--network=home', 'network', 'address').out, '10.0.0.100\n')
+
+    def test_mesh_status(self):
+        self.home()
+        out = self.ok('mesh', 'status').out
+        self.assertIn(IDS['laptop'], out)
+        rows = [line.split() for line in out.split('\n\n')[1].splitlines()]
+        self.assertEqual([r[0] for r in rows], ['HOST', 'gw', 'phone'])
+        self.assertIn('192.0.2.1:18002', rows[1])
+        self.assertIn('mac1', out.split('\n\n')[2])
+        status = self.json('mesh', 'status')
+        self.assertEqual(status['daemon']['drops'], {'mac1': 7, 'malformed': 2})
+        self.assertEqual([m['path'] for m in status['links']], ['direct', 'relay'])
+
+    def test_leases(self):
+        self.home()
+        rows = self.ok('dhcp', 'leases').rows()
+        self.assertEqual(rows[0], ['ADDRESS', 'HOST', 'MACHINE', 'STATE', 'GRANTED', 'EXPIRES'])
+        self.assertEqual([r[0] for r in rows[1:]], ['10.0.0.20', '10.0.0.100'])
+        self.assertEqual(rows[2][1:4], ['laptop', 'laptopxx', 'bound'])
+        lease = self.json('dhcp', 'leases')['leases'][0]
+        self.assertEqual((lease['machine'], lease['state']), (IDS['phone'], 'bound'))
+        self.assertEqual((lease['expires'], lease['expires_usec']), ('2030-01-01T00:00:00Z', UNTIL))
+
+    def test_sessions(self):
+        self.home()
+        rows = self.ok('tunnel', 'sessions').rows()
+        self.assertEqual(rows[0][:5], ['HOST', 'ADDRESS', 'ID', 'CHANNEL', 'STATE'])
+        self.assertEqual([(r[0], r[3], r[4]) for r in rows[1:]], [
+            ('gw', 'bytes', 'connecting'), ('gw', 'packets', 'active'),
+            ('phone', 'packets', 'degraded')])
+        session = self.json('tunnel', 'sessions')['sessions'][1]
+        self.assertEqual(
+            (session['host_name'], session['address'], session['path'], session['rtt_usec']),
+            ('gw', '10.0.0.1', 'direct', 1300))
+
+    def test_nothing_to_list(self):
+        self.daemon()
+        for words in (['network', 'peers'], ['mesh', 'status'], ['dhcp', 'leases'],
+                      ['tunnel', 'sessions'], ['network', 'address'], ['network', 'pending']):
+            self.fails(4, *words, says='omerta network join LINK')
+
+    def test_invites(self):
+        self.home()
+        self.fake.answers['Network.ListInvites'] = (
+            [('ab12', NOW - HOUR, UNTIL, 1, 5, 'printer'), ('cd34', 0, 0, 0, 1, '')],)
+        rows = self.ok('network', 'invites').rows()
+        self.assertEqual(rows[0], ['ID', 'CREATED', 'EXPIRES', 'USED', 'HOST'])
+        self.assertEqual((rows[1][0], rows[1][-2], rows[1][-1]), ('ab12', '1/5', 'printer'))
+        self.assertEqual(self.json('network', 'invites')['invites'][0], {
+            'id': 'ab12', 'created': mock_iso(NOW - HOUR), 'created_usec': NOW - HOUR,
+            'expires': '2030-01-01T00:00:00Z', 'expires_usec': UNTIL, 'uses': 1, 'uses_max': 5,
+            'host_name': 'printer'})
+
+    def test_pending(self):
+        self.home()
+        self.fake.answers['Network.ListPending'] = ([(IDS['phone'], 'phone', UNTIL)],)
+        self.assertEqual(self.ok('network', 'pending').rows()[1][:2], [IDS['phone'], 'phone'])
+        self.assertEqual(self.json('network', 'pending')['pending'], [{
+            'machine': IDS['phone'], 'host_name': 'phone', 'since': '2030-01-01T00:00:00Z',
+            'since_usec': UNTIL}])
+
+    def test_foreign_text_is_escaped(self):
+        self.home(Name='ho\x1b[31mme', StateReason='a\nb\u202ec')
+        self.fake.add(
+            machine('phone'), 'Machine', Id=IDS['phone'], HostName='\x1b]0;owned\x07\x9b\u202e',
+            Owner='zwei wörter 日本')
+        for words in (['status'], ['network', 'list'], ['network', 'show'], ['network', 'peers'],
+                      ['mesh', 'status'], ['network', 'peers', '--json']):
+            out = self.ok(*words).out
+            for c in '\x1b\x07\x9b\u202e':
+                self.assertNotIn(c, out, words)
+        self.assertIn(r'\x1b]0;owned\x07\u009b\u202e', self.ok('network', 'peers').out)
+        owners = [m['owner'] for m in self.json('network', 'peers')['machines']]
+        self.assertIn('zwei wörter 日本', owners)
+        hosts = [m['host_name'] for m in self.json('network', 'peers')['machines']]
+        self.assertIn('\x1b]0;owned\x07\x9b\u202e', hosts)
+        self.fake.answers['Manager.GetNetwork'] = Error(ERROR + 'NoSuchNetwork', 'no \x1b[2J')
+        self.assertNotIn('\x1b', self.fails(4, 'network', 'show').err)
+
+    def test_version(self):
+        self.daemon()
+        out = self.ok('version').out
+        self.assertRegex(out, r'^omerta [0-9.]+\nomertad 0\.1\.0\n$')
+        self.assertEqual(self.ok('--version').out, out.splitlines()[0] + '\n')
+        self.assertEqual(self.json('version')['omertad'], '0.1.0')
+
+    # What is changed
+
+    def test_create(self):
+        self.home()
+        self.fake.answers['Manager.CreateNetwork'] = (HOME,)
+        self.assertEqual(self.ok('network', 'create', 'home').out, '')
+        self.ok('network', 'create', 'home', '--subnet', '10.7.0.0/16', '--host-name=gw',
+                '--owner', 'anna')
+        first, second = self.called('Manager.CreateNetwork')
+        self.assertEqual(first[2], ['home', {}])
+        self.assertEqual(second[2], [
+            'home', {'subnet': '10.7.0.0/16', 'host-name': 'gw', 'owner': 'anna'}])
+        self.assertTrue(first[3], 'polkit may ask')
+        self.assertEqual(self.json('network', 'create', 'home'), self.home_json)
+
+    def test_join(self):
+        self.home()
+        self.fake.answers['Manager.Join'] = (HOME,)
+        file = f'{self.bus.directory}/invite'
+        with open(file, 'w') as f:
+            f.write(f'\n  {LINK}\r\n')
+        self.assertEqual(self.ok('network', 'join', LINK).out, '')
+        self.ok('network', 'join', f' {LINK}\n', '--host-name', 'laptop', '--owner', 'anna')
+        self.ok('network', 'join', '-', stdin=f'{LINK}\n')
+        self.ok('network', 'join', file)
+        calls = self.called('Manager.Join')
+        self.assertEqual([c[2][0] for c in calls], [LINK] * 4)
+        self.assertEqual(calls[1][2][1], {'host-name': 'laptop', 'owner': 'anna'})
+        self.assertEqual(self.tty('network', 'join', LINK).err, 'Joined home as 10.0.0.100.\n')
+        self.assertEqual(self.json('network', 'join', LINK)['address'], '10.0.0.100')
+
+    def test_join_not_a_link(self):
+        self.home()
+        file = f'{self.bus.directory}/not-an-invite'
+        for content in ('', 'hello', 'omerta://' + 'x' * 5000):
+            with open(file, 'w') as f:
+                f.write(content)
+            self.fails(1, 'network', 'join', file, says='no omerta:// link')
+            self.fails(1, 'network', 'join', '-', stdin=content, says='no omerta:// link')
+        self.fails(1, 'network', 'join', '/', says='cannot read')
+        self.assertEqual(self.called('Manager.Join'), [])
+
+    def test_join_waits(self):
+        self.home(State='waiting', Address='')
+        self.fake.answers['Manager.Join'] = (HOME,)
+        r = self.omerta('network', 'join', LINK)
+        self.assertEqual((r.code, r.out), (0, ''))
+        self.assertIn('approve', r.err)
+
+    def test_invite(self):
+        self.home(IsGateway=True)
+        self.fake.answers['Network.Invite'] = (LINK,)
+        self.assertEqual(self.ok('network', 'invite').out, LINK + '\n')
+        self.ok('network', 'invite', '--uses', '3', '--expires=1h30min', '--name', 'printer',
+                '--approval', '--endpoint', '192.0.2.7:1', '--endpoint', '[2001:db8::7]:2',
+                '--endpoint', 'localhost:4242', '--endpoint', '192.0.2.8')
+        first, second = (c[2][0] for c in self.called('Network.Invite'))
+        self.assertEqual(first, {})
+        endpoints = list(second.pop('endpoints'))
+        self.assertEqual(second, {
+            'uses': 3, 'lifetime': 5400 * SECOND, 'host-name': 'printer', 'approval': True})
+        self.assertEqual(endpoints[:2], ['192.0.2.7:1', '[2001:db8::7]:2'])
+        self.assertTrue({'127.0.0.1:4242', '[::1]:4242'} & set(endpoints))
+        self.assertEqual(endpoints[-1], '192.0.2.8:18002')
+        self.assertEqual(self.json('network', 'invite'), {'link': LINK})
+        r = self.tty('network', 'invite')
+        self.assertEqual(r.out, LINK + '\n')
+        self.assertIn('secret', r.err)
+
+    def test_invite_to_file(self):
+        self.home(IsGateway=True)
+        self.fake.answers['Network.Invite'] = (LINK,)
+        file = f'{self.bus.directory}/new-invite'
+        with open(file, 'w') as f:
+            f.write('old and readable')
+        os.chmod(file, 0o644)
+        self.assertEqual(self.ok('network', 'invite', '--output', file).out, '')
+        with open(file) as f:
+            self.assertEqual(f.read(), LINK + '\n')
+        self.assertEqual(stat.S_IMODE(os.stat(file).st_mode), 0o600)
+        self.assertEqual(self.ok('network', 'invite', '-o', '-').out, LINK + '\n')
+        self.fails(1, 'network', 'invite', '-o', '/nonexistent/file', says='/nonexistent/file')
+
+    def test_invite_qr(self):
+        self.home(IsGateway=True)
+        self.fake.answers['Network.Invite'] = (LINK,)
+        r = self.omerta('network', 'invite', '--qr')
+        if 'without QR codes' in r.err:
+            self.assertEqual(r.out, LINK + '\n')
+            self.skipTest('built without libqrencode')
+        lines = r.out.splitlines()
+        self.assertEqual(lines[-1], LINK)
+        self.assertEqual(len({len(line) for line in lines[:-1]}), 1)
+        self.assertLessEqual(set(''.join(lines[:-1])), set(' \u2580\u2584\u2588'))
+        # The finder pattern in the upper left corner, light drawn: 2 quiet modules, then 7.
+        self.assertEqual(lines[1][:9], '\u2588\u2588 \u2584\u2584\u2584\u2584\u2584 ')
+
+    def test_full_disk(self):
+        self.home(IsGateway=True)
+        self.fake.answers['Network.Invite'] = (LINK,)
+        with open('/dev/full', 'w') as full:
+            r = self.omerta('network', 'invite', stdout=full)
+        self.assertEqual(r.code, 1)
+        self.assertIn('cannot write', r.err)
+
+    def test_simple_changes(self):
+        self.home()
+        for words, method, arguments in (
+                (['up'], 'Network.Up', []),
+                (['down'], 'Network.Down', []),
+                (['network', 'uninvite', 'ab12'], 'Network.DeleteInvite', ['ab12']),
+                (['network', 'approve', 'phone'], 'Network.Approve', ['phone']),
+                (['network', 'refuse', 'phone'], 'Network.Refuse', ['phone']),
+                (['network', 'revoke', 'phone'], 'Network.Revoke', ['phone']),
+                (['network', 'leave'], 'Network.Leave', [{}]),
+                (['network', 'leave', '--force'], 'Network.Leave', [{'force': True}])):
+            with self.subTest(words):
+                self.fake.calls.clear()
+                self.assertEqual(self.ok(*words).out, '')
+                self.assertEqual(self.called(method), [(HOME, method, arguments, True)])
+
+    def test_leave_as_gateway(self):
+        self.home(IsGateway=True)
+        self.fails(5, 'network', 'leave', says='--force')
+        self.assertEqual(self.called('Network.Leave'), [])
+        self.ok('network', 'leave', '--force')
+
+    def test_close(self):
+        self.home()
+        self.fake.answers['Network.FindMachine'] = lambda path, name: (machine(
+            'gateway' if name == 'gw' else 'laptop'),)
+        self.ok('tunnel', 'close', 'gw')
+        self.assertEqual(len(self.called('Session.Close')), 2)
+        self.fake.calls.clear()
+        self.ok('tunnel', 'close', 'gw', 'packets')
+        self.assertEqual(
+            [c[0] for c in self.called('Session.Close')],
+            [f'{HOME}/session/{IDS["gateway"]}_packets'])
+        self.fails(4, 'tunnel', 'close', 'gw', 'other', says="'other'")
+        self.fails(4, 'tunnel', 'close', 'laptop', says='no session')
+        self.fake.answers['Session.Close'] = Error(DBUS_ERROR + 'UnknownObject')
+        self.ok('tunnel', 'close', 'gw')
+        self.fake.answers['Network.FindMachine'] = Error(ERROR + 'NoSuchMachine')
+        self.fails(4, 'tunnel', 'close', 'nobody', says='omerta network peers')
+
+    # What goes wrong
+
+    def test_errors(self):
+        self.home()
+        for name, code, says in (
+                ('NotJoined', 4, 'omerta network join'),
+                ('NoSuchNetwork', 4, 'network list'),
+                ('NoSuchMachine', 4, 'network peers'),
+                ('Ambiguous', 4, 'more characters'),
+                ('AlreadyMember', 1, 'leave'),
+                ('NameTaken', 1, 'another name'),
+                ('InvalidArgument', 2, 'omerta(1)'),
+                ('InviteInvalid', 1, 'new one'),
+                ('InviteExpired', 1, 'new one'),
+                ('InviteUsed', 1, '--uses'),
+                ('NoSuchInvite', 4, 'network invites'),
+                ('NotGateway', 1, 'network show'),
+                ('PoolEmpty', 1, 'revoke'),
+                ('NoAddress', 4, 'omerta status'),
+                ('Timeout', 6, 'UDP'),
+                ('Unreachable', 1, '18002'),
+                ('NotPermitted', 5, 'omerta(1)'),
+                ('InterfaceUnavailable', 1, '/dev/net/tun'),
+                ('LimitReached', 1, 'Remove'),
+                ('StateDamaged', 1, 'backup'),
+                ('Failed', 1, 'journalctl'),
+                ('FromTheFuture', 1, 'journalctl')):
+            with self.subTest(name):
+                self.fake.answers['Manager.Join'] = Error(ERROR + name, 'the daemon says why')
+                r = self.fails(code, 'network', 'join', LINK, says=says)
+                self.assertTrue(r.err.startswith('omerta: the daemon says why\n'), r.err)
+                self.fake.answers['Manager.Join'] = Error(ERROR + name)
+                r = self.fails(code, 'network', 'join', LINK, says=says)
+                self.assertRegex(r.err, r'^omerta: [A-Z].*\.')
+
+    def test_bus_errors(self):
+        self.home()
+        for name, code, says in (
+                ('AccessDenied', 5, 'polkit'),
+                ('InteractiveAuthorizationRequired', 5, 'pkttyagent'),
+                ('NoReply', 3, 'systemctl status'),
+                ('Timeout', 6, 'systemctl status'),
+                ('UnknownMethod', 3, 'omerta version')):
+            with self.subTest(name):
+                self.fake.answers['Network.Up'] = Error(DBUS_ERROR + name, 'words of the bus')
+                r = self.fails(code, 'up', says=says)
+                self.assertNotIn('words of the bus', r.err)
+
+    def test_older_daemon(self):
+        self.home()
+        methods = self.fake.interfaces['org.omerta.Mesh1.Network'][0]
+        invites = methods.pop('ListInvites')
+        try:
+            self.fails(3, 'network', 'invites', says='another version')
+        finally:
+            methods['ListInvites'] = invites
+
+    def test_properties_of_other_versions(self):
+        self.home()
+        values = self.fake.objects[HOME]['org.omerta.Mesh1.Network']
+        del values['Subnet']
+        values['Later'] = fake.dbus.Array([fake.dbus.Struct((1, 'x'))], signature='(is)')
+        values['Mtu'] = fake.dbus.String('big')
+        network = self.json('network', 'show')
+        self.assertEqual((network['subnet'], network['mtu']), (None, 0))
+        self.assertEqual(network['address'], '10.0.0.100')
+
+    def test_no_answer(self):
+        self.home()
+        for answer in ('Manager.GetNetwork', 'Network.Up'):
+            self.fake.answers[answer] = Silence()
+            self.fails(6, 'up', environment={'SYSTEMD_BUS_TIMEOUT': '200ms'}, says='in time')
+
+    def test_no_bus(self):
+        for words in ([], ['up'], ['network', 'peers']):
+            self.fails(3, *words, environment={
+                'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nonexistent'}, says='system bus')
+        self.fails(3, '--user', 'status', says='user bus')
+        self.assertEqual(self.omerta('version', environment={
+            'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nonexistent'}).code, 0)
+
+    def test_user_bus(self):
+        self.home()
+        user = {'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nonexistent',
+                'DBUS_SESSION_BUS_ADDRESS': self.bus.address}
+        self.assertIn('home: online', self.ok('status', '--user', environment=user).out)
+        self.fails(3, '--user', '--system', 'status', environment=user)
+
+    def test_daemon_absent(self):
+        with fake.Bus() as empty:
+            there = {'DBUS_SYSTEM_BUS_ADDRESS': empty.address}
+            for words in ([], ['status', '--json'], ['up'], ['network', 'peers'],
+                          ['network', 'join', LINK]):
+                self.fails(3, *words, environment=there, says='systemctl start omertad')
+            self.assertEqual(self.omerta('version', environment=there).out.count('\n'), 1)
+            empty.offer_service('/bin/false')
+            self.fails(3, 'status', environment=there, says='could not be started')
+            # Asking for versions starts nothing.
+            self.assertEqual(self.omerta('version', environment=there).code, 0)
+
+
+def mock_iso(usec):
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(usec // SECOND))
+
+
+if __name__ == '__main__':
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

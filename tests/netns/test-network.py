@@ -1,0 +1,233 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A network of real daemons on one LAN: made, joined, used, restarted, and what refuses."""
+
+import hashlib
+import json
+import signal
+import subprocess
+
+from machines import OMERTAD, main, run, wait_for
+
+
+def two_machines(lab):
+    gw = lab.gateway()
+    m1 = lab.member(gw, "m1")
+    return gw, m1
+
+
+def test_create_invite_join_ping(lab):
+    gw, m1 = two_machines(lab)
+    assert gw.omerta("network", "address") == "10.0.0.1"
+    assert m1.omerta("network", "address") == "10.0.0.100"
+    show = m1.run("ip", "-j", "addr", "show", "omerta0").stdout
+    addresses = {a["local"]: a["prefixlen"] for a in json.loads(show)[0]["addr_info"]}
+    assert addresses.get("10.0.0.100") == 16, addresses
+    m1.ping("10.0.0.1")
+    gw.ping("10.0.0.100")
+    # The computed IPv6 addresses work without anybody having leased them.
+    six = [a for a in addresses if a.startswith("fd")]
+    assert len(six) == 1, addresses
+    gw.ping(six[0])
+
+
+def test_large_packets_and_tcp(lab):
+    gw, m1 = two_machines(lab)
+    m1.run("ping", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", "1392", "10.0.0.1")
+    m1.run("ping", "-n", "-c", "1", "-W", "2", "-s", "20000", "10.0.0.1")
+    payload = bytes(range(256)) * 40000
+    server = subprocess.Popen(
+        gw.command("python3", "-c",
+                   "import socket,hashlib,sys\n"
+                   "s=socket.create_server(('10.0.0.1',7000)); print('up',flush=True)\n"
+                   "c,_=s.accept(); h=hashlib.sha256()\n"
+                   "while (b:=c.recv(65536)): h.update(b)\n"
+                   "print(h.hexdigest())"), stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout.readline() == "up\n"
+        m1.run("python3", "-c",
+               "import socket\n"
+               "c=socket.create_connection(('10.0.0.1',7000)); c.sendall(bytes(range(256))*40000)\n")
+        assert server.stdout.readline().strip() == hashlib.sha256(payload).hexdigest()
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_members_talk_directly(lab):
+    gw, m1 = two_machines(lab)
+    m2 = lab.member(gw, "m2")
+    assert m2.omerta("network", "address") == "10.0.0.101"
+    m1.wait_ping("10.0.0.101")
+    before = hub_bytes(lab, "gw")
+    m1.run("ping", "-n", "-c", "20", "-i", "0.01", "-s", "1200", "10.0.0.101")
+    passed = hub_bytes(lab, "gw") - before
+    assert passed < 10000, f"{passed} bytes passed the gateway"
+    sessions = m1.json("tunnel", "sessions")
+    assert any(s.get("path") == "direct" for s in as_list(sessions)), sessions
+
+
+def hub_bytes(lab, port):
+    out = lab.hub_run("ip", "-j", "-s", "link", "show", port).stdout
+    stats = json.loads(out)[0]["stats64"]
+    return stats["rx"]["bytes"] + stats["tx"]["bytes"]
+
+
+def as_list(v):
+    if isinstance(v, list):
+        return v
+    return next(x for x in v.values() if isinstance(x, list))
+
+
+def test_gateway_killed_keeps_leases(lab):
+    gw, m1 = two_machines(lab)
+    m2 = lab.member(gw, "m2")
+    leases = {l["machine"]: l["address"] for l in as_list(gw.json("dhcp", "leases"))}
+    assert len(leases) == 3, leases
+    gw.stop(signal.SIGKILL)
+    # The members go on without it.
+    m1.wait_ping("10.0.0.101")
+    gw.start("--gateway", "--vpn")
+    after = {l["machine"]: l["address"] for l in as_list(gw.json("dhcp", "leases"))}
+    assert after == leases, (leases, after)
+    gw.wait_ping("10.0.0.100")
+    m2.wait_ping("10.0.0.1")
+    m3 = lab.member(gw, "m3")
+    assert m3.omerta("network", "address") == "10.0.0.102"
+
+
+def test_member_restart_keeps_address(lab):
+    gw, m1 = two_machines(lab)
+    m1.stop()
+    m1.start("--vpn")
+    wait_for("the address", lambda: m1.omerta("network", "address", check=False).stdout.strip()
+             == "10.0.0.100")
+    gw.wait_ping("10.0.0.100")
+
+
+def test_revoked_machine_is_cut(lab):
+    gw, m1 = two_machines(lab)
+    m2 = lab.member(gw, "m2")
+    m1.wait_ping("10.0.0.101")
+    m1_id = next(l["machine"] for l in as_list(gw.json("dhcp", "leases"))
+                 if l["address"] == "10.0.0.100")
+    gw.omerta("network", "revoke", m1_id)
+    wait_for("m2 to refuse m1", lambda: not m1.ping("10.0.0.101", check=False), 5)
+    wait_for("gw to refuse m1", lambda: not m1.ping("10.0.0.1", check=False), 5)
+    gw.wait_ping("10.0.0.101")
+    # It is remembered, and its old invite does not help.
+    m2.stop()
+    m2.start("--vpn")
+    m2.wait_ping("10.0.0.1")
+    assert not m1.ping("10.0.0.101", check=False)
+
+
+def test_leave_and_come_back(lab):
+    gw, m1 = two_machines(lab)
+    m1.omerta("network", "leave")
+    assert m1.omerta("network", "address", check=False).returncode != 0
+    assert m1.run("ip", "link", "show", "omerta0", check=False).returncode != 0
+    m1.omerta("network", "join", gw.omerta("network", "invite"))
+    assert m1.omerta("network", "address") == "10.0.0.100"
+    m1.ping("10.0.0.1")
+
+
+def test_invites_that_refuse(lab):
+    gw, m1 = two_machines(lab)
+    used = gw.omerta("network", "invite")
+    m2 = lab.member(gw, "m2")
+    m3 = lab.machine("m3")
+    m3.start("--vpn")
+    m2_link = gw.omerta("network", "invite")
+    m2.omerta("network", "leave")
+    m2.omerta("network", "join", m2_link)
+    for link, words in ((m2_link, "used"), ("omerta://join/garbage", "link"),
+                        (used[:-1], "link"), ("", "link")):
+        r = m3.omerta("network", "join", link, check=False)
+        assert r.returncode not in (0, None) and words in r.stderr, (link, r)
+    # Nothing of the attempts is left, and a good one still works.
+    assert as_list(m3.json("network", "list")) == []
+    m3.omerta("network", "join", used)
+    m3.ping("10.0.0.1")
+    # Nobody there: an answer within 10 s, with the reason.
+    link = gw.omerta("network", "invite")
+    m4 = lab.machine("m4")
+    m4.start("--vpn")
+    gw.stop(signal.SIGKILL)
+    r = m4.omerta("network", "join", link, check=False)
+    assert r.returncode != 0 and "answer" in r.stderr, r
+
+
+def test_approval(lab):
+    gw = lab.gateway()
+    m1 = lab.machine("m1")
+    m1.start("--vpn")
+    m1.omerta("network", "join", gw.omerta("network", "invite", "--approval"), check=False)
+    wait_for("the request", lambda: as_list(gw.json("network", "pending")))
+    assert m1.omerta("network", "address", check=False).returncode != 0
+    gw.omerta("network", "approve", as_list(gw.json("network", "pending"))[0]["id"])
+    wait_for("the address", lambda: m1.omerta("network", "address", check=False).stdout.strip()
+             == "10.0.0.100")
+    m1.ping("10.0.0.1")
+
+
+def test_strangers_get_silence(lab):
+    gw, m1 = two_machines(lab)
+    code = ("import os,socket\n"
+            "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.connect(('192.0.2.1',18002))\n"
+            "for t in range(6):\n"
+            "  for n in (0,1,4,31,32,64,136,960,1232,1400):\n"
+            "    s.send((bytes([t,1,0,0])+os.urandom(n))[:max(n,0)])\n"
+            "s.settimeout(1)\n"
+            "try: print('answer', len(s.recv(2000)))\n"
+            "except TimeoutError: print('silence')\n")
+    assert m1.run("python3", "-c", code).stdout == "silence\n"
+    drops = run("busctl", f"--address={gw.bus_address}", "call", "org.omerta.Mesh1",
+                "/org/omerta/Mesh1", "org.omerta.Mesh1.Manager", "GetDrops").stdout
+    assert "mac1" in drops and "malformed" in drops, drops
+    m1.ping("10.0.0.1")
+
+
+def test_spoofed_source(lab):
+    gw, m1 = two_machines(lab)
+    m2 = lab.member(gw, "m2")
+    m1.wait_ping("10.0.0.101")
+    # m1 takes an address that is m2's: its own daemon will not carry that out.
+    m1.run("ip", "addr", "add", "10.0.0.101/32", "dev", "omerta0")
+    assert not m1.run("ping", "-n", "-c", "1", "-W", "1", "-I", "10.0.0.101", "10.0.0.1",
+                      check=False).returncode == 0
+    network = m1.busctl("call", "org.omerta.Mesh1", "/org/omerta/Mesh1",
+                        "org.omerta.Mesh1.Manager", "GetNetwork", "s", "").stdout.split('"')[1]
+    drops = m1.busctl("call", "org.omerta.Mesh1", network, "org.omerta.Mesh1.Network",
+                      "GetDrops").stdout
+    assert "wrong-source" in drops, drops
+
+
+def test_second_daemon_and_taken_port(lab):
+    gw = lab.gateway()
+    r = gw.run(OMERTAD, "start", "--state-dir", str(gw.state),
+               "--port", "0", check=False)
+    assert r.returncode != 0 and str(gw.state) in r.stderr, r
+    r = gw.run(OMERTAD, "start", "--state-dir",
+               str(gw.dir / "other"), check=False)
+    assert r.returncode != 0 and "18002" in r.stderr, r
+
+
+def test_damaged_state(lab):
+    gw = lab.gateway()
+    gw.stop()
+    db = gw.state / "omerta.db"
+    data = bytearray(db.read_bytes())
+    for i in range(0, len(data), 7):
+        data[i] ^= 0x5a
+    db.write_bytes(data)
+    for extra in ("omerta.db-wal", "omerta.db-shm"):
+        (gw.state / extra).unlink(missing_ok=True)
+    r = gw.run(OMERTAD, "start", "--state-dir", str(gw.state),
+               "--gateway", check=False)
+    assert r.returncode != 0 and "omerta.db" in r.stderr, r
+    assert db.read_bytes() == bytes(data), "a damaged database must not be touched"
+
+
+if __name__ == "__main__":
+    main([v for k, v in list(globals().items()) if k.startswith("test_")])

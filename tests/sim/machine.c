@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "machine.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "core/crypto/aead.h"
+
+typedef enum EventType {
+        EVENT_DATAGRAM,
+        EVENT_FRAME,
+        EVENT_ARRIVAL,
+        EVENT_WANT_SESSION,
+} EventType;
+
+typedef struct Event {
+        EventType type;
+        Keypair *kp;
+        PacketPeer *peer;
+        Endpoint from;
+        size_t len;
+        uint8_t data[];
+} Event;
+
+/* --- packet path --- */
+
+static bool
+post(Machine *m,
+     EventType type,
+     Keypair *kp,
+     PacketPeer *peer,
+     const void *data,
+     size_t len,
+     const Endpoint *from) {
+        Event *e = g_malloc0(sizeof *e + len);
+
+        e->type = type;
+        e->kp = kp;
+        e->peer = peer;
+        e->len = len;
+        if (from)
+                e->from = *from;
+        if (len > 0)
+                memcpy(e->data, data, len);
+        g_queue_push_tail(&m->events, e);
+        return true;
+}
+
+static void sink_send(void *userdata, TxBatch *batch) {
+        Machine *m = userdata;
+        const MeshEnv *env = sim_node_env(m->node);
+
+        for (; batch->n_sent < batch->n; batch->n_sent++) {
+                const TxTrain *t = &batch->train[batch->n_sent];
+                TxCursor cursor = {};
+                struct iovec iov;
+
+                while (tx_train_next(t, &cursor, &iov))
+                        (void) env->send(env->userdata, &t->to, iov.iov_base, iov.iov_len);
+        }
+}
+
+static bool sink_datagram(void *userdata, const uint8_t *data, size_t len, const Endpoint *from) {
+        return post(userdata, EVENT_DATAGRAM, NULL, NULL, data, len, from);
+}
+
+static bool
+sink_frame(void *userdata, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
+        return post(userdata, EVENT_FRAME, kp, NULL, frame, len, from);
+}
+
+static bool sink_arrival(void *userdata, Keypair *kp, const Endpoint *from) {
+        return post(userdata, EVENT_ARRIVAL, kp, NULL, NULL, 0, from);
+}
+
+static bool sink_want_session(void *userdata, PacketPeer *peer) {
+        return post(userdata, EVENT_WANT_SESSION, NULL, peer, NULL, 0, NULL);
+}
+
+static void sink_failed(void *userdata, Netif *netif, int error) {
+        g_error("the interface of a simulated machine failed");
+}
+
+/* What the control thread would do when it is told. */
+static void dispatch(Machine *m) {
+        Event *e;
+
+        while ((e = g_queue_pop_head(&m->events))) {
+                if (m->network)
+                        switch (e->type) {
+                        case EVENT_DATAGRAM:
+                                (void) mesh_handle_datagram(
+                                                network_mesh(m->network), e->data, e->len, &e->from);
+                                break;
+                        case EVENT_FRAME:
+                                (void) mesh_handle_frame(
+                                                network_mesh(m->network), e->kp, e->data, e->len,
+                                                &e->from);
+                                break;
+                        case EVENT_ARRIVAL:
+                                mesh_handle_arrival(network_mesh(m->network), e->kp, &e->from);
+                                break;
+                        case EVENT_WANT_SESSION:
+                                network_want_session(m->network, e->peer);
+                                break;
+                        }
+                g_free(e);
+        }
+}
+
+static void on_router_timer(void *userdata);
+
+static void begin(Machine *m) {
+        packet_router_begin(m->router, env_now(sim_node_env(m->node)));
+}
+
+static void end(Machine *m) {
+        usec_t next = packet_router_end(m->router);
+
+        if (next != USEC_INFINITY)
+                timer_set(sim_node_env(m->node)->timers, &m->router_timer, next, on_router_timer, m);
+        dispatch(m);
+}
+
+static void on_router_timer(void *userdata) {
+        begin(userdata);
+        end(userdata);
+}
+
+static void on_receive(void *userdata, uint8_t *data, size_t len, const Endpoint *from) {
+        Machine *m = userdata;
+
+        begin(m);
+        packet_router_ingress(m->router, data, len, len, from);
+        end(m);
+}
+
+static void pump_interface(Machine *m) {
+        PacketIn packets[8];
+        int n;
+
+        if (!m->is_routed)
+                return;
+        begin(m);
+        while ((n = m->netif->ops->read_batch(m->netif, packets, ELEMENTSOF(packets))) > 0)
+                packet_router_egress(m->router, m->router_network, packets, (unsigned) n);
+        end(m);
+}
+
+/* --- what the network reports --- */
+
+static int on_joined(void *userdata, Network *n, const Membership *ms) {
+        Machine *m = userdata;
+
+        m->membership = *ms;
+        m->has_membership = true;
+        return 0;
+}
+
+static void on_address(void *userdata, Network *n) {
+        Machine *m = userdata;
+        IpAddr address = vnet_local_address(network_vnet(n)),
+               address6 = vnet_local_address6(network_vnet(n));
+        DataplaneNetwork dn = {
+                .mesh = network_mesh(n),
+                .netif = m->netif,
+                .routes = vnet_routes(network_vnet(n)),
+                .drops = network_drops(n),
+                .mtu = OMERTA_MTU_DEFAULT,
+        };
+
+        (void) m->netif->ops->configure(m->netif, &address, 16, &address6, 64, OMERTA_MTU_DEFAULT);
+        if (!m->is_routed && packet_router_add_network(m->router, &dn, &m->router_network) < 0)
+                g_error("the packet path does not take the network");
+        m->is_routed = true;
+}
+
+static void on_session(void *userdata, Network *n, Session *s) {
+        Machine *m = userdata;
+
+        m->n_sessions_changed++;
+}
+
+static void on_packets_ready(void *userdata, Network *n, PacketPeer *peer) {
+        Machine *m = userdata;
+
+        if (!m->is_routed)
+                return;
+        begin(m);
+        packet_router_flush_pending(m->router, peer);
+        /* Inside a turn of the control thread: nothing is dispatched from here. */
+        (void) packet_router_end(m->router);
+}
+
+static void on_join_done(void *userdata, Network *n, const char *error, const char *detail) {
+        Machine *m = userdata;
+
+        m->join_finished = true;
+        g_free(m->join_error);
+        g_free(m->join_detail);
+        m->join_error = g_strdup(error);
+        m->join_detail = g_strdup(detail);
+}
+
+static NetworkConfig config_of(Machine *m) {
+        NetworkConfig c = {
+                .env = sim_node_env(m->node),
+                .identity = m->identity,
+                .indices = m->indices,
+                .store = memory_store_mesh(m->store),
+                .ciphers = CIPHER_CHACHA20_POLY1305,
+                .mtu = OMERTA_MTU_DEFAULT,
+                .software = "omerta-sim",
+                .handler = {
+                        .userdata = m,
+                        .joined = on_joined,
+                        .address_changed = on_address,
+                        .session_changed = on_session,
+                        .packets_ready = on_packets_ready,
+                },
+        };
+
+        env_random(c.env, c.boot_id, sizeof c.boot_id);
+        return c;
+}
+
+/* --- life --- */
+
+static void begin_life(Machine *m) {
+        const PacketSink sink = {
+                .userdata = m,
+                .send = sink_send,
+                .datagram = sink_datagram,
+                .frame = sink_frame,
+                .arrival = sink_arrival,
+                .want_session = sink_want_session,
+                .failed = sink_failed,
+        };
+
+        m->indices = index_table_new();
+        m->netif = mock_netif_new("sim0");
+        m->router = packet_router_new(&sink, m->indices, &m->drops);
+        m->is_routed = false;
+        sim_node_on_receive(m->node, on_receive, m);
+}
+
+static void end_life(Machine *m) {
+        sim_node_on_receive(m->node, NULL, NULL);
+        timer_clear(&m->router_timer);
+        if (m->is_routed)
+                packet_router_remove_network(m->router, network_mesh(m->network));
+        m->network = network_free(m->network);
+        dispatch(m);
+        m->router = packet_router_free(m->router);
+        m->netif = netif_free(m->netif);
+        m->indices = index_table_free(m->indices);
+}
+
+static void publish_endpoint(Machine *m) {
+        Endpoint e = sim_node_endpoint(m->node);
+
+        mesh_set_local_endpoints(network_mesh(m->network), &e, 1);
+}
+
+Machine *machine_new(Sim *sim, const char *name, const char *endpoint) {
+        Machine *m = NEW(Machine);
+        uint8_t seed[IDENTITY_SEED_SIZE];
+
+        m->sim = sim;
+        m->name = g_strdup(name);
+        m->node = sim_node_new(sim, name, endpoint);
+        m->store = memory_store_new();
+        env_random(sim_node_env(m->node), seed, sizeof seed);
+        if (identity_new(seed, &m->identity) < 0)
+                g_error("no identity");
+        begin_life(m);
+        return m;
+}
+
+Machine *machine_free(Machine *m) {
+        if (!m)
+                return NULL;
+        end_life(m);
+        memory_store_free(m->store);
+        sim_node_free(m->node);
+        identity_free(m->identity);
+        g_free(m->name);
+        g_free(m->join_error);
+        g_free(m->join_detail);
+        g_free(m);
+        return NULL;
+}
+
+void machine_create_network(Machine *m, const char *subnet) {
+        NetworkConfig c = config_of(m);
+        uint8_t seed[IDENTITY_SEED_SIZE];
+        Identity *root;
+
+        env_random(c.env, seed, sizeof seed);
+        g_assert_cmpint(identity_new(seed, &root), >=, 0);
+        g_strlcpy(m->membership.name, "sim", sizeof m->membership.name);
+        g_strlcpy(m->membership.host_name, m->name, sizeof m->membership.host_name);
+        g_assert_cmpint(ip_prefix_parse(subnet, &m->membership.subnet), ==, 0);
+        g_assert_cmpint(network_create(&c, root, &m->membership, &m->network), ==, 0);
+        m->has_membership = true;
+        identity_free(root);
+        publish_endpoint(m);
+}
+
+char *machine_invite(Machine *m, const InviteOptions *options) {
+        const InviteOptions one = { .uses = 1 };
+        StoredInvite invite;
+        char *link = NULL;
+
+        g_assert_cmpint(enrol_service_invite(
+                                        network_enrol_service(m->network), options ?: &one, &link,
+                                        &invite),
+                        ==, 0);
+        return link;
+}
+
+void machine_join_start(Machine *m, const char *link) {
+        NetworkConfig c = config_of(m);
+        Invite invite;
+
+        g_assert_cmpint(invite_parse(link, &invite), ==, 0);
+        m->join_finished = false;
+        g_assert_cmpint(network_join(&c, &invite, m->name, "", 10 * USEC_PER_SEC, on_join_done, m,
+                                     &m->network),
+                        ==, 0);
+        publish_endpoint(m);
+}
+
+static bool join_finished(void *userdata) {
+        return ((Machine *) userdata)->join_finished;
+}
+
+const char *machine_join(Machine *m, const char *link) {
+        machine_join_start(m, link);
+        if (!sim_run_until(m->sim, join_finished, m, 12 * USEC_PER_SEC))
+                return "no answer at all";
+        return m->join_error;
+}
+
+void machine_stop(Machine *m, bool graceful, bool lose_power) {
+        if (!graceful)
+                /* Whatever the end would still send is not sent. */
+                sim_node_sleep(m->node, true);
+        if (lose_power)
+                memory_store_fail_after(m->store, 0, -EIO);
+        end_life(m);
+        if (lose_power) {
+                memory_store_fail_after(m->store, 0, 0);
+                memory_store_lose_power(m->store);
+        }
+        sim_node_sleep(m->node, false);
+}
+
+void machine_start(Machine *m) {
+        NetworkConfig c;
+
+        begin_life(m);
+        if (!m->has_membership)
+                return;
+        c = config_of(m);
+        g_assert_cmpint(network_new(&c, &m->membership, &m->network), ==, 0);
+        publish_endpoint(m);
+}
+
+/* --- use --- */
+
+IpAddr machine_address(Machine *m) {
+        if (!m->network || !network_vnet(m->network))
+                return (IpAddr){};
+        return vnet_local_address(network_vnet(m->network));
+}
+
+const MachineId *machine_id(const Machine *m) {
+        return &m->identity->id;
+}
+
+void machine_send_text(Machine *m, const IpAddr *from, const IpAddr *to, const char *text) {
+        uint8_t p[1400] = { 0x45 };
+        size_t n = strlen(text), len = 28 + n;
+        uint32_t sum = 0;
+
+        g_assert_cmpuint(len, <=, sizeof p);
+        write_be16(p + 2, (uint16_t) len);
+        p[6] = 0x40; /* DF */
+        p[8] = 64;
+        p[9] = 17;
+        memcpy(p + 12, from->bytes, 4);
+        memcpy(p + 16, to->bytes, 4);
+        for (unsigned i = 0; i < 20; i += 2)
+                sum += read_be16(p + i);
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = (sum & 0xffff) + (sum >> 16);
+        write_be16(p + 10, (uint16_t) ~sum);
+        write_be16(p + 20, 4242);
+        write_be16(p + 22, 4242);
+        write_be16(p + 24, (uint16_t) (8 + n)); /* UDP without a checksum: RFC 768 */
+        memcpy(p + 28, text, n);
+        mock_netif_app_send(m->netif, p, len, NULL);
+        pump_interface(m);
+}
+
+bool machine_received_text(Machine *m, const IpAddr *from, const char *text) {
+        bool found = false;
+        GBytes *b;
+
+        while ((b = mock_netif_app_received(m->netif, NULL))) {
+                size_t len, n = strlen(text);
+                const uint8_t *p = g_bytes_get_data(b, &len);
+
+                if (len == 28 + n && p[9] == 17 && memcmp(p + 12, from->bytes, 4) == 0 &&
+                    memcmp(p + 28, text, n) == 0)
+                        found = true;
+                g_bytes_unref(b);
+        }
+        return found;
+}
+
+typedef struct Awaited {
+        Machine *to;
+        IpAddr from;
+        const char *text;
+} Awaited;
+
+static bool arrived(void *userdata) {
+        Awaited *a = userdata;
+
+        return machine_received_text(a->to, &a->from, a->text);
+}
+
+bool machine_reaches(Machine *m, Machine *to, usec_t wait) {
+        g_autofree char *text =
+                        g_strdup_printf("%s to %s %" PRIu64, m->name, to->name, sim_random(m->sim));
+        IpAddr to_address = machine_address(to);
+        Awaited a = { .to = to, .from = machine_address(m), .text = text };
+
+        if (!ip_is_set(&a.from) || !ip_is_set(&to_address))
+                return false;
+        machine_send_text(m, &a.from, &to_address, text);
+        return sim_run_until(m->sim, arrived, &a, wait);
+}

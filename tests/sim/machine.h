@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A whole omerta machine on a simulated internet: the core's network, the packet path, a store
+ * in memory and an interface made of queues. What the daemon adds (sockets, threads, disk, bus)
+ * is left out; everything else is the real thing.
+ */
+
+#include "core/network.h"
+#include "dataplane/packet-router.h"
+#include "memory-store.h"
+#include "netif/mock.h"
+#include "sim.h"
+
+typedef struct Machine {
+        Sim *sim;
+        SimNode *node;
+        char *name;
+        Identity *identity;
+        MemoryStore *store;
+        Membership membership; /* what the daemon would have on disk */
+        bool has_membership;
+
+        /* Of one life. */
+        IndexTable *indices;
+        DropCounters drops;
+        Network *network;
+        Netif *netif;
+        PacketRouter *router;
+        RouterNetwork *router_network;
+        bool is_routed;
+        GQueue events; /* what the packet path hands up, handled after its turn */
+        Timer router_timer;
+
+        bool join_finished;
+        char *join_error, *join_detail;
+        unsigned n_sessions_changed;
+} Machine;
+
+Machine *machine_new(Sim *sim, const char *name, const char *endpoint);
+Machine *machine_free(Machine *m);
+
+/* Makes a network with this machine as its gateway. */
+void machine_create_network(Machine *m, const char *subnet);
+/* An invite by the gateway, one use. */
+char *machine_invite(Machine *m, const InviteOptions *options);
+/* Starts joining; machine_join() waits for the end (12 s of virtual time). */
+void machine_join_start(Machine *m, const char *link);
+/* Return: NULL, or the error's name. */
+const char *machine_join(Machine *m, const char *link);
+
+/* The daemon ends (@graceful) or is killed; what was not committed is lost with @power. */
+void machine_stop(Machine *m, bool graceful, bool lose_power);
+/* Starts again from what is stored. */
+void machine_start(Machine *m);
+
+IpAddr machine_address(Machine *m);
+const MachineId *machine_id(const Machine *m);
+/* A local program sends a UDP packet to @to with this text. */
+void machine_send_text(Machine *m, const IpAddr *from, const IpAddr *to, const char *text);
+/* Takes packets that arrived. Return: whether one was UDP from @from with this text. */
+bool machine_received_text(Machine *m, const IpAddr *from, const char *text);
+/* Sends and waits for arrival at @to, at most @wait. */
+bool machine_reaches(Machine *m, Machine *to, usec_t wait);

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sim.h"
+
+#include <glib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+
+/* Unix time at the beginning: the MOCK_NOW of the records tests make. */
+#define REALTIME_BASE (UINT64_C(1700000000) * USEC_PER_SEC)
+
+typedef struct Between {
+        const SimNode *a, *b;
+        SimModel model;
+} Between;
+
+struct Sim {
+        uint64_t seed, state;
+        usec_t now;
+        TimerQueue *flights; /* of Datagram */
+        GPtrArray *nodes, *nats;
+        SimModel model;
+        GArray *between;
+        SimTap tap;
+        void *tap_userdata;
+};
+
+typedef struct Retired {
+        void *object;
+        void (*destroy)(void *object);
+} Retired;
+
+struct SimNode {
+        Sim *sim;
+        char *name;
+        MeshEnv env;
+        Endpoint endpoint;
+        SimNat *nat;
+        unsigned side;
+        bool asleep;
+        int64_t realtime_offset;
+        SimReceive receive;
+        void *userdata;
+        uint64_t sent, received;
+        GArray *retired;
+};
+
+typedef struct Mapping {
+        SimNode *node;
+        Endpoint inside, outside, to; /* to: symmetric only */
+        usec_t used;
+        GArray *allowed; /* of Endpoint: destinations */
+} Mapping;
+
+struct SimNat {
+        Sim *sim;
+        Endpoint address;
+        bool symmetric;
+        usec_t lifetime;
+        uint16_t next_port;
+        GPtrArray *mappings;
+};
+
+typedef struct Datagram {
+        Sim *sim;
+        Timer timer;
+        unsigned side;
+        Endpoint from, to;
+        size_t len;
+        uint8_t data[];
+} Datagram;
+
+/* --- chance: splitmix64, which is enough for it --- */
+
+uint64_t sim_random(Sim *s) {
+        uint64_t z = s->state += 0x9e3779b97f4a7c15;
+
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+        z = (z ^ z >> 27) * 0x94d049bb133111eb;
+        return z ^ z >> 31;
+}
+
+static bool happens(Sim *s, double probability) {
+        return probability > 0 && (double) (sim_random(s) >> 11) / 0x1p53 < probability;
+}
+
+/* --- the internet --- */
+
+Sim *sim_new(uint64_t seed) {
+        const char *env = getenv("SIM_SEED");
+        Sim *s = NEW(Sim);
+
+        if (env)
+                seed = strtoull(env, NULL, 0);
+        if (seed == 0)
+                seed = now_usec(CLOCK_REALTIME);
+        s->seed = s->state = seed;
+        s->now = USEC_PER_SEC;
+        s->flights = timer_queue_new();
+        s->nodes = g_ptr_array_new();
+        s->nats = g_ptr_array_new();
+        s->between = g_array_new(false, false, sizeof(Between));
+        s->model = SIM_MODEL_DEFAULT;
+        return s;
+}
+
+static void nat_free(SimNat *nat);
+
+Sim *sim_free(Sim *s) {
+        TimerQueue *flights;
+
+        if (!s)
+                return NULL;
+        while (s->nodes->len > 0)
+                sim_node_free(s->nodes->pdata[s->nodes->len - 1]);
+        /* What is still on the way is let arrive nowhere. */
+        flights = s->flights;
+        while (timer_queue_next(flights) != USEC_INFINITY)
+                timer_queue_run(flights, USEC_INFINITY - 1);
+        timer_queue_free(flights);
+        for (unsigned i = 0; i < s->nats->len; i++)
+                nat_free(s->nats->pdata[i]);
+        g_ptr_array_unref(s->nats);
+        g_ptr_array_unref(s->nodes);
+        g_array_unref(s->between);
+        g_free(s);
+        return NULL;
+}
+
+uint64_t sim_seed(const Sim *s) {
+        return s->seed;
+}
+
+usec_t sim_now(const Sim *s) {
+        return s->now;
+}
+
+void sim_set_model(Sim *s, const SimModel *model) {
+        s->model = *model;
+}
+
+static bool is_between(const Between *x, const SimNode *a, const SimNode *b) {
+        return (x->a == a && x->b == b) || (x->a == b && x->b == a);
+}
+
+void sim_set_model_between(Sim *s, const SimNode *a, const SimNode *b, const SimModel *model) {
+        for (unsigned i = s->between->len; i > 0; i--)
+                if (is_between(&g_array_index(s->between, Between, i - 1), a, b))
+                        g_array_remove_index(s->between, i - 1);
+        if (model) {
+                Between x = { .a = a, .b = b, .model = *model };
+
+                g_array_append_val(s->between, x);
+        }
+}
+
+void sim_set_tap(Sim *s, SimTap tap, void *userdata) {
+        s->tap = tap;
+        s->tap_userdata = userdata;
+}
+
+static const SimModel *model_between(const Sim *s, const SimNode *a, const SimNode *b) {
+        for (unsigned i = 0; i < s->between->len; i++) {
+                const Between *x = &g_array_index(s->between, Between, i);
+
+                if (is_between(x, a, b))
+                        return &x->model;
+        }
+        return &s->model;
+}
+
+/* --- translators --- */
+
+SimNat *sim_nat_new(Sim *s, const char *address, bool symmetric, usec_t lifetime) {
+        SimNat *nat = NEW(SimNat);
+
+        nat->sim = s;
+        if (endpoint_parse(address, 1, &nat->address) < 0)
+                abort();
+        nat->symmetric = symmetric;
+        nat->lifetime = lifetime;
+        nat->next_port = 40000;
+        nat->mappings = g_ptr_array_new();
+        g_ptr_array_add(s->nats, nat);
+        return nat;
+}
+
+static void mapping_free(Mapping *m) {
+        g_array_unref(m->allowed);
+        g_free(m);
+}
+
+static void nat_free(SimNat *nat) {
+        for (unsigned i = 0; i < nat->mappings->len; i++)
+                mapping_free(nat->mappings->pdata[i]);
+        g_ptr_array_unref(nat->mappings);
+        g_free(nat);
+}
+
+void sim_node_set_nat(SimNode *n, SimNat *nat) {
+        n->nat = nat;
+}
+
+static bool is_alive(const SimNat *nat, const Mapping *m) {
+        return nat->sim->now < m->used + nat->lifetime;
+}
+
+/* The source address others see. */
+static Endpoint nat_translate_out(SimNat *nat, SimNode *n, const Endpoint *to) {
+        Mapping *m = NULL;
+
+        for (unsigned i = 0; i < nat->mappings->len && !m; i++) {
+                Mapping *x = nat->mappings->pdata[i];
+
+                if (is_alive(nat, x) && x->node == n && endpoint_equal(&x->inside, &n->endpoint) &&
+                    (!nat->symmetric || endpoint_equal(&x->to, to)))
+                        m = x;
+        }
+        if (!m) {
+                m = NEW(Mapping);
+                m->node = n;
+                m->inside = n->endpoint;
+                m->outside = nat->address;
+                endpoint_set_port(&m->outside, nat->next_port++);
+                m->to = *to;
+                m->allowed = g_array_new(false, false, sizeof(Endpoint));
+                g_ptr_array_add(nat->mappings, m);
+        }
+        m->used = nat->sim->now;
+        for (unsigned i = 0; i < m->allowed->len; i++)
+                if (endpoint_same_address(&g_array_index(m->allowed, Endpoint, i), to))
+                        return m->outside;
+        g_array_append_val(m->allowed, *to);
+        return m->outside;
+}
+
+static SimNode *nat_translate_in(SimNat *nat, const Endpoint *to, const Endpoint *from) {
+        for (unsigned i = 0; i < nat->mappings->len; i++) {
+                Mapping *m = nat->mappings->pdata[i];
+
+                if (!is_alive(nat, m) || !endpoint_equal(&m->outside, to))
+                        continue;
+                for (unsigned k = 0; k < m->allowed->len; k++)
+                        if (endpoint_same_address(&g_array_index(m->allowed, Endpoint, k), from))
+                                return m->node;
+        }
+        return NULL;
+}
+
+/* --- datagrams --- */
+
+static SimNode *find_receiver(Sim *s, const Endpoint *to, const Endpoint *from) {
+        for (unsigned i = 0; i < s->nodes->len; i++) {
+                SimNode *n = s->nodes->pdata[i];
+
+                if (!n->nat && endpoint_equal(&n->endpoint, to))
+                        return n;
+        }
+        for (unsigned i = 0; i < s->nats->len; i++) {
+                SimNode *n = nat_translate_in(s->nats->pdata[i], to, from);
+
+                if (n)
+                        return n;
+        }
+        return NULL;
+}
+
+static void arrive(void *userdata) {
+        g_autofree Datagram *d = userdata;
+        SimNode *n = find_receiver(d->sim, &d->to, &d->from);
+
+        if (!n || n->asleep || !n->receive || (d->side != UINT_MAX && d->side != n->side))
+                return;
+        n->received++;
+        n->receive(n->userdata, d->data, d->len, &d->from);
+}
+
+static void
+launch(Sim *s,
+       usec_t delay,
+       unsigned side,
+       const Endpoint *from,
+       const Endpoint *to,
+       const uint8_t *data,
+       size_t len) {
+        Datagram *d = g_malloc0(sizeof *d + len);
+
+        d->sim = s;
+        d->side = side;
+        d->from = *from;
+        d->to = *to;
+        d->len = len;
+        memcpy(d->data, data, len);
+        timer_set(s->flights, &d->timer, s->now + delay, arrive, d);
+}
+
+void sim_inject(Sim *s, const Endpoint *from, const Endpoint *to, const uint8_t *data, size_t len) {
+        launch(s, 0, UINT_MAX, from, to, data, len);
+}
+
+static usec_t delay_of(Sim *s, const SimModel *m) {
+        usec_t delay = m->latency + (m->jitter ? sim_random(s) % m->jitter : 0);
+
+        if (happens(s, m->reorder))
+                delay += m->latency + (m->jitter ? sim_random(s) % m->jitter : 0) + USEC_PER_MSEC;
+        return delay;
+}
+
+static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, size_t len) {
+        SimNode *n = userdata;
+        Sim *s = n->sim;
+        Endpoint from = n->endpoint;
+        const SimModel *m;
+
+        if (n->asleep)
+                return -ENETDOWN;
+        n->sent++;
+        if (s->tap && !s->tap(s->tap_userdata, n, to, data, len))
+                return 0;
+        if (n->nat)
+                from = nat_translate_out(n->nat, n, to);
+        m = model_between(s, n, find_receiver(s, to, &from));
+        if (happens(s, m->loss))
+                return 0;
+        launch(s, delay_of(s, m), n->side, &from, to, data, len);
+        if (happens(s, m->duplicate))
+                launch(s, delay_of(s, m), n->side, &from, to, data, len);
+        return 0;
+}
+
+/* --- nodes --- */
+
+static usec_t env_now_cb(void *userdata) {
+        return ((SimNode *) userdata)->sim->now;
+}
+
+static usec_t env_realtime_cb(void *userdata) {
+        SimNode *n = userdata;
+
+        return REALTIME_BASE + n->sim->now + (usec_t) n->realtime_offset;
+}
+
+static void env_random_cb(void *userdata, void *buf, size_t n) {
+        Sim *s = ((SimNode *) userdata)->sim;
+        uint8_t *p = buf;
+
+        for (size_t i = 0; i < n; i += 8) {
+                uint64_t v = sim_random(s);
+
+                memcpy(p + i, &v, MIN(8, n - i));
+        }
+}
+
+/* Later, as in the daemon, where a packet thread may still look. */
+static void env_retire_cb(void *userdata, void *object, void (*destroy)(void *object)) {
+        SimNode *n = userdata;
+        Retired r = { .object = object, .destroy = destroy };
+
+        g_array_append_val(n->retired, r);
+}
+
+static void destroy_retired(SimNode *n) {
+        for (unsigned i = 0; i < n->retired->len; i++) {
+                Retired r = g_array_index(n->retired, Retired, i);
+
+                r.destroy(r.object);
+        }
+        g_array_set_size(n->retired, 0);
+}
+
+SimNode *sim_node_new(Sim *s, const char *name, const char *endpoint) {
+        SimNode *n = NEW(SimNode);
+
+        n->sim = s;
+        n->name = g_strdup(name);
+        n->env = (MeshEnv){
+                .userdata = n,
+                .timers = timer_queue_new(),
+                .now = env_now_cb,
+                .realtime = env_realtime_cb,
+                .random = env_random_cb,
+                .send = env_send,
+                .retire = env_retire_cb,
+        };
+        n->retired = g_array_new(false, false, sizeof(Retired));
+        sim_node_move(n, endpoint);
+        g_ptr_array_add(s->nodes, n);
+        return n;
+}
+
+SimNode *sim_node_free(SimNode *n) {
+        if (!n)
+                return NULL;
+        g_ptr_array_remove(n->sim->nodes, n);
+        destroy_retired(n);
+        g_array_unref(n->retired);
+        timer_queue_free(n->env.timers);
+        g_free(n->name);
+        g_free(n);
+        return NULL;
+}
+
+const char *sim_node_name(const SimNode *n) {
+        return n->name;
+}
+
+const MeshEnv *sim_node_env(SimNode *n) {
+        return &n->env;
+}
+
+Endpoint sim_node_endpoint(const SimNode *n) {
+        return n->endpoint;
+}
+
+void sim_node_on_receive(SimNode *n, SimReceive receive, void *userdata) {
+        n->receive = receive;
+        n->userdata = userdata;
+}
+
+void sim_node_move(SimNode *n, const char *endpoint) {
+        if (endpoint_parse(endpoint, 0, &n->endpoint) < 0)
+                abort();
+}
+
+void sim_node_sleep(SimNode *n, bool asleep) {
+        n->asleep = asleep;
+}
+
+void sim_node_set_realtime_offset(SimNode *n, int64_t offset) {
+        n->realtime_offset = offset;
+}
+
+uint64_t sim_node_sent(const SimNode *n) {
+        return n->sent;
+}
+
+uint64_t sim_node_received(const SimNode *n) {
+        return n->received;
+}
+
+void sim_partition(Sim *s, SimNode *n, unsigned side) {
+        n->side = side;
+}
+
+/* --- time --- */
+
+static usec_t next_event(const Sim *s) {
+        usec_t next = timer_queue_next(s->flights);
+
+        for (unsigned i = 0; i < s->nodes->len; i++) {
+                const SimNode *n = s->nodes->pdata[i];
+
+                if (!n->asleep)
+                        next = MIN(next, timer_queue_next(n->env.timers));
+        }
+        return next;
+}
+
+static void run_due(Sim *s) {
+        timer_queue_run(s->flights, s->now);
+        for (unsigned i = 0; i < s->nodes->len; i++) {
+                SimNode *n = s->nodes->pdata[i];
+
+                if (!n->asleep)
+                        timer_queue_run(n->env.timers, s->now);
+        }
+        for (unsigned i = 0; i < s->nodes->len; i++)
+                destroy_retired(s->nodes->pdata[i]);
+}
+
+bool sim_run_until(Sim *s, bool (*predicate)(void *userdata), void *userdata, usec_t duration) {
+        usec_t end = s->now + duration;
+
+        for (;;) {
+                usec_t next;
+
+                if (predicate && predicate(userdata))
+                        return true;
+                next = next_event(s);
+                if (next > end) {
+                        s->now = end;
+                        return false;
+                }
+                /* What slept through its time is due at once. */
+                s->now = MAX(s->now, next);
+                run_due(s);
+        }
+}
+
+void sim_run_for(Sim *s, usec_t duration) {
+        (void) sim_run_until(s, NULL, NULL, duration);
+}

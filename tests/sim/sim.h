@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * An internet in one process: nodes with clocks, timers and addresses, datagrams that take time,
+ * get lost, come twice or out of order. All that happens follows from the seed, so a failure is
+ * repeated with SIM_SEED=<the number it printed>.
+ *
+ * Nothing of omerta's protocol is known here: a node has a MeshEnv to hand to whatever is to run
+ * on it and gets datagrams by a callback.
+ *
+ *      Sim *sim = sim_new(1);
+ *      SimNode *n = sim_node_new(sim, "anna", "192.0.2.1:18002");
+ *      thing_new(sim_node_env(n), ...);
+ *      sim_node_on_receive(n, receive, thing);
+ *      sim_run_for(sim, 10 * USEC_PER_SEC);
+ */
+
+#include <stdbool.h>
+
+#include "base/endpoint.h"
+#include "core/mesh/env.h"
+
+typedef struct Sim Sim;
+typedef struct SimNode SimNode;
+typedef struct SimNat SimNat;
+
+/* What happens to datagrams between two nodes; probabilities from 0 to 1. */
+typedef struct SimModel {
+        usec_t latency;                  /* one way */
+        usec_t jitter;                   /* up to so much more, so datagrams overtake each other */
+        double loss, duplicate, reorder; /* reorder: held back for another latency and jitter */
+} SimModel;
+#define SIM_MODEL_DEFAULT                                                                          \
+        (SimModel) {                                                                               \
+                .latency = 10 * USEC_PER_MSEC                                                      \
+        }
+
+/* @seed: 0 for one of the clock; $SIM_SEED overrides both. Clocks begin at 1 s. */
+Sim *sim_new(uint64_t seed);
+Sim *sim_free(Sim *s);
+uint64_t sim_seed(const Sim *s);
+usec_t sim_now(const Sim *s);
+/* For what the test itself decides by chance. */
+uint64_t sim_random(Sim *s);
+
+/* Runs what is due until then; the clock is there afterwards. */
+void sim_run_for(Sim *s, usec_t duration);
+/* Return: true as soon as @predicate holds, false if it does not within @duration. */
+bool sim_run_until(Sim *s, bool (*predicate)(void *userdata), void *userdata, usec_t duration);
+
+void sim_set_model(Sim *s, const SimModel *model);
+/* Both ways. @model NULL: the general one again. */
+void sim_set_model_between(Sim *s, const SimNode *a, const SimNode *b, const SimModel *model);
+/* Nothing passes between nodes of different sides. */
+void sim_partition(Sim *s, SimNode *n, unsigned side);
+
+/* Sees every datagram that is sent. Return: false to lose it. */
+typedef bool (*SimTap)(void *userdata, SimNode *from, const Endpoint *to, const uint8_t *data, size_t len);
+void sim_set_tap(Sim *s, SimTap tap, void *userdata);
+/* A datagram from an address that need not exist. */
+void sim_inject(Sim *s, const Endpoint *from, const Endpoint *to, const uint8_t *data, size_t len);
+
+/* @endpoint: numeric, with port. */
+SimNode *sim_node_new(Sim *s, const char *name, const char *endpoint);
+SimNode *sim_node_free(SimNode *n);
+const char *sim_node_name(const SimNode *n);
+const MeshEnv *sim_node_env(SimNode *n);
+Endpoint sim_node_endpoint(const SimNode *n);
+
+typedef void (*SimReceive)(void *userdata, uint8_t *data, size_t len, const Endpoint *from);
+/* @receive NULL: as if nobody listened. */
+void sim_node_on_receive(SimNode *n, SimReceive receive, void *userdata);
+/* From now on it sends and receives there. */
+void sim_node_move(SimNode *n, const char *endpoint);
+/* Asleep: no timer runs, nothing is sent or received; clocks go on. */
+void sim_node_sleep(SimNode *n, bool asleep);
+/* Its idea of Unix time, apart from the others'. */
+void sim_node_set_realtime_offset(SimNode *n, int64_t offset);
+/* Datagrams that left it, and that arrived at it. */
+uint64_t sim_node_sent(const SimNode *n);
+uint64_t sim_node_received(const SimNode *n);
+
+/* A translator with one public address; mappings do not depend on the destination (RFC 4787,
+ * endpoint-independent) unless @symmetric, and are forgotten when nothing was sent for
+ * @lifetime. Only those the inside has sent to get in. */
+SimNat *sim_nat_new(Sim *s, const char *address, bool symmetric, usec_t lifetime);
+/* @n is reached through @nat only; its own address means nothing outside. NULL: no more. */
+void sim_node_set_nat(SimNode *n, SimNat *nat);

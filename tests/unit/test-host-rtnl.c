@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Against the real kernel, in a network namespace of our own: needs root, or says that it did
+ * not run. */
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "host/rtnl.h"
+
+#define LO_INDEX 1U
+
+static IpAddr ip(const char *text) {
+        IpAddr a;
+
+        assert_return_code(ip_parse(text, &a), 0);
+        return a;
+}
+
+static bool in_own_namespace(void) {
+        /* Once: each call would be another empty namespace. */
+        static int done;
+
+        if (done == 0)
+                done = unshare(CLONE_NEWNET) == 0 ? 1 : -1;
+        return done > 0;
+}
+
+static int setup(void **state) {
+        *state = NULL;
+        if (!in_own_namespace())
+                return 0;
+        return rtnl_open((Rtnl **) state);
+}
+
+static int teardown(void **state) {
+        rtnl_close(*state);
+        return 0;
+}
+
+/* The namespace has one interface, lo: good enough for everything but endpoints. */
+static Rtnl *need_root(void **state) {
+        if (!*state) {
+                print_message("skipped: a network namespace of our own needs root\n");
+                skip();
+        }
+        return *state;
+}
+
+static void test_link_index(void **state) {
+        Rtnl *r = need_root(state);
+        unsigned ifindex = 0;
+
+        assert_int_equal(rtnl_link_index(r, "lo", &ifindex), 0);
+        assert_int_equal(ifindex, LO_INDEX);
+        ifindex = 77;
+        assert_int_equal(rtnl_link_index(r, "nonesuch0", &ifindex), -ENODEV);
+        assert_int_equal(ifindex, 77);
+}
+
+static void test_link_configure(void **state) {
+        Rtnl *r = need_root(state);
+
+        assert_int_equal(rtnl_link_configure(r, LO_INDEX, 1420, 64, true), 0);
+        assert_int_equal(rtnl_link_configure(r, LO_INDEX, 0, 0, true), 0);
+        assert_int_equal(rtnl_link_configure(r, 4711, 1420, 64, true), -ENODEV);
+}
+
+static void test_addresses(void **state) {
+        Rtnl *r = need_root(state);
+        IpAddr v4 = ip("10.99.0.1"), v6 = ip("fd00:99::1"), other = ip("10.99.7.7");
+        IpPrefix used[16];
+        int n;
+
+        assert_int_equal(rtnl_link_configure(r, LO_INDEX, 0, 0, true), 0);
+        /* Twice: what is there is no error. */
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(rtnl_address_add(r, LO_INDEX, &v4, 24), 0);
+                assert_int_equal(rtnl_address_add(r, LO_INDEX, &v6, 64), 0);
+                assert_int_equal(rtnl_address_add(r, LO_INDEX, &other, 24), 0);
+        }
+        n = rtnl_used_prefixes(r, NULL, 0, used, ELEMENTSOF(used));
+        assert_true(n >= 1);
+        for (int i = 0; i < n; i++)
+                assert_int_not_equal(used[i].len, 0);
+        /* Everything there is on a link that is not to count. */
+        assert_int_equal(rtnl_used_prefixes(r, &(unsigned){ LO_INDEX }, 1, used, ELEMENTSOF(used)), 0);
+        assert_int_equal(rtnl_used_prefixes(r, NULL, 0, used, 0), 0);
+
+        assert_int_equal(rtnl_address_keep_only(r, LO_INDEX, (IpAddr[]){ v4, v6 }, 2), 0);
+        assert_int_equal(rtnl_address_remove(r, LO_INDEX, &other, 24), 0);
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v4, 24), 0);
+                assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v6, 64), 0);
+        }
+        assert_int_equal(rtnl_used_prefixes(r, NULL, 0, used, ELEMENTSOF(used)), 0);
+}
+
+static void test_local_endpoints(void **state) {
+        IpAddr v4 = ip("192.0.2.7"), v6 = ip("2001:db8::7");
+        Rtnl *r = need_root(state);
+        Endpoint found[16];
+        unsigned ifindex;
+        int n;
+
+        /* ip(8) only to make what we cannot: a link that is no loopback. */
+        if (system("ip link add dummy7 type dummy 2>/dev/null") != 0 &&
+            system("ip link add dummy7 type veth peer name dummy8") != 0) {
+                print_message("skipped: neither dummy nor veth interfaces here\n");
+                skip();
+        }
+        assert_int_equal(rtnl_link_index(r, "dummy7", &ifindex), 0);
+        assert_int_equal(rtnl_address_add(r, ifindex, &v4, 24), 0);
+        /* Down: not usable. */
+        assert_int_equal(rtnl_local_endpoints(r, NULL, 0, found, ELEMENTSOF(found)), 0);
+        assert_int_equal(rtnl_link_configure(r, ifindex, 1400, 0, true), 0);
+        assert_int_equal(rtnl_address_add(r, ifindex, &v6, 64), 0);
+        n = rtnl_local_endpoints(r, NULL, 0, found, ELEMENTSOF(found));
+        assert_int_equal(n, 2);
+        for (int i = 0; i < n; i++) {
+                const char *text = found[i].sa.sa_family == AF_INET ? "192.0.2.7:0"
+                                                                    : "[2001:db8::7]:0";
+
+                assert_string_equal(endpoint_format(&found[i]).text, text);
+        }
+        assert_int_equal(rtnl_local_endpoints(r, NULL, 0, found, 1), 1);
+        assert_int_equal(rtnl_local_endpoints(r, &ifindex, 1, found, ELEMENTSOF(found)), 0);
+        assert_return_code(system("ip link del dummy7"), 0);
+}
+
+static bool readable(int fd) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+
+        /* The kernel queues notifications before the request that caused them returns. */
+        return poll(&p, 1, 0) == 1;
+}
+
+static void test_monitor(void **state) {
+        Rtnl *r = need_root(state);
+        IpAddr v4 = ip("10.98.0.1");
+        const unsigned ours = LO_INDEX;
+        _cleanup_close_ int fd = rtnl_monitor_open();
+
+        assert_true(fd >= 0);
+        assert_int_equal(rtnl_monitor_read(fd, NULL, 0), 0);
+        assert_int_equal(rtnl_address_add(r, LO_INDEX, &v4, 24), 0);
+        assert_true(readable(fd));
+        assert_int_equal(rtnl_monitor_read(fd, NULL, 0), 1);
+        assert_false(readable(fd));
+
+        /* On our own interface it is our own doing. IPv4 local routes have their oif too. */
+        assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v4, 24), 0);
+        assert_true(readable(fd));
+        assert_int_equal(rtnl_monitor_read(fd, &ours, 1), 0);
+        assert_false(readable(fd));
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_link_index, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_link_configure, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_local_endpoints, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_monitor, setup, teardown),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
