@@ -81,13 +81,15 @@ CliExit cli_invite_read(const char *argument, char **ret) {
         return CLI_OK;
 }
 
-/* Splits "HOST:PORT" and "HOST". Return: newly allocated host, NULL if there is none. */
+/* Splits "HOST:PORT" and "HOST". Return: newly allocated host, NULL if it is neither. */
 static char *host_split(const char *text, const char **ret_port) {
         const char *colon = strrchr(text, ':');
+        unsigned port;
 
-        if (text[0] == '[' || colon == text || strchr(text, ' '))
+        if (!*text || colon == text || text[0] == '[' || strchr(text, ' '))
                 return NULL;
-        if (colon && !colon[1])
+        /* getaddrinfo() takes 65537 for 1. */
+        if (colon && (cli_parse_count(colon + 1, &port) < 0 || port > UINT16_MAX))
                 return NULL;
         *ret_port = colon ? colon + 1 : G_STRINGIFY(OMERTA_PORT_DEFAULT);
         return colon ? g_strndup(text, (size_t) (colon - text)) : g_strdup(text);
@@ -131,7 +133,7 @@ CliExit cli_invite_add_endpoints(const char *text, GPtrArray *list) {
         r = getaddrinfo(host, port, &hints, &found);
         if (r != 0) {
                 cli_error(_("--endpoint %s: %s"), text, gai_strerror(r));
-                return r == EAI_SERVICE || r == EAI_NONAME ? CLI_USAGE : CLI_FAILED;
+                return r == EAI_NONAME ? CLI_USAGE : CLI_FAILED;
         }
         for (const struct addrinfo *a = found; a; a = a->ai_next)
                 if (endpoint_from_sockaddr(a->ai_addr, a->ai_addrlen, &endpoint) >= 0 &&
