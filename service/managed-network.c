@@ -43,7 +43,7 @@ static void choose_interface_name(Manager *m, const char *wanted, char ret[stati
                 if (k == 0)
                         g_strlcpy(ret, *wanted ? wanted : m->interface, 16);
                 else
-                        snprintf(ret, 16, "omerta%u", k);
+                        snprintf(ret, 16, "omerta%u", k % 1000); /* NETWORKS_MAX is far below */
                 for (unsigned i = 0; i < m->networks->len; i++) {
                         ManagedNetwork *o = m->networks->pdata[i];
 
