@@ -249,6 +249,7 @@ static NetworkConfig core_config(ManagedNetwork *n) {
                         .state_changed = on_state,
                         .address_changed = on_address,
                         .machine_changed = on_machine,
+                        .member_changed = on_member,
                         .lease_changed = on_lease,
                         .session_changed = on_session,
                         .pending_changed = on_pending,
@@ -268,6 +269,8 @@ static ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id) {
         n->manager = m;
         n->id = *id;
         n->store = store_mesh(m->store, id);
+        timer_set(m->timers, &n->certificate_timer, env_now(&m->env) + CERTIFICATE_CHECK_USEC,
+                  on_check_certificate, n);
         g_ptr_array_add(m->networks, n);
         return n;
 }
@@ -276,6 +279,7 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         if (!n)
                 return NULL;
         timer_clear(&n->forget_timer);
+        timer_clear(&n->certificate_timer);
         close_interface(n, false);
         n->core = network_free(n->core);
         store_mesh_done(&n->store);

@@ -57,6 +57,8 @@ struct ManagedNetwork {
         char *down_reason;
         char *last_logged; /* state logged last, so that flapping is not */
 
+        Timer certificate_timer; /* says when it is not renewed */
+
         ManagerJoinDone join_done;
         void *join_userdata;
         Timer forget_timer; /* a failed join is freed outside its own callback */

@@ -133,6 +133,10 @@ on_record(void *userdata,
                                 directory_issuer(n->directory, &record->signer),
                                 n->membership.secret);
         }
+        if (kind == RECORD_CERTIFICATE && record && !old)
+                CALL(n, member_changed, machine, record);
+        else if (kind == RECORD_REVOCATION && record)
+                CALL(n, member_changed, machine, NULL);
         CALL(n, machine_changed, machine,
              kind == RECORD_REVOCATION || (kind == RECORD_CERTIFICATE && !record));
 }
