@@ -202,6 +202,51 @@ static void on_machine(void *userdata, Network *core, const MachineId *machine, 
 }
 
 static void
+on_member(void *userdata, Network *core, const MachineId *machine, const Record *certificate) {
+        ManagedNetwork *n = userdata;
+        MachineIdText id = machine_id_format(machine), brief = machine_id_format_short(machine);
+        LogContext context = {
+                .message_id = certificate ? MESSAGE_ID_MEMBER_JOINED : MESSAGE_ID_MEMBER_REVOKED,
+                .network = n->stored.membership.name,
+                .machine = id.text,
+        };
+        /* The gateway's administrator let it in or sent it away; everybody else is only told. */
+        int level = n->stored.membership.is_gateway ? LOG_NOTICE : LOG_INFO;
+
+        if (certificate)
+                (void) log_full(level, 0, &context, "%s: %s (%s) is a member now",
+                                n->stored.membership.name, certificate->body.certificate.name,
+                                brief.text);
+        else
+                (void) log_full(level, 0, &context, "%s: %s was removed", n->stored.membership.name,
+                                brief.text);
+}
+
+/* Renewal begins with a third of the life left (10 days); with less than this it has failed for
+ * days. */
+#define CERTIFICATE_WARN_USEC (5 * USEC_PER_DAY)
+#define CERTIFICATE_CHECK_USEC (6 * USEC_PER_HOUR)
+
+static void on_check_certificate(void *userdata) {
+        ManagedNetwork *n = userdata;
+        Directory *d;
+        const Record *certificate;
+        usec_t now;
+
+        timer_set(n->manager->timers, &n->certificate_timer,
+                  env_now(&n->manager->env) + CERTIFICATE_CHECK_USEC, on_check_certificate, n);
+        if (!n->core || !network_is_member(n->core))
+                return;
+        d = network_directory(n->core);
+        now = directory_realtime(d);
+        certificate = directory_certificate(d, &n->manager->identity->id);
+        if (certificate && certificate->body.not_after < now + CERTIFICATE_WARN_USEC)
+                log_network(n, LOG_WARNING, MESSAGE_ID_CERTIFICATE_EXPIRING,
+                            "the certificate of this machine ends in %u hours, and the gateway could not renew it",
+                            (unsigned) (usec_sub(certificate->body.not_after, now) / USEC_PER_HOUR));
+}
+
+static void
 on_lease(void *userdata, Network *core, const MachineId *machine, const Record *lease, const Record *old) {
         ManagedNetwork *n = userdata;
 
