@@ -157,6 +157,8 @@ static void test_revoked_is_cut(void **state) {
         peer = mesh_packet_peer(c->mesh, &b->identity->id);
         assert_non_null(atomic_load(&peer->tx));
         revocation = mock_revocation(&t->network, t->network.issuer, &b->identity->id, MOCK_NOW + 5);
+        /* The issuer is not there to hear of it. */
+        sim_partition(t->sim, a->node, 1);
         assert_int_equal(directory_offer(c->directory, revocation, false, NULL), DIRECTORY_NEWS);
         assert_null(atomic_load(&peer->tx));
         assert_false(atomic_load(&peer->accept));
@@ -170,6 +172,7 @@ static void test_revoked_is_cut(void **state) {
         sim_run_for(t->sim, 10 * SEC);
         assert_int_equal(c->messages->len, 0);
         assert_true(test_drops(c, DROP_REVOKED) > 0);
+        sim_partition(t->sim, a->node, 0);
         assert_int_equal(directory_offer(a->directory, revocation, false, NULL), DIRECTORY_NEWS);
         sim_run_for(t->sim, SEC);
         assert_int_equal(b->revoked, 1);
