@@ -269,6 +269,7 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
                           link);
         set_state(link, LINK_UP);
         link_set_seen(link, &link->current.seen);
+        presence_changed(m->presence);
         path_set_arrived(&link->paths, from, now);
         endpoint_book_reached(m->book, &link->machine, from);
         link_publish(link);
@@ -389,8 +390,15 @@ void link_close(Link *link, CloseReason reason) {
         link_unref(link);
 }
 
+/* Somebody wants it in earnest. */
+static void drop_call_back(Link *link) {
+        if (link->attempt && link->attempt->once)
+                link->attempt = attempt_free(link->attempt);
+}
+
 void link_connect(Link *link) {
         link_touch(link);
+        drop_call_back(link);
         if (link->attempt || (link_is_up(link) && (link->enrolling == link_is_enrol(link))))
                 return;
         link->attempt = attempt_new(link, true);
@@ -404,6 +412,7 @@ void link_connect(Link *link) {
 }
 
 void link_repair(Link *link) {
+        drop_call_back(link);
         if (link->attempt)
                 return;
         link->attempt = attempt_new(link, true);
@@ -411,6 +420,14 @@ void link_repair(Link *link) {
                 set_state(link, LINK_CONNECTING);
                 channels_announce(link, false);
         }
+}
+
+void link_call_back(Link *link, const Endpoint *from) {
+        if (link->attempt || link_is_up(link))
+                return;
+        link->attempt = attempt_new_once(link, from);
+        if (!link->attempt)
+                link_collect(link);
 }
 
 void link_attempt_failed(Link *link) {
