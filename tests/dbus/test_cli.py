@@ -654,7 +654,7 @@ class CliTest(unittest.TestCase):
                 self.fails(3, *words, environment=there, says='systemctl start omertad')
             self.assertEqual(self.omerta('version', environment=there).out.count('\n'), 1)
             started = f'{empty.directory}/started'
-            empty.offer_service(f'/usr/bin/touch {started}')
+            empty.offer_service(f"/bin/sh -c 'touch {started}; exit 1'")
             # Asking for versions starts nothing.
             self.assertEqual(self.omerta('version', environment=there).code, 0)
             self.assertFalse(os.path.exists(started))

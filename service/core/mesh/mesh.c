@@ -340,14 +340,6 @@ void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n) {
         presence_changed(m->presence);
 }
 
-static void on_changed_probe(void *userdata, bool lost, usec_t rtt) {
-        Link *link = userdata;
-
-        if (lost && link->mesh)
-                link_repair(link);
-        link_unref(link);
-}
-
 void mesh_network_changed(Mesh *m) {
         g_autoptr(GPtrArray) links = g_ptr_array_new();
 
@@ -358,9 +350,8 @@ void mesh_network_changed(Mesh *m) {
 
                 if (link->mesh && link->attempt)
                         attempt_hurry(link->attempt);
-                else if (link->mesh && link_is_up(link) &&
-                         probes_send(link, CHANGED_PROBE_USEC, on_changed_probe, link) >= 0)
-                        link_ref(link);
+                else if (link->mesh)
+                        (void) probes_send(link, CHANGED_PROBE_USEC, NULL, NULL);
                 link_unref(link);
         }
         neighbours_hurry(m->neighbours);

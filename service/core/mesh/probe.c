@@ -57,11 +57,15 @@ Probes *probes_free(Probes *p) {
 }
 
 static void finish(Probe *q, bool lost, usec_t rtt) {
+        Link *link = link_find(q->probes->mesh, &q->machine);
         ProbeReply reply = q->reply;
         void *userdata = q->userdata;
 
         forget(q);
-        reply(userdata, lost, rtt);
+        if (reply)
+                reply(userdata, lost, rtt);
+        else if (lost && link)
+                link_repair(link);
 }
 
 static void on_timeout(void *userdata) {
