@@ -43,7 +43,7 @@ static void choose_interface_name(Manager *m, const char *wanted, char ret[stati
                 if (k == 0)
                         g_strlcpy(ret, *wanted ? wanted : m->interface, 16);
                 else
-                        snprintf(ret, 16, "omerta%u", k);
+                        snprintf(ret, 16, "omerta%u", k % 1000); /* NETWORKS_MAX is far below */
                 for (unsigned i = 0; i < m->networks->len; i++) {
                         ManagedNetwork *o = m->networks->pdata[i];
 
@@ -199,6 +199,51 @@ static void on_machine(void *userdata, Network *core, const MachineId *machine, 
 
         OBSERVE(n->manager, machine_changed, n, machine, gone);
         OBSERVE(n->manager, network_changed, n, members_properties);
+}
+
+static void
+on_member(void *userdata, Network *core, const MachineId *machine, const Record *certificate) {
+        ManagedNetwork *n = userdata;
+        MachineIdText id = machine_id_format(machine), brief = machine_id_format_short(machine);
+        LogContext context = {
+                .message_id = certificate ? MESSAGE_ID_MEMBER_JOINED : MESSAGE_ID_MEMBER_REVOKED,
+                .network = n->stored.membership.name,
+                .machine = id.text,
+        };
+        /* The gateway's administrator let it in or sent it away; everybody else is only told. */
+        int level = n->stored.membership.is_gateway ? LOG_NOTICE : LOG_INFO;
+
+        if (certificate)
+                (void) log_full(level, 0, &context, "%s: %s (%s) is a member now",
+                                n->stored.membership.name, certificate->body.certificate.name,
+                                brief.text);
+        else
+                (void) log_full(level, 0, &context, "%s: %s was removed", n->stored.membership.name,
+                                brief.text);
+}
+
+/* Renewal begins with a third of the life left (10 days); with less than this it has failed for
+ * days. */
+#define CERTIFICATE_WARN_USEC (5 * USEC_PER_DAY)
+#define CERTIFICATE_CHECK_USEC (6 * USEC_PER_HOUR)
+
+static void on_check_certificate(void *userdata) {
+        ManagedNetwork *n = userdata;
+        Directory *d;
+        const Record *certificate;
+        usec_t now;
+
+        timer_set(n->manager->timers, &n->certificate_timer,
+                  env_now(&n->manager->env) + CERTIFICATE_CHECK_USEC, on_check_certificate, n);
+        if (!n->core || !network_is_member(n->core))
+                return;
+        d = network_directory(n->core);
+        now = directory_realtime(d);
+        certificate = directory_certificate(d, &n->manager->identity->id);
+        if (certificate && certificate->body.not_after < now + CERTIFICATE_WARN_USEC)
+                log_network(n, LOG_WARNING, MESSAGE_ID_CERTIFICATE_EXPIRING,
+                            "the certificate of this machine ends in %u hours, and the gateway could not renew it",
+                            (unsigned) (usec_sub(certificate->body.not_after, now) / USEC_PER_HOUR));
 }
 
 static void
@@ -684,6 +729,8 @@ int managed_network_invite(
                 char **ret_link,
                 ManagerError *error) {
         EnrolService *s = n->core ? network_enrol_service(n->core) : NULL;
+        Endpoint endpoints[ENDPOINTS_MAX];
+        InviteOptions with_endpoints = *options;
         StoredInvite invite;
         int r;
 
@@ -692,7 +739,18 @@ int managed_network_invite(
                                 error, -EPERM, "NotGateway",
                                 n->core ? "only the gateway of the network makes invites"
                                         : "the network is down: 'omerta up' first");
-        r = enrol_service_invite(s, options, ret_link, &invite);
+        /* Asked now: the presence record follows changes with a delay. */
+        memcpy(endpoints, options->endpoints, options->n_endpoints * sizeof endpoints[0]);
+        with_endpoints.endpoints = endpoints;
+        with_endpoints.n_endpoints += manager_local_endpoints(
+                        n->manager, endpoints + options->n_endpoints,
+                        (unsigned) ELEMENTSOF(endpoints) - options->n_endpoints);
+        if (with_endpoints.n_endpoints == 0)
+                return manager_fail(
+                                error, -EADDRNOTAVAIL, "NoAddress",
+                                "this machine has no address anybody could reach: connect it to a network, "
+                                "or name the address with --endpoint");
+        r = enrol_service_invite(s, &with_endpoints, ret_link, &invite);
         if (r == -ENOSPC)
                 return manager_fail(
                                 error, r, "LimitReached",

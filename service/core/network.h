@@ -45,6 +45,12 @@ typedef struct NetworkHandler {
         void (*address_changed)(void *userdata, Network *n);
         /* Something shown of a machine changed: certificate, lease, link; or it went. */
         void (*machine_changed)(void *userdata, Network *n, const MachineId *machine, bool gone);
+        /* @certificate: a machine became a member; NULL: it was revoked. For the journal. */
+        void (*member_changed)(
+                        void *userdata,
+                        Network *n,
+                        const MachineId *machine,
+                        const Record *certificate);
         void (*lease_changed)(
                         void *userdata,
                         Network *n,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* MeshStore of one network: every row has its id. */
+
+/* MeshStore (core/mesh/mesh-store.h) for one network. */
+
 #include <sodium.h>
 #include <string.h>
 
-#include "base/macros.h"
 #include "store/store-internal.h"
 
 typedef struct NetworkStore {
@@ -12,269 +13,222 @@ typedef struct NetworkStore {
 } NetworkStore;
 
 /* A statement whose first parameter is the network. */
-static int prepare(NetworkStore *n, StatementId id, sqlite3_stmt **ret) {
-        int r = store_prepare(n->store, id, ret);
+static sqlite3_stmt *prepare(NetworkStore *n, Statement which) {
+        sqlite3_stmt *st = store_statement(n->store, which);
 
-        if (r < 0)
-                return r;
-        return store_bind_id(*ret, 1, &n->network) == SQLITE_OK ? 0 : -ENOMEM;
+        if (st)
+                sqlite3_bind_blob(st, 1, n->network.bytes, sizeof n->network.bytes, SQLITE_STATIC);
+        return st;
 }
 
-/* Runs it if all its parameters could be bound. */
-static int run_bound(NetworkStore *n, sqlite3_stmt *stmt, int bind_result) {
-        return bind_result == SQLITE_OK ? store_run(n->store, stmt) : -ENOMEM;
+static void bind_blob(sqlite3_stmt *st, int at, const void *data, size_t size) {
+        if (st)
+                sqlite3_bind_blob(st, at, data, (int) size, SQLITE_STATIC);
 }
+
+static void bind_number(sqlite3_stmt *st, int at, uint64_t v) {
+        /* SQLite's integers have a sign; the bits are what counts. */
+        if (st)
+                sqlite3_bind_int64(st, at, (sqlite3_int64) v);
+}
+
+/* --- transactions --- */
 
 static int op_begin(void *self) {
-        return store_begin(((NetworkStore *) self)->store);
-}
+        NetworkStore *n = self;
 
-static int op_commit(void *self) {
-        return store_commit(((NetworkStore *) self)->store);
+        return store_run(n->store, store_statement(n->store, STATEMENT_BEGIN));
 }
 
 static void op_rollback(void *self) {
-        store_rollback(((NetworkStore *) self)->store);
+        NetworkStore *n = self;
+
+        (void) store_run(n->store, store_statement(n->store, STATEMENT_ROLLBACK));
+}
+
+static int op_commit(void *self) {
+        NetworkStore *n = self;
+        int r = store_run(n->store, store_statement(n->store, STATEMENT_COMMIT));
+
+        /* A full disk leaves the transaction open: nothing of it may stay. */
+        if (r < 0)
+                op_rollback(self);
+        return r;
 }
 
 /* --- records --- */
 
 static int op_put_record(void *self, const Record *record) {
-        NetworkStore *n = self;
-        size_t len;
-        const void *bytes = g_bytes_get_data(record->bytes, &len);
-        sqlite3_stmt *stmt;
-        int r = prepare(n, STATEMENT_PUT_RECORD, &stmt);
+        sqlite3_stmt *st = prepare(self, STATEMENT_PUT_RECORD);
+        size_t size;
+        const void *bytes = g_bytes_get_data(record->bytes, &size);
 
-        if (r < 0)
-                return r;
-        return run_bound(
-                        n, stmt,
-                        sqlite3_bind_int(stmt, 2, (int) record->body.kind) ||
-                                        store_bind_id(stmt, 3, &record->body.machine) ||
-                                        sqlite3_bind_blob(stmt, 4, bytes, (int) len, SQLITE_STATIC) ||
-                                        sqlite3_bind_blob(
-                                                        stmt, 5, record->hash, sizeof(record->hash),
-                                                        SQLITE_STATIC));
+        bind_number(st, 2, record->body.kind);
+        bind_blob(st, 3, record->body.machine.bytes, MACHINE_ID_SIZE);
+        bind_blob(st, 4, bytes, size);
+        return store_run(((NetworkStore *) self)->store, st);
 }
 
 static int op_delete_record(void *self, RecordKind kind, const MachineId *machine) {
-        NetworkStore *n = self;
-        sqlite3_stmt *stmt;
-        int r;
+        sqlite3_stmt *st = prepare(self, STATEMENT_DELETE_RECORD);
 
-        if (kind == RECORD_REVOCATION)
-                return -EINVAL;
-        r = prepare(n, STATEMENT_DELETE_RECORD, &stmt);
-        if (r < 0)
-                return r;
-        return run_bound(
-                        n, stmt,
-                        sqlite3_bind_int(stmt, 2, (int) kind) || store_bind_id(stmt, 3, machine));
-}
-
-/* One whose bytes are not what was stored counts as damage of the database: a revocation that is
- * left out would let somebody in again. */
-static int read_record(sqlite3_stmt *stmt, Record **ret) {
-        g_autoptr(Record) record = NULL;
-        uint8_t hash[sizeof(record->hash)];
-
-        if (store_column_blob(stmt, 1, hash, sizeof(hash)) < 0 ||
-            sqlite3_column_type(stmt, 0) != SQLITE_BLOB ||
-            record_decode(sqlite3_column_blob(stmt, 0), (size_t) sqlite3_column_bytes(stmt, 0),
-                          &record) < 0 ||
-            memcmp(hash, record->hash, sizeof(hash)) != 0)
-                return -EUCLEAN;
-        *ret = TAKE_PTR(record);
-        return 0;
+        bind_number(st, 2, kind);
+        bind_blob(st, 3, machine->bytes, MACHINE_ID_SIZE);
+        return store_run(((NetworkStore *) self)->store, st);
 }
 
 static int
 op_foreach_record(void *self, void (*callback)(void *userdata, Record *record), void *userdata) {
-        NetworkStore *n = self;
-        sqlite3_stmt *stmt;
-        int r = prepare(n, STATEMENT_LIST_RECORDS, &stmt);
+        g_autoptr(GPtrArray) records = g_ptr_array_new_with_free_func((GDestroyNotify) record_unref);
+        sqlite3_stmt *st = prepare(self, STATEMENT_LIST_RECORDS);
+        Record *record;
+        int r;
 
-        if (r < 0)
-                return r;
-        while ((r = store_step(n->store, stmt)) > 0) {
-                g_autoptr(Record) record = NULL;
-
-                r = read_record(stmt, &record);
-                if (r < 0) {
-                        sqlite3_reset(stmt);
-                        break;
-                }
-                callback(userdata, record);
-        }
+        while ((r = store_step(((NetworkStore *) self)->store, st)) > 0)
+                /* One that does not decode was written by a later version: skipped, kept. */
+                if (record_decode(sqlite3_column_blob(st, 0), (size_t) sqlite3_column_bytes(st, 0),
+                                  &record) >= 0)
+                        g_ptr_array_add(records, record);
+        for (unsigned i = 0; r >= 0 && i < records->len; i++)
+                callback(userdata, records->pdata[i]);
         return r;
 }
 
 /* --- invites --- */
 
-static int bind_invite_id(sqlite3_stmt *stmt, int i, const uint8_t id[static INVITE_ID_SIZE]) {
-        return sqlite3_bind_blob(stmt, i, id, INVITE_ID_SIZE, SQLITE_STATIC);
-}
+static int op_put_invite(void *self, const StoredInvite *i) {
+        sqlite3_stmt *st = prepare(self, STATEMENT_PUT_INVITE);
 
-static int op_put_invite(void *self, const StoredInvite *invite) {
-        NetworkStore *n = self;
-        sqlite3_stmt *stmt;
-        int r = prepare(n, STATEMENT_PUT_INVITE, &stmt);
-
-        if (r < 0)
-                return r;
-        return run_bound(
-                        n, stmt,
-                        bind_invite_id(stmt, 2, invite->id) ||
-                                        sqlite3_bind_blob(
-                                                        stmt, 3, invite->psk, sizeof(invite->psk),
-                                                        SQLITE_STATIC) ||
-                                        sqlite3_bind_int64(stmt, 4, (int64_t) invite->created) ||
-                                        sqlite3_bind_int64(stmt, 5, (int64_t) invite->not_after) ||
-                                        sqlite3_bind_int64(stmt, 6, invite->uses_max) ||
-                                        sqlite3_bind_int64(stmt, 7, invite->uses) ||
-                                        sqlite3_bind_text(stmt, 8, invite->name, -1, SQLITE_STATIC));
-}
-
-static int run_on_invite(NetworkStore *n, StatementId id, const uint8_t invite[static INVITE_ID_SIZE]) {
-        sqlite3_stmt *stmt;
-        int r = prepare(n, id, &stmt);
-
-        return r < 0 ? r : run_bound(n, stmt, bind_invite_id(stmt, 2, invite));
+        bind_blob(st, 2, i->id, sizeof i->id);
+        bind_blob(st, 3, i->psk, sizeof i->psk);
+        bind_number(st, 4, i->created);
+        bind_number(st, 5, i->not_after);
+        bind_number(st, 6, i->uses_max);
+        bind_number(st, 7, i->uses);
+        if (st)
+                sqlite3_bind_text(st, 8, i->name, -1, SQLITE_STATIC);
+        return store_run(((NetworkStore *) self)->store, st);
 }
 
 static int op_delete_invite(void *self, const uint8_t id[static INVITE_ID_SIZE]) {
-        int r = run_on_invite(self, STATEMENT_DELETE_INVITE_USES, id);
+        sqlite3_stmt *st = prepare(self, STATEMENT_DELETE_INVITE);
 
-        return r < 0 ? r : run_on_invite(self, STATEMENT_DELETE_INVITE, id);
-}
-
-static int read_invite(sqlite3_stmt *stmt, StoredInvite *ret) {
-        if (store_column_blob(stmt, 0, ret->id, sizeof(ret->id)) < 0 ||
-            store_column_blob(stmt, 1, ret->psk, sizeof(ret->psk)) < 0 ||
-            store_column_text(stmt, 6, ret->name, sizeof(ret->name)) < 0)
-                return -EUCLEAN;
-        ret->created = (usec_t) sqlite3_column_int64(stmt, 2);
-        ret->not_after = (usec_t) sqlite3_column_int64(stmt, 3);
-        ret->uses_max = (uint32_t) sqlite3_column_int64(stmt, 4);
-        ret->uses = (uint32_t) sqlite3_column_int64(stmt, 5);
-        return 0;
+        bind_blob(st, 2, id, INVITE_ID_SIZE);
+        return store_run(((NetworkStore *) self)->store, st);
 }
 
 static int op_foreach_invite(
                 void *self,
                 void (*callback)(void *userdata, const StoredInvite *invite),
                 void *userdata) {
-        NetworkStore *n = self;
-        StoredInvite invite = {};
-        sqlite3_stmt *stmt;
-        int r = prepare(n, STATEMENT_LIST_INVITES, &stmt);
+        g_autoptr(GArray) invites = g_array_new(FALSE, FALSE, sizeof(StoredInvite));
+        sqlite3_stmt *st = prepare(self, STATEMENT_LIST_INVITES);
+        StoredInvite i = {};
+        int r;
 
-        if (r < 0)
-                return r;
-        while ((r = store_step(n->store, stmt)) > 0) {
-                r = read_invite(stmt, &invite);
-                if (r < 0) {
-                        sqlite3_reset(stmt);
+        while ((r = store_step(((NetworkStore *) self)->store, st)) > 0) {
+                if (!store_column_bytes(st, 0, i.id, sizeof i.id) ||
+                    !store_column_bytes(st, 1, i.psk, sizeof i.psk) ||
+                    !store_column_text(st, 6, i.name, sizeof i.name)) {
+                        sqlite3_reset(st);
+                        r = -EUCLEAN;
                         break;
                 }
-                callback(userdata, &invite);
+                i.created = (usec_t) sqlite3_column_int64(st, 2);
+                i.not_after = (usec_t) sqlite3_column_int64(st, 3);
+                i.uses_max = (uint32_t) sqlite3_column_int64(st, 4);
+                i.uses = (uint32_t) sqlite3_column_int64(st, 5);
+                g_array_append_val(invites, i);
         }
-        sodium_memzero(&invite, sizeof(invite));
+        for (unsigned k = 0; r >= 0 && k < invites->len; k++)
+                callback(userdata, &g_array_index(invites, StoredInvite, k));
+        sodium_memzero(invites->data, invites->len * sizeof(StoredInvite));
+        sodium_memzero(&i, sizeof i);
         return r;
 }
 
 static int
 op_put_invite_use(void *self, const uint8_t id[static INVITE_ID_SIZE], const MachineId *machine) {
-        NetworkStore *n = self;
-        sqlite3_stmt *stmt;
-        int r = prepare(n, STATEMENT_PUT_INVITE_USE, &stmt);
+        sqlite3_stmt *st = prepare(self, STATEMENT_PUT_INVITE_USE);
 
-        if (r < 0)
-                return r;
-        return run_bound(n, stmt, bind_invite_id(stmt, 2, id) || store_bind_id(stmt, 3, machine));
+        bind_blob(st, 2, id, INVITE_ID_SIZE);
+        bind_blob(st, 3, machine->bytes, MACHINE_ID_SIZE);
+        return store_run(((NetworkStore *) self)->store, st);
 }
 
 static int
 op_invite_used_by(void *self, const uint8_t id[static INVITE_ID_SIZE], const MachineId *machine) {
-        NetworkStore *n = self;
-        sqlite3_stmt *stmt;
-        int r = prepare(n, STATEMENT_GET_INVITE_USE, &stmt);
+        sqlite3_stmt *st = prepare(self, STATEMENT_FIND_INVITE_USE);
+        int r;
 
-        if (r < 0)
-                return r;
-        if (bind_invite_id(stmt, 2, id) || store_bind_id(stmt, 3, machine))
-                return -ENOMEM;
-        r = store_step(n->store, stmt);
-        sqlite3_reset(stmt);
+        bind_blob(st, 2, id, INVITE_ID_SIZE);
+        bind_blob(st, 3, machine->bytes, MACHINE_ID_SIZE);
+        r = store_step(((NetworkStore *) self)->store, st);
+        if (r > 0)
+                sqlite3_reset(st);
         return r;
 }
 
 /* --- endpoints, time --- */
 
 static int op_put_endpoint(void *self, const MachineId *machine, const Endpoint *endpoint) {
-        NetworkStore *n = self;
-        uint8_t wire[ENDPOINT_WIRE_MAX];
-        int len = (int) endpoint_encode(endpoint, wire);
-        sqlite3_stmt *stmt;
-        int r = prepare(n, STATEMENT_PUT_ENDPOINT, &stmt);
+        sqlite3_stmt *st = prepare(self, STATEMENT_PUT_ENDPOINT);
+        uint8_t buf[ENDPOINT_WIRE_MAX];
+        size_t n = endpoint_encode(endpoint, buf);
 
-        if (r < 0)
-                return r;
-        return run_bound(
-                        n, stmt,
-                        store_bind_id(stmt, 2, machine) ||
-                                        sqlite3_bind_blob(stmt, 3, wire, len, SQLITE_STATIC));
+        bind_blob(st, 2, machine->bytes, MACHINE_ID_SIZE);
+        bind_blob(st, 3, buf, n);
+        return store_run(((NetworkStore *) self)->store, st);
 }
+
+typedef struct KnownEndpoint {
+        MachineId machine;
+        Endpoint endpoint;
+} KnownEndpoint;
 
 static int op_foreach_endpoint(
                 void *self,
                 void (*callback)(void *userdata, const MachineId *machine, const Endpoint *endpoint),
                 void *userdata) {
-        NetworkStore *n = self;
-        sqlite3_stmt *stmt;
-        int r = prepare(n, STATEMENT_LIST_ENDPOINTS, &stmt);
+        g_autoptr(GArray) known = g_array_new(FALSE, FALSE, sizeof(KnownEndpoint));
+        sqlite3_stmt *st = prepare(self, STATEMENT_LIST_ENDPOINTS);
+        KnownEndpoint k;
+        int r;
 
-        if (r < 0)
-                return r;
-        while ((r = store_step(n->store, stmt)) > 0) {
-                MachineId machine;
-                Endpoint endpoint;
+        while ((r = store_step(((NetworkStore *) self)->store, st)) > 0)
+                /* A hint that cannot be read is no loss. */
+                if (store_column_bytes(st, 0, k.machine.bytes, MACHINE_ID_SIZE) &&
+                    endpoint_decode(sqlite3_column_blob(st, 1),
+                                    (size_t) sqlite3_column_bytes(st, 1), &k.endpoint) >= 0)
+                        g_array_append_val(known, k);
+        for (unsigned i = 0; r >= 0 && i < known->len; i++) {
+                const KnownEndpoint *e = &g_array_index(known, KnownEndpoint, i);
 
-                /* Only a hint where to look: one that cannot be read is not worth a failure. */
-                if (store_column_blob(stmt, 0, machine.bytes, sizeof(machine.bytes)) >= 0 &&
-                    sqlite3_column_type(stmt, 1) == SQLITE_BLOB &&
-                    endpoint_decode(sqlite3_column_blob(stmt, 1),
-                                    (size_t) sqlite3_column_bytes(stmt, 1), &endpoint) >= 0)
-                        callback(userdata, &machine, &endpoint);
+                callback(userdata, &e->machine, &e->endpoint);
         }
         return r;
 }
 
 static int op_put_time_floor(void *self, usec_t realtime) {
-        NetworkStore *n = self;
-        sqlite3_stmt *stmt;
-        int r = prepare(n, STATEMENT_PUT_TIME, &stmt);
+        sqlite3_stmt *st = prepare(self, STATEMENT_PUT_TIME_FLOOR);
 
-        return r < 0 ? r : run_bound(n, stmt, sqlite3_bind_int64(stmt, 2, (int64_t) realtime));
+        bind_number(st, 2, realtime);
+        return store_run(((NetworkStore *) self)->store, st);
 }
 
 static int op_get_time_floor(void *self, usec_t *ret) {
-        NetworkStore *n = self;
-        sqlite3_stmt *stmt;
-        int r = prepare(n, STATEMENT_GET_TIME, &stmt);
+        sqlite3_stmt *st = prepare(self, STATEMENT_GET_TIME_FLOOR);
+        int r = store_step(((NetworkStore *) self)->store, st);
 
         if (r < 0)
                 return r;
-        r = store_step(n->store, stmt);
-        if (r < 0)
-                return r;
-        *ret = r > 0 ? (usec_t) sqlite3_column_int64(stmt, 0) : 0;
-        sqlite3_reset(stmt);
+        *ret = r > 0 ? (usec_t) sqlite3_column_int64(st, 0) : 0;
+        if (r > 0)
+                sqlite3_reset(st);
         return 0;
 }
 
-static const MeshStoreOps sqlite_ops = {
+static const MeshStoreOps ops = {
         .begin = op_begin,
         .commit = op_commit,
         .rollback = op_rollback,
@@ -295,11 +249,11 @@ static const MeshStoreOps sqlite_ops = {
 MeshStore store_mesh(Store *s, const NetworkId *network) {
         NetworkStore *n = NEW(NetworkStore);
 
-        *n = (NetworkStore){ .store = s, .network = *network };
-        return (MeshStore){ .ops = &sqlite_ops, .self = n };
+        n->store = s;
+        n->network = *network;
+        return (MeshStore){ .ops = &ops, .self = n };
 }
 
 void store_mesh_done(MeshStore *m) {
-        g_free(m->self);
-        *m = (MeshStore){};
+        g_clear_pointer(&m->self, g_free);
 }

@@ -1,312 +1,226 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * One daemon, one directory, one database.
- *
- * The lock is flock() on a file of its own: it ends with the process, however that ends, and has
- * nothing to do with the locks SQLite takes on the database. The database is in WAL mode with
- * synchronous=FULL: a commit that returned survives a power loss. SQLite never makes the file, we
- * do, so that a database that has vanished is noticed and not replaced by an empty one.
- */
 #include "store/store.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/macros.h"
 #include "store/store-internal.h"
 
-/* --- SQLite --- */
+/*
+ * Durability. WAL with synchronous=FULL syncs the log with every commit, so what was committed
+ * survives a power loss; locking_mode=EXCLUSIVE keeps the wal-index in memory, since nobody else
+ * may open the file anyway. (sqlite.org: wal.html, pragma.html#pragma_synchronous)
+ *
+ * Damage. quick_check at the start finds a file that is cut or overwritten. It is reported and
+ * left alone: what looks broken to us may be restored by somebody who has a copy. An empty
+ * database beside a machine key is damage as well: the key is made after the database.
+ */
 
-int store_error(const Store *s, int sqlite_result) {
-        int e;
+#define DATABASE "omerta.db"
+#define LOCK "lock"
+#define SCHEMA_VERSION 1
+#define APPLICATION_ID 0x6f6d7274 /* "omrt"; file(1) and we recognise our own */
 
-        switch (sqlite_result & 0xff) {
-        case SQLITE_OK:
-        case SQLITE_DONE:
-        case SQLITE_ROW:
-                return 0;
-        case SQLITE_FULL:
-                return -ENOSPC;
-        case SQLITE_CORRUPT:
-        case SQLITE_NOTADB:
-                return -EUCLEAN;
-        case SQLITE_BUSY:
-        case SQLITE_LOCKED:
-                return -EBUSY;
-        case SQLITE_READONLY:
-                return -EROFS;
-        case SQLITE_CANTOPEN:
-        case SQLITE_PERM:
-        case SQLITE_AUTH:
-                return -EACCES;
-        case SQLITE_NOMEM:
-                return -ENOMEM;
-        default:
-                e = s->db ? sqlite3_system_errno(s->db) : 0;
-                return e > 0 ? -e : -EIO;
+static const char schema[] =
+                "BEGIN;"
+                "CREATE TABLE network ("
+                "  id BLOB PRIMARY KEY NOT NULL, name TEXT NOT NULL, subnet TEXT NOT NULL,"
+                "  gateway BLOB NOT NULL, secret BLOB NOT NULL, is_gateway INTEGER NOT NULL,"
+                "  host_name TEXT NOT NULL, owner TEXT NOT NULL, interface TEXT NOT NULL,"
+                "  up INTEGER NOT NULL, created INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+                "CREATE TABLE record ("
+                "  network BLOB NOT NULL, kind INTEGER NOT NULL, machine BLOB NOT NULL,"
+                "  bytes BLOB NOT NULL, PRIMARY KEY (network, kind, machine)) STRICT, WITHOUT ROWID;"
+                "CREATE TABLE invite ("
+                "  network BLOB NOT NULL, id BLOB NOT NULL, psk BLOB NOT NULL,"
+                "  created INTEGER NOT NULL, not_after INTEGER NOT NULL, uses_max INTEGER NOT NULL,"
+                "  uses INTEGER NOT NULL, name TEXT NOT NULL,"
+                "  PRIMARY KEY (network, id)) STRICT, WITHOUT ROWID;"
+                "CREATE TABLE invite_use ("
+                "  network BLOB NOT NULL, id BLOB NOT NULL, machine BLOB NOT NULL,"
+                "  PRIMARY KEY (network, id, machine)) STRICT, WITHOUT ROWID;"
+                "CREATE TABLE endpoint ("
+                "  network BLOB NOT NULL, machine BLOB NOT NULL, endpoint BLOB NOT NULL,"
+                "  PRIMARY KEY (network, machine)) STRICT, WITHOUT ROWID;"
+                "CREATE TABLE time_floor ("
+                "  network BLOB PRIMARY KEY NOT NULL, realtime INTEGER NOT NULL)"
+                "  STRICT, WITHOUT ROWID;"
+                "PRAGMA application_id = 1869443700;"
+                "PRAGMA user_version = 1;"
+                "COMMIT;";
+static_assert(APPLICATION_ID == 1869443700 && SCHEMA_VERSION == 1, "the schema says it in decimal");
+
+/* A join that ended half way leaves records of a network nobody is a member of. */
+static const char tidy[] =
+                "DELETE FROM record WHERE network NOT IN (SELECT id FROM network);"
+                "DELETE FROM invite WHERE network NOT IN (SELECT id FROM network);"
+                "DELETE FROM invite_use WHERE network NOT IN (SELECT id FROM network);"
+                "DELETE FROM endpoint WHERE network NOT IN (SELECT id FROM network);"
+                "DELETE FROM time_floor WHERE network NOT IN (SELECT id FROM network);";
+
+static int fail(char **ret_error, int r, const char *format, ...) _printf_(3, 4);
+static int fail(char **ret_error, int r, const char *format, ...) {
+        va_list ap;
+
+        if (ret_error) {
+                va_start(ap, format);
+                g_free(*ret_error);
+                *ret_error = g_strdup_vprintf(format, ap);
+                va_end(ap);
         }
-}
-
-static const char *const statement_table[_STATEMENT_MAX] = {
-        [STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
-        [STATEMENT_COMMIT] = "COMMIT",
-        [STATEMENT_ROLLBACK] = "ROLLBACK",
-        [STATEMENT_PUT_NETWORK] =
-                        "INSERT OR REPLACE INTO networks (id, name, subnet, prefix_len, gateway, "
-                        "secret, is_gateway, host_name, owner, interface, up, created) "
-                        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [STATEMENT_LIST_NETWORKS] =
-                        "SELECT id, name, subnet, prefix_len, gateway, secret, is_gateway, "
-                        "host_name, owner, interface, up, created FROM networks "
-                        "ORDER BY created, id",
-        [STATEMENT_PUT_RECORD] =
-                        "INSERT OR REPLACE INTO records (network, kind, machine, record, "
-                        "hash) VALUES (?, ?, ?, ?, ?)",
-        [STATEMENT_DELETE_RECORD] =
-                        "DELETE FROM records WHERE network = ? AND kind = ? AND machine = ?",
-        [STATEMENT_LIST_RECORDS] =
-                        "SELECT record, hash FROM records WHERE network = ? ORDER BY kind, machine",
-        [STATEMENT_PUT_INVITE] =
-                        "INSERT OR REPLACE INTO invites (network, id, psk, created, not_after, "
-                        "uses_max, uses, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [STATEMENT_DELETE_INVITE] = "DELETE FROM invites WHERE network = ? AND id = ?",
-        [STATEMENT_DELETE_INVITE_USES] = "DELETE FROM invite_uses WHERE network = ? AND invite = ?",
-        [STATEMENT_LIST_INVITES] =
-                        "SELECT id, psk, created, not_after, uses_max, uses, name FROM invites "
-                        "WHERE network = ? ORDER BY id",
-        [STATEMENT_PUT_INVITE_USE] =
-                        "INSERT OR REPLACE INTO invite_uses (network, invite, machine) "
-                        "VALUES (?, ?, ?)",
-        [STATEMENT_GET_INVITE_USE] =
-                        "SELECT 1 FROM invite_uses "
-                        "WHERE network = ? AND invite = ? AND machine = ?",
-        [STATEMENT_PUT_ENDPOINT] =
-                        "INSERT OR REPLACE INTO endpoints (network, machine, endpoint) "
-                        "VALUES (?, ?, ?)",
-        [STATEMENT_LIST_ENDPOINTS] =
-                        "SELECT machine, endpoint FROM endpoints "
-                        "WHERE network = ? ORDER BY machine",
-        [STATEMENT_PUT_TIME] = "INSERT OR REPLACE INTO times (network, latest) VALUES (?, ?)",
-        [STATEMENT_GET_TIME] = "SELECT latest FROM times WHERE network = ?",
-};
-
-int store_prepare(Store *s, StatementId id, sqlite3_stmt **ret) {
-        int r;
-
-        if (!s->statements[id]) {
-                r = sqlite3_prepare_v3(
-                                s->db, statement_table[id], -1, SQLITE_PREPARE_PERSISTENT,
-                                &s->statements[id], NULL);
-                if (r != SQLITE_OK)
-                        return store_error(s, r);
-        }
-        sqlite3_reset(s->statements[id]);
-        sqlite3_clear_bindings(s->statements[id]);
-        *ret = s->statements[id];
-        return 0;
-}
-
-int store_step(Store *s, sqlite3_stmt *stmt) {
-        int r = sqlite3_step(stmt), k;
-
-        if (r == SQLITE_ROW)
-                return 1;
-        k = store_error(s, r);
-        sqlite3_reset(stmt);
-        /* Nothing of what was bound lives longer than the call it was handed to; secrets least. */
-        sqlite3_clear_bindings(stmt);
-        return k;
-}
-
-int store_run(Store *s, sqlite3_stmt *stmt) {
-        int r = store_step(s, stmt);
-
-        assert(r <= 0);
         return r;
 }
 
-static int run_simple(Store *s, StatementId id) {
-        sqlite3_stmt *stmt;
-        int r = store_prepare(s, id, &stmt);
+static int open_directory(Store *s, char **ret_error) {
+        struct stat st;
 
-        return r < 0 ? r : store_run(s, stmt);
+        if (g_mkdir_with_parents(s->dir, 0700) < 0)
+                return fail(ret_error, -errno, "cannot make the state directory %s: %s", s->dir,
+                            g_strerror(errno));
+        s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (s->dir_fd < 0 || fstat(s->dir_fd, &st) < 0)
+                return fail(ret_error, -errno, "cannot open the state directory %s: %s", s->dir,
+                            g_strerror(errno));
+        if (st.st_mode & 0022)
+                return fail(ret_error, -EPERM,
+                            "others may write to the state directory %s: 'chmod 700 %s', and look "
+                            "who changed what",
+                            s->dir, s->dir);
+        s->lock_fd = openat(s->dir_fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (s->lock_fd < 0)
+                return fail(ret_error, -errno, "cannot open %s/" LOCK ": %s", s->dir,
+                            g_strerror(errno));
+        if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+                return fail(ret_error, errno == EWOULDBLOCK ? -EBUSY : -errno,
+                            "another omertad uses the state directory %s; give this one another "
+                            "with --state-dir",
+                            s->dir);
+        return 0;
 }
 
-int store_begin(Store *s) {
-        assert(sqlite3_get_autocommit(s->db));
-        return run_simple(s, STATEMENT_BEGIN);
+static int damaged(Store *s, const char *what, char **ret_error) {
+        return fail(ret_error, -EUCLEAN,
+                    "%s/" DATABASE
+                    " is damaged (%s): put a copy of the state directory back, or "
+                    "move it away to begin anew (leases, members and keys of a gateway are then "
+                    "lost)",
+                    s->dir, what);
 }
 
-int store_commit(Store *s) {
-        int r;
+static int get_number(Store *s, const char *sql, sqlite3_int64 *ret) {
+        sqlite3_stmt *st = NULL;
+        int code = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
 
-        /* A full disk makes SQLite roll back by itself, at the statement that found it out. */
-        if (sqlite3_get_autocommit(s->db))
-                return -EIO;
-        r = run_simple(s, STATEMENT_COMMIT);
-        if (r < 0)
-                store_rollback(s);
+        if (code == SQLITE_OK)
+                code = sqlite3_step(st);
+        if (code == SQLITE_ROW)
+                *ret = sqlite3_column_int64(st, 0);
+        sqlite3_finalize(st);
+        return store_errno(code);
+}
+
+static int quick_check(Store *s, char **ret_error) {
+        sqlite3_stmt *st = NULL;
+        const char *text = NULL;
+        int code = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL), r = 0;
+
+        if (code == SQLITE_OK)
+                code = sqlite3_step(st);
+        if (code == SQLITE_ROW)
+                text = (const char *) sqlite3_column_text(st, 0);
+        if (code != SQLITE_ROW)
+                r = damaged(s, sqlite3_errmsg(s->db), ret_error);
+        else if (!text || strcmp(text, "ok") != 0)
+                r = damaged(s, text ?: "no answer", ret_error);
+        sqlite3_finalize(st);
         return r;
 }
 
-void store_rollback(Store *s) {
-        if (!sqlite3_get_autocommit(s->db))
-                (void) run_simple(s, STATEMENT_ROLLBACK);
-}
-
-int store_exec(Store *s, const char *sql) {
-        return store_error(s, sqlite3_exec(s->db, sql, NULL, NULL, NULL));
-}
-
-int store_column_blob(sqlite3_stmt *stmt, int column, void *ret, size_t n) {
-        if (sqlite3_column_type(stmt, column) != SQLITE_BLOB ||
-            (size_t) sqlite3_column_bytes(stmt, column) != n)
-                return -EUCLEAN;
-        memcpy(ret, sqlite3_column_blob(stmt, column), n);
-        return 0;
-}
-
-int store_column_text(sqlite3_stmt *stmt, int column, char *ret, size_t size) {
-        const char *text = (const char *) sqlite3_column_text(stmt, column);
-
-        if (!text || (size_t) sqlite3_column_bytes(stmt, column) >= size ||
-            strlen(text) != (size_t) sqlite3_column_bytes(stmt, column))
-                return -EUCLEAN;
-        g_strlcpy(ret, text, size);
-        return 0;
-}
-
-/* --- opening --- */
-
-static int open_dir(Store *s, char **ret_error) {
+static int check_schema(Store *s, char **ret_error) {
+        sqlite3_int64 tables = 0, version = 0, application = 0;
         struct stat st;
         int r;
 
-        if (mkdir(s->dir, 0700) < 0 && errno != EEXIST) {
-                r = -errno;
-                *ret_error = g_strdup_printf("cannot make %s: %s", s->dir, g_strerror(-r));
-                return r;
-        }
-        s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (s->dir_fd < 0 || fstat(s->dir_fd, &st) < 0) {
-                r = -errno;
-                *ret_error = g_strdup_printf("cannot open %s: %s", s->dir, g_strerror(-r));
-                return r;
-        }
-        if (st.st_mode & 022) {
-                *ret_error = g_strdup_printf(
-                                "others can write to %s (mode %04o), and so replace the keys in it: "
-                                "run 'chmod go-w %s'",
-                                s->dir, st.st_mode & 07777, s->dir);
-                return -EACCES;
-        }
-        return 0;
-}
-
-static int take_lock(Store *s, char **ret_error) {
-        char pid[32] = "";
-        int r;
-
-        s->lock_fd = openat(s->dir_fd, STORE_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (s->lock_fd < 0) {
-                r = -errno;
-                *ret_error = g_strdup_printf(
-                                "cannot open %s/%s: %s", s->dir, STORE_LOCK, g_strerror(-r));
-                return r;
-        }
-        if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-                r = errno == EWOULDBLOCK ? -EBUSY : -errno;
-                if (pread(s->lock_fd, pid, sizeof(pid) - 1, 0) > 0)
-                        pid[strcspn(pid, "\n")] = '\0';
-                *ret_error = g_strdup_printf(
-                                r == -EBUSY ? "another omertad%s%s%s is using %s"
-                                            : "cannot lock, omertad%s%s%s, %s",
-                                pid[0] ? " (process " : "", pid, pid[0] ? ")" : "", s->dir);
-                return r;
-        }
-        /* For the message of whoever comes second; nothing depends on it. */
-        snprintf(pid, sizeof(pid), "%d\n", (int) getpid());
-        if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, strlen(pid), 0) < 0)
+        r = get_number(s, "SELECT count(*) FROM sqlite_schema", &tables);
+        if (r >= 0)
+                r = get_number(s, "PRAGMA user_version", &version);
+        if (r >= 0)
+                r = get_number(s, "PRAGMA application_id", &application);
+        if (r < 0)
+                return r == -EUCLEAN ? damaged(s, sqlite3_errmsg(s->db), ret_error)
+                                     : fail(ret_error, r, "cannot read %s/" DATABASE ": %s", s->dir,
+                                            sqlite3_errmsg(s->db));
+        if (tables == 0 && version == 0) {
+                if (fstatat(s->dir_fd, "machine.key", &st, AT_SYMLINK_NOFOLLOW) == 0)
+                        return damaged(s, "it is empty, but there is a machine.key", ret_error);
+                if (sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK)
+                        return fail(ret_error, store_errno(sqlite3_errcode(s->db)),
+                                    "cannot write %s/" DATABASE ": %s", s->dir,
+                                    sqlite3_errmsg(s->db));
                 return 0;
-        return 0;
-}
-
-/* An empty database is a new one only if there is nothing yet that belongs to an old one. */
-static int make_database(Store *s, char **ret_error) {
-        size_t size = 0, key_size;
-        int fd, r;
-
-        r = store_check_file(s, STORE_DATABASE, &size, ret_error);
-        if (r < 0 || size > 0)
-                return r;
-        if (store_check_file(s, STORE_MACHINE_KEY, &key_size, ret_error) != 0 && !*ret_error) {
-                *ret_error = g_strdup_printf(
-                                "%s/%s is %s, though this machine has had its key %s for long: "
-                                "restore the database from a backup, or move the key away to start "
-                                "anew, and join the networks again",
-                                s->dir, STORE_DATABASE, r > 0 ? "empty" : "missing",
-                                STORE_MACHINE_KEY);
-                return -EUCLEAN;
         }
-        if (*ret_error)
-                return -EACCES;
-        fd = openat(s->dir_fd, STORE_DATABASE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0) {
-                r = -errno;
-                *ret_error = g_strdup_printf(
-                                "cannot make %s/%s: %s", s->dir, STORE_DATABASE, g_strerror(-r));
-                return r;
-        }
-        close(fd);
-        return fsync(s->dir_fd) < 0 ? -errno : 0;
+        if (application != APPLICATION_ID)
+                return damaged(s, "it is no database of omerta", ret_error);
+        if (version > SCHEMA_VERSION)
+                return fail(ret_error, -EPROTO,
+                            "%s/" DATABASE
+                            " was written by a later version of omerta: install "
+                            "that one again",
+                            s->dir);
+        return quick_check(s, ret_error);
 }
-
-/* EXCLUSIVE: the index of the WAL is in our memory instead of a file beside the database. */
-static const char settings[] =
-                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
-                "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;"
-                "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON";
 
 static int open_database(Store *s, char **ret_error) {
-        g_autofree char *path = g_build_filename(s->dir, STORE_DATABASE, NULL);
-        int r;
+        g_autofree char *path = g_build_filename(s->dir, DATABASE, NULL);
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int code;
 
-        r = make_database(s, ret_error);
-        if (r < 0)
-                return r;
-        r = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-        if (r != SQLITE_OK)
-                return store_error(s, r);
-        sqlite3_extended_result_codes(s->db, 1);
-        r = store_exec(s, settings);
-        return r < 0 ? r : store_migrate(s, ret_error);
+        /* Made here and not by SQLite, so that it is ours alone from the first moment. */
+        fd = openat(s->dir_fd, DATABASE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return fail(ret_error, -errno, "cannot open %s: %s", path, g_strerror(errno));
+        if (!S_ISREG(st.st_mode))
+                return fail(ret_error, -EUCLEAN, "%s is no file", path);
+        if ((st.st_mode & 0077) != 0 && fchmod(fd, 0600) < 0)
+                return fail(ret_error, -errno, "cannot make %s private: %s", path, g_strerror(errno));
+        code = sqlite3_open_v2(
+                        path, &s->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+        if (code == SQLITE_OK)
+                code = sqlite3_exec(
+                                s->db,
+                                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF;"
+                                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                                "PRAGMA secure_delete = ON;",
+                                NULL, NULL, NULL);
+        if (code != SQLITE_OK) {
+                const char *text = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code);
+
+                return store_errno(code) == -EUCLEAN ? damaged(s, text, ret_error)
+                                                     : fail(ret_error, store_errno(code),
+                                                            "cannot open %s: %s", path, text);
+        }
+        return 0;
 }
 
 int store_open(const char *dir, Store **ret, char **ret_error) {
         Store *s = NEW(Store);
         int r;
 
-        *ret_error = NULL;
-        *s = (Store){ .dir = g_strdup(dir), .dir_fd = -EBADF, .lock_fd = -EBADF };
-        r = open_dir(s, ret_error);
-        if (r >= 0)
-                r = take_lock(s, ret_error);
+        s->dir = g_strdup(dir);
+        s->dir_fd = s->lock_fd = -EBADF;
+        r = open_directory(s, ret_error);
         if (r >= 0)
                 r = open_database(s, ret_error);
+        if (r >= 0)
+                r = check_schema(s, ret_error);
+        if (r >= 0 && sqlite3_exec(s->db, tidy, NULL, NULL, NULL) != SQLITE_OK)
+                r = fail(ret_error, store_errno(sqlite3_errcode(s->db)),
+                         "cannot write %s/" DATABASE ": %s", s->dir, sqlite3_errmsg(s->db));
         if (r < 0) {
-                if (!*ret_error && r == -EUCLEAN)
-                        *ret_error = g_strdup_printf(
-                                        "%s/%s is damaged: restore it from a backup, or move it "
-                                        "away, together with its -wal file, and join the networks "
-                                        "again",
-                                        dir, STORE_DATABASE);
-                else if (!*ret_error)
-                        *ret_error = g_strdup_printf(
-                                        "cannot use %s/%s: %s", dir, STORE_DATABASE, g_strerror(-r));
                 store_close(s);
                 return r;
         }
@@ -317,12 +231,11 @@ int store_open(const char *dir, Store **ret, char **ret_error) {
 Store *store_close(Store *s) {
         if (!s)
                 return NULL;
-        for (unsigned i = 0; i < _STATEMENT_MAX; i++)
+        for (unsigned i = 0; i < ELEMENTSOF(s->statements); i++)
                 sqlite3_finalize(s->statements[i]);
         sqlite3_close(s->db);
-        /* The lock goes last. */
-        closep(&s->dir_fd);
         closep(&s->lock_fd);
+        closep(&s->dir_fd);
         g_free(s->dir);
         g_free(s);
         return NULL;

@@ -24,7 +24,9 @@ stop() {
                 on gw sh -c '[ "$(systemctl is-active omertad.service)" = inactive ]'
 }
 
-check "the socket can be enabled" on gw systemctl enable --now omertad.socket
+check "the service can be enabled" on gw systemctl enable omertad.service
+check "its sockets are enabled with it" on gw systemctl is-enabled omertad.socket omertad6.socket
+check "the socket can be started" on gw systemctl start omertad.socket
 check "the IPv6 socket comes with it" on gw systemctl is-active omertad6.socket
 same "nothing runs yet" inactive "$(on gw systemctl is-active omertad.service)"
 same "both have a receive buffer of 256 KiB" 2 "$(on gw ss -Hulmn sport = :18002 | grep -c rb262144)"

@@ -144,8 +144,7 @@ void channels_announce(Link *link, bool restarted) {
         Channels *c = m->channels;
         MachineId machine = link->machine;
         /* Links that only enrol are nobody's business. */
-        LinkState state = link_is_enrol(link) && link->state != LINK_CONNECTING ? LINK_DOWN
-                                                                                : link->state;
+        LinkState state = link_is_enrol(link) ? LINK_DOWN : link->state;
 
         if (link->announced != state || restarted) {
                 link->announced = state;

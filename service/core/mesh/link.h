@@ -115,6 +115,9 @@ static inline bool link_is_enrol(const Link *link) {
 void link_connect(Link *link);
 /* New keys over all paths, whether there are some or not. */
 void link_repair(Link *link);
+/* An initiation that looked replayed came from @from: its maker's clock may have been set back.
+ * Asks it once, so that a forged source gets no more than the forger sent. */
+void link_call_back(Link *link, const Endpoint *from);
 /* The attempt is over without keys. */
 void link_attempt_failed(Link *link);
 /* Ends it: messages and requests fail with "Unreachable". Stays if packets are to go on. */

@@ -13,6 +13,11 @@
 
 #define LEASE_LIFETIME_DEFAULT (24 * USEC_PER_HOUR)
 
+/* Given back: nobody has the address by this record. */
+static inline bool lease_is_released(const Record *lease) {
+        return lease->body.not_after <= lease->body.not_before;
+}
+
 /* Verdict the caller must handle, positive (docs: house style, errors). */
 enum {
         LEASE_E_POOL_EMPTY = 1,
@@ -39,9 +44,11 @@ LeaseService *lease_service_free(LeaseService *s);
 /**
  * lease_service_request() - an address for @machine
  * @wanted: honoured if free; AF_UNSPEC: its former one, else the lowest free
+ * @name: for the lease, unless the certificate has one
  *
- * Its own valid lease is renewed, whatever it wants. Addresses of expired leases are given to
- * others only when no other is free, the longest expired first. The gateway's own is fixed.
+ * Its own valid lease is renewed, whatever it wants (within the first minute: returned as it is).
+ * Addresses of expired leases are given to others only when no other is free, the longest expired
+ * first. The gateway's own is fixed.
  * Return: 0 and the lease (one reference for the caller), a LEASE_E_*, or negative errno.
  */
 int lease_service_request(
@@ -50,9 +57,9 @@ int lease_service_request(
                 const IpAddr *wanted,
                 const char *name,
                 Record **ret);
-/* 0, or -ENOENT if @machine has no lease. The address is free at once. */
+/* 0, or -ENOENT if @machine has no lease (or is the gateway). The address is free at once. */
 int lease_service_release(LeaseService *s, const MachineId *machine);
-/* Ours, as the gateway: .0.1. */
+/* Ours, as the gateway: .0.1; renewed by itself from then on. @self: the issuer. */
 int lease_service_take_gateway_address(LeaseService *s, const MachineId *self, const char *name);
 
 typedef struct LeaseClient LeaseClient;

@@ -18,7 +18,8 @@ typedef struct VnetConfig {
         IpPrefix subnet;
         const MeshEnv *env;
         Directory *directory;
-        /* PacketPeer of a machine, made on demand (mesh_packet_peer). */
+        /* PacketPeer of a machine, made on demand (mesh_packet_peer); NULL: the mesh does not know
+         * it. */
         PacketPeer *(*packet_peer)(void *userdata, const MachineId *machine);
         void *userdata;
 } VnetConfig;
@@ -31,23 +32,26 @@ RouteTable *vnet_routes(Vnet *v); /* for the packet path */
 IpAddr vnet_local_address(const Vnet *v);
 IpAddr vnet_local_address6(const Vnet *v);
 IpAddr vnet_gateway_address(const Vnet *v);
-/* The member with role gateway (the oldest certificate, if several). Return: false: none. */
+/* The member with role gateway; if several: ourselves, else the oldest certificate ("not before",
+ * then id). Return: false: none. */
 bool vnet_gateway(const Vnet *v, MachineId *ret);
 
 typedef struct VnetDecision {
         RouteVerdict verdict;
         DropReason reason;
-        MachineId machine; /* ROUTE_PEER, ROUTE_GATEWAY */
+        MachineId machine; /* ROUTE_PEER, ROUTE_GATEWAY (may be ourselves) */
 } VnetDecision;
+/* Where a packet of ours would go; IPv4 without an address of our own: DROP_NO_ADDRESS. */
 VnetDecision vnet_route(Vnet *v, const IpAddr *destination);
 /* Return: false if nobody has it. */
 bool vnet_lookup_machine(const Vnet *v, const IpAddr *address, MachineId *ret);
 bool vnet_lookup_address(const Vnet *v, const MachineId *machine, IpAddr *ret);
 
-/* Default subnet 10.0.0.0/16, or the first 10.N.0.0/16, then 172.16.0.0/16 ..., that overlaps none
- * of @used. Return: 0, or -EADDRNOTAVAIL. */
+/* Default subnet 10.0.0.0/16, or the first 10.N.0.0/16, then 172.16.0.0/16 to 172.31.0.0/16, that
+ * overlaps none of @used (default routes do not count). Return: 0, or -EADDRNOTAVAIL. */
 int vnet_choose_subnet(const IpPrefix *used, unsigned n_used, IpPrefix *ret);
-/* .0.1 and the first address that is leased (host 100). */
+/* .0.1, and the first (host 100; host 2 in subnets too small for that) and the last address that
+ * are leased. */
 IpAddr vnet_plan_gateway(const IpPrefix *subnet);
 IpAddr vnet_plan_first(const IpPrefix *subnet);
 IpAddr vnet_plan_last(const IpPrefix *subnet);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/vnet/lease.h"
+
+#include <string.h>
+
+#include "base/macros.h"
+#include "core/wire/control.h"
+
+/*
+ * NO_GATEWAY  nobody to ask; set_gateway() goes on
+ * ASKING      a request is under way; its answer or the timeout goes on
+ * BOUND       has a lease; the timer ends its first half (RFC 2131, 4.4.5, T1)
+ * WAITING     the last request failed; the timer ends the pause
+ * RELEASING   the gateway is told that we leave
+ * STOPPED     released or revoked; final
+ *
+ * Having an address and asking for one are apart: a lease in the directory is used from the
+ * start, in every state, expired or not, since the LAN outlives its gateway.
+ */
+typedef enum ClientState {
+        CLIENT_NO_GATEWAY,
+        CLIENT_ASKING,
+        CLIENT_BOUND,
+        CLIENT_WAITING,
+        CLIENT_RELEASING,
+        CLIENT_STOPPED,
+} ClientState;
+
+#define DHCP_CHANNEL "dhcp"
+/* Time for a link to be made and a disk to be written; a lost datagram is repeated below us. */
+#define REQUEST_TIMEOUT_USEC (10 * USEC_PER_SEC)
+#define RETRY_MIN_USEC USEC_PER_SEC
+#define RETRY_MAX_USEC (60 * USEC_PER_SEC)
+
+struct LeaseClient {
+        LeaseClientConfig config;
+        char *name;
+        ClientState state;
+        bool has_gateway;
+        MachineId gateway;
+        Timer timer;
+        usec_t pause; /* before the next retry */
+        usec_t renew; /* monotonic: when half of the lease is over */
+        uint64_t request;
+        char *error;   /* last reported */
+        bool offering; /* the directory's news are our own */
+        bool lost;     /* our address went to somebody else: do not want it back */
+};
+
+static void ask(LeaseClient *c);
+
+static usec_t now(const LeaseClient *c) {
+        return env_now(c->config.env);
+}
+
+/* Return: our lease; NULL: none, or given back. */
+static const Record *own_lease(const LeaseClient *c) {
+        const Record *lease = directory_get(c->config.directory, RECORD_LEASE, &c->config.self);
+
+        return lease && !lease_is_released(lease) ? lease : NULL;
+}
+
+static void report(LeaseClient *c, const char *error, const Record *lease) {
+        if (error && g_strcmp0(error, c->error) == 0)
+                return; /* a gateway that is away for a week is one piece of news */
+        g_free(c->error);
+        c->error = g_strdup(error);
+        if (c->config.changed)
+                c->config.changed(c->config.userdata, error, lease);
+}
+
+static void on_timer(void *userdata) {
+        LeaseClient *c = userdata;
+
+        if (c->has_gateway)
+                ask(c);
+}
+
+static void arm(LeaseClient *c, ClientState state, usec_t due) {
+        c->state = state;
+        timer_set(c->config.env->timers, &c->timer, due, on_timer, c);
+}
+
+/* Ten thousand machines whose gateway comes back should not ask in one instant: a quarter of the
+ * pause is left to chance. */
+static usec_t with_jitter(const LeaseClient *c, usec_t pause) {
+        uint32_t r;
+
+        env_random(c->config.env, &r, sizeof r);
+        return pause - r % (pause / 4);
+}
+
+static void retry_later(LeaseClient *c, const char *error) {
+        arm(c, CLIENT_WAITING, now(c) + with_jitter(c, c->pause));
+        c->pause = MIN(2 * c->pause, RETRY_MAX_USEC);
+        report(c, error, own_lease(c));
+}
+
+static void set_bound(LeaseClient *c, const Record *lease) {
+        usec_t left = usec_sub(lease->body.not_after, directory_realtime(c->config.directory));
+
+        c->pause = RETRY_MIN_USEC;
+        c->lost = false;
+        /* A gateway with lifetimes of seconds is not asked more often than a silent one. */
+        c->renew = usec_add(now(c), MAX(left / 2, RETRY_MIN_USEC));
+        arm(c, CLIENT_BOUND, c->renew);
+        report(c, NULL, lease);
+}
+
+/* --- the gateway's answer --- */
+
+/* Return: NULL, or why it is no good. */
+static const char *take_lease(LeaseClient *c, Record *lease) {
+        int r;
+
+        if (!machine_id_equal(&lease->body.machine, &c->config.self) || lease_is_released(lease))
+                return CONTROL_ERROR_MALFORMED;
+        c->offering = true;
+        r = directory_offer(c->config.directory, lease, false, NULL);
+        c->offering = false;
+        if (r == DIRECTORY_LOST) {
+                c->lost = true;
+                return "AddressInUse";
+        }
+        if ((r != DIRECTORY_NEWS && r != DIRECTORY_KNOWN) || !own_lease(c))
+                return CONTROL_ERROR_MALFORMED;
+        return NULL;
+}
+
+static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+        LeaseClient *c = userdata;
+        _cleanup_(dhcp_response_clear) DhcpResponse answer = {};
+
+        if (c->state != CLIENT_ASKING)
+                return; /* called off by us */
+        if (!error && (dhcp_response_decode(data, len, &answer) < 0 || !answer.lease))
+                error = CONTROL_ERROR_MALFORMED;
+        if (!error)
+                error = take_lease(c, answer.lease);
+        if (error)
+                retry_later(c, error);
+        else
+                set_bound(c, own_lease(c));
+}
+
+static void on_released(void *userdata, const char *error, const uint8_t *data, size_t len) {
+        LeaseClient *c = userdata;
+
+        if (c->state != CLIENT_RELEASING)
+                return;
+        c->state = CLIENT_STOPPED;
+        g_clear_pointer(&c->error, g_free);
+        report(c, error, NULL);
+}
+
+/* --- asking --- */
+
+static int send_request(LeaseClient *c, DhcpOp op, ChannelReply reply) {
+        const ChannelProvider *p = c->config.provider;
+        DhcpRequest q = { .op = op };
+        const Record *lease = own_lease(c);
+        g_autoptr(GBytes) bytes = NULL;
+
+        if (op == DHCP_REQUEST && lease && !c->lost)
+                q.wanted = lease->body.lease.address;
+        g_strlcpy(q.name, c->name, sizeof q.name);
+        bytes = dhcp_request_encode(&q);
+        return p->ops->request(
+                        p->self, &c->gateway, DHCP_CHANNEL, g_bytes_get_data(bytes, NULL),
+                        g_bytes_get_size(bytes), REQUEST_TIMEOUT_USEC, reply, c, &c->request);
+}
+
+static void call_off(LeaseClient *c) {
+        bool pending = c->state == CLIENT_ASKING || c->state == CLIENT_RELEASING;
+
+        timer_clear(&c->timer);
+        c->state = CLIENT_NO_GATEWAY;
+        if (pending)
+                c->config.provider->ops->cancel(c->config.provider->self, c->request);
+}
+
+static void ask(LeaseClient *c) {
+        int r;
+
+        call_off(c);
+        c->state = CLIENT_ASKING;
+        r = send_request(c, DHCP_REQUEST, on_answer);
+        if (r < 0)
+                retry_later(c, r == -ENXIO ? "NoGateway" : CONTROL_ERROR_FAILED);
+}
+
+/* --- what happens to our lease otherwise --- */
+
+static void stop(LeaseClient *c) {
+        call_off(c);
+        c->state = CLIENT_STOPPED;
+}
+
+static void
+on_record(void *userdata,
+          RecordKind kind,
+          const MachineId *machine,
+          const Record *record,
+          const Record *old) {
+        LeaseClient *c = userdata;
+
+        if (c->offering || c->state == CLIENT_STOPPED || c->state == CLIENT_RELEASING ||
+            !machine_id_equal(machine, &c->config.self))
+                return;
+        if (kind == RECORD_REVOCATION && record) {
+                stop(c);
+                report(c, "Revoked", NULL);
+                return;
+        }
+        if (kind != RECORD_LEASE)
+                return;
+        if (record && !lease_is_released(record)) {
+                /* Renewed by another way, or the loser of a conflict has its address again. */
+                if (c->state == CLIENT_BOUND || c->state == CLIENT_WAITING)
+                        set_bound(c, record);
+                return;
+        }
+        /* Somebody with an older claim has our address, or the gateway took it back. */
+        c->lost = !record;
+        report(c, "AddressLost", NULL);
+        c->pause = RETRY_MIN_USEC;
+        if (c->has_gateway && (c->state == CLIENT_BOUND || c->state == CLIENT_WAITING))
+                arm(c, CLIENT_WAITING, now(c)); /* not inside the directory's call */
+}
+
+static void on_start(void *userdata) {
+        LeaseClient *c = userdata;
+        const Record *lease = own_lease(c);
+
+        if (lease)
+                report(c, NULL, lease);
+        if (c->has_gateway)
+                ask(c);
+        else
+                report(c, "NoGateway", lease);
+}
+
+/* --- life --- */
+
+int lease_client_new(const LeaseClientConfig *config, LeaseClient **ret) {
+        LeaseClient *c = NEW(LeaseClient);
+
+        *c = (LeaseClient){
+                .config = *config,
+                .name = g_strdup(config->name ?: ""),
+                .state = CLIENT_NO_GATEWAY,
+                .pause = RETRY_MIN_USEC,
+        };
+        directory_observe(config->directory, on_record, c);
+        /* Not before the caller has us. */
+        timer_set(config->env->timers, &c->timer, now(c), on_start, c);
+        *ret = c;
+        return 0;
+}
+
+LeaseClient *lease_client_free(LeaseClient *c) {
+        if (!c)
+                return NULL;
+        call_off(c);
+        directory_unobserve(c->config.directory, on_record, c);
+        g_free(c->name);
+        g_free(c->error);
+        g_free(c);
+        return NULL;
+}
+
+void lease_client_set_gateway(LeaseClient *c, const MachineId *gateway) {
+        if (c->state == CLIENT_STOPPED || c->state == CLIENT_RELEASING ||
+            (c->has_gateway && machine_id_equal(&c->gateway, gateway)))
+                return;
+        c->has_gateway = true;
+        c->gateway = *gateway;
+        if (timer_is_set(&c->timer) && c->timer.callback == on_start)
+                return; /* it begins in a moment */
+        c->pause = RETRY_MIN_USEC;
+        ask(c);
+}
+
+void lease_client_release(LeaseClient *c) {
+        if (c->state == CLIENT_STOPPED || c->state == CLIENT_RELEASING)
+                return;
+        call_off(c);
+        c->state = CLIENT_RELEASING;
+        if (!c->has_gateway || send_request(c, DHCP_RELEASE, on_released) < 0)
+                on_released(c, "NoGateway", NULL, 0);
+}
+
+void lease_client_kick(LeaseClient *c) {
+        bool is_time = c->state == CLIENT_WAITING || (c->state == CLIENT_BOUND && c->renew <= now(c));
+
+        if (!c->has_gateway || !is_time)
+                return;
+        c->pause = RETRY_MIN_USEC;
+        ask(c);
+}

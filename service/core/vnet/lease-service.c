@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/vnet/lease.h"
+
+#include "base/macros.h"
+#include "core/vnet/address-pool.h"
+#include "core/vnet/vnet.h"
+#include "core/wire/control.h"
+
+/*
+ * Theory of operation
+ *
+ * The leases in the directory are the whole state; what is kept here (who holds what, which
+ * addresses are free, which lease ran out first) is an index of it, brought up to date for a
+ * machine whenever its lease changed, by us or by gossip. A restart builds it anew.
+ *
+ * A lease is signed, offered to the directory as durable and only then answered. If the store
+ * fails nothing has changed. An address changes hands in two steps, each durable: its former
+ * holder's lease is replaced by a released one, then the new holder's is made. In between the
+ * address is free. Without the first step the old lease would win: of two leases for one address
+ * the older "not before" counts (docs/protocol.md, "Conflicts").
+ *
+ * A renewal keeps "not before" for that reason: the claim is as old as the first of the leases
+ * without a gap.
+ */
+
+#define DHCP_CHANNEL "dhcp"
+/* A lease renewed less than this ago is answered as it is: repeated questions cost no signature,
+ * no disk and no gossip. */
+#define RENEWED_RECENTLY_USEC USEC_PER_MINUTE
+
+/* A lease of an address in the pool. */
+typedef struct Holding {
+        MachineId machine;
+        uint32_t address;
+        usec_t not_after;
+} Holding;
+
+struct LeaseService {
+        LeaseServiceConfig config;
+        AddressPool *pool;
+        GHashTable *holdings; /* MachineId -> Holding */
+        GTree *by_expiry;     /* of Holding, by (not after, address) */
+        Timer renew_timer;    /* of the gateway's own lease */
+        char own_name[HOST_NAME_MAX_LEN + 1];
+};
+
+static int compare_expiry(const void *a, const void *b, void *userdata) {
+        const Holding *x = a, *y = b;
+
+        if (x->not_after != y->not_after)
+                return x->not_after < y->not_after ? -1 : 1;
+        return x->address < y->address ? -1 : x->address > y->address;
+}
+
+/* --- the index --- */
+
+static void update_pool(LeaseService *s, uint32_t address) {
+        IpAddr a = ip_from_v4(address);
+
+        address_pool_set(s->pool, address, directory_lease_of_address(s->config.directory, &a) != NULL);
+}
+
+static void update_machine(LeaseService *s, const MachineId *machine) {
+        const Record *lease = directory_get(s->config.directory, RECORD_LEASE, machine);
+        Holding *h = g_hash_table_lookup(s->holdings, machine);
+        uint32_t address = lease && !lease_is_released(lease) ? ip_to_v4(&lease->body.lease.address)
+                                                              : 0;
+
+        if (h && h->address == address && h->not_after == lease->body.not_after)
+                return;
+        if (h) {
+                uint32_t old = h->address;
+
+                g_tree_remove(s->by_expiry, h);
+                g_hash_table_remove(s->holdings, machine);
+                update_pool(s, old);
+        }
+        if (!address_pool_contains(s->pool, address))
+                return;
+        h = NEW(Holding);
+        *h = (Holding){
+                .machine = *machine,
+                .address = address,
+                .not_after = lease->body.not_after,
+        };
+        g_hash_table_insert(s->holdings, &h->machine, h);
+        g_tree_insert(s->by_expiry, h, h);
+        update_pool(s, address);
+}
+
+static void
+on_record(void *userdata,
+          RecordKind kind,
+          const MachineId *machine,
+          const Record *record,
+          const Record *old) {
+        LeaseService *s = userdata;
+
+        if (kind == RECORD_LEASE)
+                update_machine(s, machine);
+}
+
+static void load(void *userdata, Record *record) {
+        update_machine(userdata, &record->body.machine);
+}
+
+/* --- leases --- */
+
+typedef struct Grant {
+        const MachineId *machine;
+        const char *name; /* unless the certificate has one */
+        uint32_t address;
+        usec_t not_before, not_after;
+} Grant;
+
+/* Signs and commits. @ret may be NULL. What @g points to may be part of the lease that goes. */
+static int issue(LeaseService *s, const Grant *g, Record **ret) {
+        const LeaseServiceConfig *c = &s->config;
+        const Record *certificate = directory_certificate(c->directory, g->machine);
+        g_autoptr(Record) record = NULL;
+        RecordBody body = {
+                .kind = RECORD_LEASE,
+                .machine = *g->machine,
+                .version = directory_next_version(c->directory, RECORD_LEASE, g->machine),
+                .not_before = g->not_before,
+                .not_after = g->not_after,
+                .lease = {
+                        .address = ip_from_v4(g->address),
+                        .prefix_len = c->subnet.len,
+                },
+        };
+        int r;
+
+        /* The certified name: nobody shall be called by a name that is another's. */
+        g_strlcpy(body.lease.name,
+                  certificate ? certificate->body.certificate.name : g->name ?: "",
+                  sizeof body.lease.name);
+        r = identity_sign_record(c->issuer, &c->network, &body, &record);
+        if (r < 0)
+                return r;
+        r = directory_offer(c->directory, record, true, NULL);
+        if (r < 0)
+                return r;
+        /* Inside an observer's call the directory tells us only later. */
+        update_machine(s, &body.machine);
+        if (r != DIRECTORY_NEWS)
+                return -EBADMSG; /* another authority overtook us, or took our role */
+        if (c->changed)
+                c->changed(c->userdata, record);
+        if (ret)
+                *ret = g_steal_pointer(&record);
+        return 0;
+}
+
+static int release(LeaseService *s, const Record *lease) {
+        usec_t now = directory_realtime(s->config.directory);
+        Grant g = {
+                .machine = &lease->body.machine,
+                .name = lease->body.lease.name,
+                .address = ip_to_v4(&lease->body.lease.address),
+                .not_before = now,
+                .not_after = now,
+        };
+
+        return issue(s, &g, NULL);
+}
+
+static int free_oldest_expired(LeaseService *s, usec_t now, uint32_t *ret) {
+        GTreeNode *n = g_tree_node_first(s->by_expiry);
+        const Record *lease;
+        uint32_t address;
+        Holding *oldest;
+        int r;
+
+        if (!n)
+                return LEASE_E_POOL_EMPTY;
+        oldest = g_tree_node_key(n);
+        if (oldest->not_after > now)
+                return LEASE_E_POOL_EMPTY;
+        address = oldest->address;
+        lease = directory_get(s->config.directory, RECORD_LEASE, &oldest->machine);
+        r = release(s, lease);
+        if (r < 0)
+                return r;
+        *ret = address;
+        return 0;
+}
+
+/* RFC 2131, 4.3.1, but what the client asks for goes before what it had: a person may have set
+ * it. @former: its last lease, run out or given back; may be NULL. */
+static int
+choose(LeaseService *s, const Record *former, const IpAddr *wanted, usec_t now, uint32_t *ret) {
+        uint32_t old = former ? ip_to_v4(&former->body.lease.address) : 0;
+        bool is_held = former && !lease_is_released(former) && address_pool_contains(s->pool, old);
+        uint32_t want = wanted->family == AF_INET ? ip_to_v4(wanted) : 0;
+
+        if (address_pool_is_free(s->pool, want) || (is_held && want == old))
+                *ret = want;
+        else if (is_held || address_pool_is_free(s->pool, old))
+                *ret = old;
+        else if (!address_pool_lowest(s->pool, ret))
+                return free_oldest_expired(s, now, ret);
+        return 0;
+}
+
+static bool is_permitted(const LeaseService *s, const MachineId *machine) {
+        const Directory *d = s->config.directory;
+        const Record *certificate = directory_certificate(d, machine);
+
+        return certificate && !directory_is_revoked(d, machine) &&
+               trust_check_validity(certificate, directory_realtime(d)) == TRUST_OK;
+}
+
+static bool is_self(const LeaseService *s, const MachineId *machine) {
+        return machine_id_equal(machine, &s->config.issuer->id);
+}
+
+static bool is_recent(const LeaseService *s, const Record *lease, usec_t now) {
+        usec_t recent = MIN(RENEWED_RECENTLY_USEC, s->config.lifetime / 8);
+
+        return usec_add(lease->body.version, recent) > now &&
+               machine_id_equal(&lease->signer, &s->config.issuer->id) &&
+               lease->body.not_after >= usec_add(lease->body.version, s->config.lifetime);
+}
+
+static int request_own(LeaseService *s, const char *name, Record **ret);
+
+int lease_service_request(
+                LeaseService *s,
+                const MachineId *machine,
+                const IpAddr *wanted,
+                const char *name,
+                Record **ret) {
+        usec_t now = directory_realtime(s->config.directory);
+        Record *old = directory_get(s->config.directory, RECORD_LEASE, machine);
+        Grant g = {
+                .machine = machine,
+                .name = name,
+                .not_before = now,
+                .not_after = usec_add(now, s->config.lifetime),
+        };
+        int r;
+
+        if (is_self(s, machine))
+                return request_own(s, name, ret);
+        if (!is_permitted(s, machine))
+                return LEASE_E_NOT_PERMITTED;
+        if (old && !ip_prefix_contains(&s->config.subnet, &old->body.lease.address))
+                old = NULL;
+        if (old && now < old->body.not_after) {
+                if (is_recent(s, old, now)) {
+                        *ret = record_ref(old);
+                        return 0;
+                }
+                g.address = ip_to_v4(&old->body.lease.address);
+        } else {
+                r = choose(s, old, wanted, now, &g.address);
+                if (r != 0)
+                        return r;
+        }
+        if (old && !lease_is_released(old) && g.address == ip_to_v4(&old->body.lease.address))
+                g.not_before = old->body.not_before;
+        return issue(s, &g, ret);
+}
+
+int lease_service_release(LeaseService *s, const MachineId *machine) {
+        const Record *lease = directory_get(s->config.directory, RECORD_LEASE, machine);
+
+        if (!lease || lease_is_released(lease) || is_self(s, machine))
+                return -ENOENT;
+        return release(s, lease);
+}
+
+/* --- the gateway's own --- */
+
+static void on_renew_timer(void *userdata) {
+        LeaseService *s = userdata;
+        g_autoptr(Record) lease = NULL;
+
+        /* Should the disk fail: an expired lease is honoured as well, and this comes again. */
+        (void) request_own(s, s->own_name, &lease);
+}
+
+static void arm_renewal(LeaseService *s) {
+        timer_set(s->config.env->timers, &s->renew_timer,
+                  usec_add(env_now(s->config.env), s->config.lifetime / 2), on_renew_timer, s);
+}
+
+static int request_own(LeaseService *s, const char *name, Record **ret) {
+        const MachineId *self = &s->config.issuer->id;
+        usec_t now = directory_realtime(s->config.directory);
+        IpAddr address = vnet_plan_gateway(&s->config.subnet);
+        Record *old = directory_get(s->config.directory, RECORD_LEASE, self);
+        Record *holder = directory_lease_of_address(s->config.directory, &address);
+        Grant g = {
+                .machine = self,
+                .name = name,
+                .address = ip_to_v4(&address),
+                .not_before = now,
+                .not_after = usec_add(now, s->config.lifetime),
+        };
+        int r;
+
+        arm_renewal(s);
+        if (holder && holder == old) {
+                if (is_recent(s, old, now)) {
+                        *ret = record_ref(old);
+                        return 0;
+                }
+                g.not_before = old->body.not_before;
+        } else if (holder) { /* some other plan was in force */
+                r = release(s, holder);
+                if (r < 0)
+                        return r;
+        }
+        return issue(s, &g, ret);
+}
+
+int lease_service_take_gateway_address(LeaseService *s, const MachineId *self, const char *name) {
+        g_autoptr(Record) lease = NULL;
+
+        assert(is_self(s, self));
+        g_strlcpy(s->own_name, name, sizeof s->own_name);
+        return request_own(s, name, &lease);
+}
+
+/* --- the channel --- */
+
+static int
+answer_request(LeaseService *s, const MachineId *sender, const DhcpRequest *q, DhcpResponse *a) {
+        a->gateway = vnet_plan_gateway(&s->config.subnet);
+        return lease_service_request(s, sender, &q->wanted, q->name, &a->lease);
+}
+
+static const char *error_name(int r) {
+        switch (r) {
+
+        case LEASE_E_POOL_EMPTY:
+                return CONTROL_ERROR_POOL_EMPTY;
+
+        case LEASE_E_NOT_PERMITTED:
+                return CONTROL_ERROR_NOT_PERMITTED;
+
+        default:
+                return CONTROL_ERROR_FAILED;
+        }
+}
+
+static void
+on_dhcp(void *userdata,
+        const MachineId *sender,
+        ChannelRequest *request,
+        const uint8_t *data,
+        size_t len) {
+        LeaseService *s = userdata;
+        const ChannelProvider *p = s->config.provider;
+        _cleanup_(dhcp_response_clear) DhcpResponse answer = {};
+        g_autoptr(GBytes) bytes = NULL;
+        DhcpRequest q;
+        int r = 0;
+
+        if (dhcp_request_decode(data, len, &q) < 0) {
+                p->ops->fail(p->self, request, CONTROL_ERROR_MALFORMED);
+                return;
+        }
+        switch (q.op) {
+
+        case DHCP_REQUEST:
+                r = answer_request(s, sender, &q, &answer);
+                break;
+
+        case DHCP_RELEASE:
+                r = lease_service_release(s, sender);
+                if (r == -ENOENT)
+                        r = 0; /* an answer got lost: it has none, as it wished */
+                break;
+        }
+        if (r != 0) {
+                p->ops->fail(p->self, request, error_name(r));
+                return;
+        }
+        bytes = dhcp_response_encode(&answer);
+        p->ops->reply(p->self, request, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+}
+
+/* --- life --- */
+
+int lease_service_new(const LeaseServiceConfig *config, LeaseService **ret) {
+        IpAddr first = vnet_plan_first(&config->subnet), last = vnet_plan_last(&config->subnet);
+        LeaseService *s = NEW(LeaseService);
+        int r;
+
+        *s = (LeaseService){
+                .config = *config,
+                .pool = address_pool_new(ip_to_v4(&first), ip_to_v4(&last)),
+                .holdings = g_hash_table_new_full(machine_id_hash, machine_id_hash_equal, NULL, g_free),
+                .by_expiry = g_tree_new_full(compare_expiry, NULL, NULL, NULL),
+        };
+        if (s->config.lifetime == 0)
+                s->config.lifetime = LEASE_LIFETIME_DEFAULT;
+        if (config->provider) {
+                r = config->provider->ops->on_channel(
+                                config->provider->self, DHCP_CHANNEL, NULL, on_dhcp, s);
+                if (r < 0) {
+                        s->config.provider = NULL; /* the channel is not ours */
+                        lease_service_free(s);
+                        return r;
+                }
+        }
+        directory_foreach(config->directory, RECORD_LEASE, load, s);
+        directory_observe(config->directory, on_record, s);
+        *ret = s;
+        return 0;
+}
+
+LeaseService *lease_service_free(LeaseService *s) {
+        if (!s)
+                return NULL;
+        timer_clear(&s->renew_timer);
+        directory_unobserve(s->config.directory, on_record, s);
+        if (s->config.provider)
+                (void) s->config.provider->ops->off_channel(s->config.provider->self, DHCP_CHANNEL);
+        address_pool_free(s->pool);
+        g_tree_unref(s->by_expiry);
+        g_hash_table_unref(s->holdings);
+        g_free(s);
+        return NULL;
+}
