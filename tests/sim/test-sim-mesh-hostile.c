@@ -8,6 +8,7 @@
 #include "sim-mesh-assert.h"
 
 #include "core/crypto/cookie.h"
+#include "core/mesh/link.h"
 
 /* --- strangers and floods --- */
 
@@ -129,6 +130,9 @@ static void test_flood_of_initiations(void **state) {
                 sim_inject(t->sim, &from, &to, data, sizeof data);
                 if (i == 2500)
                         assert_int_equal(test_send(b, a, "let me in"), 0);
+                /* Question, cookie, question, answer, message: no timer in between. */
+                if (i == 2580)
+                        assert_int_equal(a->messages->len, 1);
                 sim_run_for(t->sim, MSEC);
         }
         assert_true(test_drops(a, DROP_COOKIE_REQUIRED) > 2000);
@@ -209,6 +213,20 @@ static int ask_to_enrol(TestMachine *m, const TestMachine *to, const char *chann
                         p->self, &to->identity->id, channel, "x", 1, 5 * SEC, on_answer, a, NULL);
 }
 
+/* As a machine would that was not made by us. */
+static void send_against_the_rules(TestMachine *m, const TestMachine *to) {
+        Link *link = link_find(m->mesh, &to->identity->id);
+        ControlMessage data = { .kind = CONTROL_DATA, .channel = TEST_CHANNEL };
+        ControlMessage request = { .kind = CONTROL_REQUEST, .request_id = 9, .channel = TEST_CHANNEL };
+        g_autoptr(GBytes) a = control_message_encode(&data);
+        g_autoptr(GBytes) b = control_message_encode(&request);
+        const uint8_t datagram[] = { FRAME_DATAGRAM, 4, 't', 'e', 's', 't', 'x' };
+
+        assert_int_equal(link_send_message(link, a), 0);
+        assert_int_equal(link_send_message(link, b), 0);
+        assert_true(link_send_frame(link, datagram, sizeof datagram));
+}
+
 static void test_enrol_links(void **state) {
         static const struct {
                 bool invite;
@@ -246,12 +264,20 @@ static void test_enrol_links(void **state) {
                 if (!table[i].works) {
                         assert_string_equal(answer.error, "Timeout");
                         assert_int_equal(a->ups, 0);
+                        /* What it began is not kept. */
+                        sim_node_sleep(b->node, true);
+                        sim_run_for(t->sim, 11 * SEC);
+                        assert_int_equal(n_links(a), 0);
                         continue;
                 }
                 assert_answer(&answer, "welcome");
                 /* Nobody but the channel enrol hears of it. */
                 assert_int_equal(a->ups, 0);
                 assert_int_equal(test_send(a, b, "x"), -ENXIO);
+                send_against_the_rules(b, a);
+                sim_run_for(t->sim, 100 * MSEC);
+                assert_int_equal(a->messages->len, 0);
+                assert_int_equal(a->requests, 0);
                 if (i == 0) {
                         certificate = mock_certificate(
                                         &t->network, t->network.issuer, &b->identity->id, "bob",
@@ -268,7 +294,9 @@ static void test_enrol_links(void **state) {
                         assert_int_equal(test_link_state(a, b), LINK_UP);
                 } else {
                         /* It does not stay for ever, and can be asked for again. */
-                        sim_run_for(t->sim, 70 * SEC);
+                        sim_run_for(t->sim, 50 * SEC);
+                        assert_int_equal(n_links(a), 1);
+                        sim_run_for(t->sim, 20 * SEC);
                         assert_int_equal(n_links(a), 0);
                         answer_clear(&answer);
                         answer = (Answer){};
