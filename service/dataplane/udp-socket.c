@@ -18,8 +18,8 @@
 #endif
 
 /* Queues are kept short, so that a full one costs less than a millisecond at the speed at which
- * it fills. The kernel doubles the figure for its own bookkeeping, so 256 KiB hold four trains. */
-#define RECEIVE_BUFFER (128 * 1024)
+ * it fills. The kernel doubles the figure for its own bookkeeping, so these 512 KiB hold seven trains. */
+#define RECEIVE_BUFFER (256 * 1024)
 #define SEND_BUFFER (256 * 1024)
 
 struct UdpReceiver {

@@ -458,6 +458,7 @@ respond(Mesh *m,
                 return DROP_HANDSHAKE_FAILED;
         }
         memcpy(key.boot_id, p->boot_id, sizeof key.boot_id);
+        memcpy(key.invite_id, p->invite_id, sizeof key.invite_id);
         link_take_responder_key(link, &key);
         (void) env->send(env->userdata, from, message, (size_t) len);
         return DROP_NONE;

@@ -36,6 +36,7 @@ typedef struct LinkKey {
         uint8_t boot_id[BOOT_ID_SIZE];
         Endpoint seen; /* us, as they see us; may be unset */
         Cipher cipher;
+        uint8_t invite_id[INVITE_ID_SIZE]; /* theirs, PURPOSE_INVITE: its psk is in these keys */
 } LinkKey;
 
 /* Moves a generation, or the keys of a handshake, out of a variable. */

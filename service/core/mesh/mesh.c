@@ -156,6 +156,15 @@ void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata) {
         m->lookup_userdata = userdata;
 }
 
+bool mesh_enrol_invite(Mesh *m, const MachineId *machine, uint8_t ret_id[static INVITE_ID_SIZE]) {
+        const Link *link = link_find(m, machine);
+
+        if (!link || !link_is_up(link) || link->current.purpose != PURPOSE_INVITE)
+                return false;
+        memcpy(ret_id, link->current.invite_id, INVITE_ID_SIZE);
+        return true;
+}
+
 void mesh_we_are_revoked(Mesh *m) {
         if (m->revoked)
                 return;
