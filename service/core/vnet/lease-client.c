@@ -116,7 +116,7 @@ static const char *take_lease(LeaseClient *c, Record *lease) {
         if (!machine_id_equal(&lease->body.machine, &c->config.self) || lease_is_released(lease))
                 return CONTROL_ERROR_MALFORMED;
         c->offering = true;
-        r = directory_offer(c->config.directory, lease, false, NULL);
+        r = directory_offer(c->config.directory, lease, true, NULL);
         c->offering = false;
         if (r == DIRECTORY_LOST) {
                 c->lost = true;
