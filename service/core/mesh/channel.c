@@ -139,7 +139,7 @@ static int on_link_state(void *self, LinkStateHandler handler, void *userdata) {
 }
 
 void channels_announce(Link *link, bool restarted) {
-        g_autoptr(Link) ref = link_ref(link);
+        _unused_ g_autoptr(Link) ref = link_ref(link);
         Mesh *m = link->mesh;
         Channels *c = m->channels;
         MachineId machine = link->machine;
@@ -422,7 +422,7 @@ static void handle_error(Request *q, const ControlMessage *cm) {
 }
 
 DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len) {
-        g_autoptr(Link) ref = link_ref(link);
+        _unused_ g_autoptr(Link) ref = link_ref(link);
         Channels *c;
         ControlMessage cm;
         const Handler *h;

@@ -331,9 +331,13 @@ on_enrol(void *userdata,
         k = existing_certificate(s, sender, &certificate);
         if (k < 0)
                 answer_error(s, request, CONTROL_ERROR_FAILED);
-        else if (certificate)
+        else if (certificate) {
+                /* A member needs no invite, but the one it showed is no secret any more. */
+                if (mesh_enrol_invite(s->config.mesh, sender, id) &&
+                    enrol_check_invite(s, id, sender) == INVITE_OK)
+                        (void) enrol_burn_invite(s, id, certificate);
                 welcome(s, request, certificate);
-        else if (mesh_enrol_invite(s->config.mesh, sender, id))
+        } else if (mesh_enrol_invite(s->config.mesh, sender, id))
                 handle_invited(s, id, sender, request, &r);
         else
                 handle_applicant(s, sender, request, &r);
