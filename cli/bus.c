@@ -36,7 +36,6 @@ CliExit cli_bus_open(Cli *cli) {
 CliExit cli_bus_failed(int r, const sd_bus_error *error) {
         _cleanup_(sd_bus_error_free) sd_bus_error own = SD_BUS_ERROR_NULL;
         const ClientErrorText *text;
-        bool has_message;
 
         if (!sd_bus_error_is_set(error)) {
                 /* libsystemd answers in place of the bus, which has gone or never was there. */
@@ -47,10 +46,9 @@ CliExit cli_bus_failed(int r, const sd_bus_error *error) {
                 error = &own;
         }
         text = client_error_text(error->name);
-        has_message = error->message && *error->message;
-        if (has_message && client_error_is_ours(error->name))
+        if (client_error_is_ours(error->name, error->message))
                 cli_error("%s", error->message);
-        else if (has_message && strcmp(text->name, OMERTA_ERROR_FAILED) == 0)
+        else if (strcmp(text->name, OMERTA_ERROR_FAILED) == 0 && error->message && *error->message)
                 cli_error("%s (%s)", error->message, error->name);
         else
                 cli_error("%s", _(text->what));

@@ -19,7 +19,7 @@
 /* Links are at most 1024 characters; leave room for white space somebody's editor put around. */
 #define LINK_FILE_MAX 4096U
 
-/* All of a short file. Return: negative errno, -EFBIG if it is too long for a link. */
+/* All of a short file; of a terminal one line. Return: negative errno, -EFBIG if it is too long for a link. */
 static int file_read(int fd, char **ret) {
         g_autofree char *text = g_malloc(LINK_FILE_MAX + 1);
         size_t n = 0;
@@ -36,6 +36,8 @@ static int file_read(int fd, char **ret) {
                 n += (size_t) k;
                 if (n > LINK_FILE_MAX)
                         return -EFBIG;
+                if (memchr(text, '\n', n) && isatty(fd))
+                        break;
         }
         text[n] = 0;
         *ret = g_steal_pointer(&text);
@@ -58,7 +60,7 @@ CliExit cli_invite_read(const char *argument, char **ret) {
                 return CLI_OK;
         }
         if (from_stdin && isatty(STDIN_FILENO))
-                cli_hint(_("Paste the invite link and press Enter and Ctrl-D:"));
+                cli_hint(_("Paste the invite link:"));
         fd = from_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
                         : open(argument, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         if (fd < 0 && errno == ENOENT) {
@@ -81,13 +83,15 @@ CliExit cli_invite_read(const char *argument, char **ret) {
         return CLI_OK;
 }
 
-/* Splits "HOST:PORT" and "HOST". Return: newly allocated host, NULL if there is none. */
+/* Splits "HOST:PORT" and "HOST". Return: newly allocated host, NULL if it is neither. */
 static char *host_split(const char *text, const char **ret_port) {
         const char *colon = strrchr(text, ':');
+        unsigned port;
 
-        if (text[0] == '[' || colon == text || strchr(text, ' '))
+        if (!*text || colon == text || text[0] == '[' || strchr(text, ' '))
                 return NULL;
-        if (colon && !colon[1])
+        /* getaddrinfo() takes 65537 for 1. */
+        if (colon && (cli_parse_count(colon + 1, &port) < 0 || port > UINT16_MAX))
                 return NULL;
         *ret_port = colon ? colon + 1 : G_STRINGIFY(OMERTA_PORT_DEFAULT);
         return colon ? g_strndup(text, (size_t) (colon - text)) : g_strdup(text);
@@ -131,7 +135,7 @@ CliExit cli_invite_add_endpoints(const char *text, GPtrArray *list) {
         r = getaddrinfo(host, port, &hints, &found);
         if (r != 0) {
                 cli_error(_("--endpoint %s: %s"), text, gai_strerror(r));
-                return r == EAI_SERVICE || r == EAI_NONAME ? CLI_USAGE : CLI_FAILED;
+                return r == EAI_NONAME ? CLI_USAGE : CLI_FAILED;
         }
         for (const struct addrinfo *a = found; a; a = a->ai_next)
                 if (endpoint_from_sockaddr(a->ai_addr, a->ai_addrlen, &endpoint) >= 0 &&

@@ -158,6 +158,6 @@ typedef struct ClientErrorText {
 /* Never NULL: an unknown name gets the text of org.omerta.Mesh1.Error.Failed. */
 const ClientErrorText *client_error_text(const char *name);
 
-/* True if the message beside this error name was written by omertad for people; the bus's own
- * and libsystemd's are not worth showing in place of ClientErrorText.what. */
-bool client_error_is_ours(const char *name);
+/* True if the message of this error was written by omertad for people; the bus's own and
+ * libsystemd's are not worth showing in place of ClientErrorText.what. Both may be NULL. */
+bool client_error_is_ours(const char *name, const char *message);

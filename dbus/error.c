@@ -131,6 +131,12 @@ const ClientErrorText *client_error_text(const char *name) {
         return &error_texts[0];
 }
 
-bool client_error_is_ours(const char *name) {
-        return name && g_str_has_prefix(name, OMERTA_ERROR_PREFIX);
+bool client_error_is_ours(const char *name, const char *message) {
+        if (!name || !message || !*message)
+                return false;
+        /* "org.omerta.Mesh1.connect: needs an administrator's password": a refusal has the bus's
+         * name, since programs know that one, and begins with polkit's action. */
+        if (strcmp(name, SD_BUS_ERROR_ACCESS_DENIED) == 0)
+                return g_str_has_prefix(message, OMERTA_BUS_NAME);
+        return g_str_has_prefix(name, OMERTA_ERROR_PREFIX);
 }

@@ -109,13 +109,13 @@ static void send_super_packet(
         account(r, peer, sealed, bytes);
 }
 
-static void send_packet(
-                PacketRouter *r,
-                RouterNetwork *n,
-                PacketPeer *peer,
-                const PacketTx *tx,
-                const PacketIn *in,
-                const PacketView *v) {
+static void
+send_packet(PacketRouter *r,
+            RouterNetwork *n,
+            PacketPeer *peer,
+            const PacketTx *tx,
+            const PacketIn *in,
+            const PacketView *v) {
         uint64_t counter;
         bool partial;
         DropReason reason;
@@ -167,8 +167,9 @@ void egress_to_peer(PacketRouter *r, RouterNetwork *n, PacketPeer *peer, const P
 }
 
 static RouteDecision look_up(const RouterNetwork *n, const uint8_t *p, const PacketView *v) {
-        return v->version == 4 ? route_table_lookup_v4(n->config.routes,
-                                                       read_be32(p + IPV4_DESTINATION_OFFSET))
+        return v->version == 4 ? route_table_lookup_v4(
+                                                 n->config.routes,
+                                                 read_be32(p + IPV4_DESTINATION_OFFSET))
                                : route_table_lookup_v6(n->config.routes, p + IPV6_DESTINATION_OFFSET);
 }
 
@@ -198,8 +199,8 @@ static void write_back(PacketRouter *r, RouterNetwork *n, const PacketIn *in) {
         router_write(r, n, &out, 1);
 }
 
-static void no_route(
-                PacketRouter *r, RouterNetwork *n, DropReason reason, const PacketIn *in, size_t len) {
+static void
+no_route(PacketRouter *r, RouterNetwork *n, DropReason reason, const PacketIn *in, size_t len) {
         drop_count(n->config.drops, reason);
         if (reason == DROP_UNKNOWN_DESTINATION)
                 icmp_reply(r, n, ICMP_REASON_UNREACHABLE, in->data, len, 0);

@@ -36,8 +36,7 @@ static bool is_mergeable(const GroBatch *g, const Candidate *c) {
         if (c->v->version == 4 && csum_fold(csum_bytes(c->ip, IPV4_HEADER_MIN, 0)) != 0xffff)
                 return false;
         if (c->v->protocol == IPPROTO_UDP)
-                return g->udp &&
-                       read_be16(c->l4 + UDP_LENGTH_OFFSET) == c->v->length - c->v->l4 &&
+                return g->udp && read_be16(c->l4 + UDP_LENGTH_OFFSET) == c->v->length - c->v->l4 &&
                        (c->partial || csum_load(c->l4 + UDP_CSUM_OFFSET) != 0);
         return g->tcp && (c->l4[TCP_FLAGS_OFFSET] & ~(TCP_FLAG_FIN | TCP_FLAG_PSH | TCP_FLAG_ECE)) ==
                                          TCP_FLAG_ACK;
@@ -49,8 +48,7 @@ static bool same_flow(const GroBatch *g, const GroFlow *f, const Candidate *c) {
         if (f->hash != c->hash || f->protocol != c->v->protocol || f->version != c->v->version ||
             memcmp(ip + f->l4, c->l4, 4) != 0)
                 return false;
-        return f->version == 4
-                               ? memcmp(ip + IPV4_SOURCE_OFFSET, c->ip + IPV4_SOURCE_OFFSET, 8) == 0
+        return f->version == 4 ? memcmp(ip + IPV4_SOURCE_OFFSET, c->ip + IPV4_SOURCE_OFFSET, 8) == 0
                                : memcmp(ip + IPV6_SOURCE_OFFSET, c->ip + IPV6_SOURCE_OFFSET, 32) == 0;
 }
 

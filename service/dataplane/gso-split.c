@@ -87,8 +87,8 @@ DropReason gso_split_init(GsoSplit *s, const PacketIn *in, const PacketView *v) 
          * own sum knows; the length in it is that of the super-packet, and is taken out. */
         s->pseudo_sum = v->is_plain ? packet_pseudo_sum(p, v)
                                     : csum_load(p + l4 + o->csum_offset) +
-                                                      (uint64_t) (uint16_t) ~htons((uint16_t) (
-                                                                      v->length - l4));
+                                                        (uint64_t) (uint16_t) ~htons(
+                                                                        (uint16_t) (v->length - l4));
         if (v->version == 4) {
                 s->id = read_be16(p + IPV4_ID_OFFSET);
                 s->ip_sum = csum_bytes(p, 2, 0) + csum_bytes(p + IPV4_FRAGMENT_OFFSET, 4, 0) +

@@ -121,8 +121,7 @@ size_t icmp_build(IcmpReason reason, const uint8_t *packet, size_t len, uint16_t
                                : build_v6(reason, packet, v.length, mtu, ret);
 }
 
-void icmp_reply(
-                PacketRouter *r,
+void icmp_reply(PacketRouter *r,
                 RouterNetwork *n,
                 IcmpReason reason,
                 const uint8_t *packet,

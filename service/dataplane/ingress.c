@@ -19,11 +19,11 @@ void ingress_settle(PacketRouter *r) {
         *c = (RxCurrent){};
 }
 
-static bool source_ok(const RouterNetwork *n, const uint8_t *p, const PacketView *v, const PacketPeer *peer) {
-        return v->version == 4
-                               ? route_table_source_ok_v4(
-                                                 n->config.routes, read_be32(p + IPV4_SOURCE_OFFSET),
-                                                 peer)
+static bool
+source_ok(const RouterNetwork *n, const uint8_t *p, const PacketView *v, const PacketPeer *peer) {
+        return v->version == 4 ? route_table_source_ok_v4(
+                                                 n->config.routes,
+                                                 read_be32(p + IPV4_SOURCE_OFFSET), peer)
                                : route_table_source_ok_v6(
                                                  n->config.routes, p + IPV6_SOURCE_OFFSET, peer);
 }
@@ -47,21 +47,20 @@ static bool is_for_us(const RouterNetwork *n, const uint8_t *p, const PacketView
 }
 
 /* An IP packet of @peer. Return: DROP_NONE or why not. */
-static DropReason accept_packet(
-                PacketRouter *r,
-                RouterNetwork *n,
-                const PacketPeer *peer,
-                uint8_t flags,
-                uint8_t *packet,
-                size_t len,
-                PacketView *ret) {
+static DropReason
+accept_packet(PacketRouter *r,
+              RouterNetwork *n,
+              const PacketPeer *peer,
+              uint8_t flags,
+              uint8_t *packet,
+              size_t len,
+              PacketView *ret) {
         bool partial = flags & DATA_FLAG_CSUM_PARTIAL;
 
         if (!atomic_load_explicit(&peer->accept, memory_order_relaxed))
                 return DROP_NO_SESSION;
         /* What exceeds the length in the header is padding. */
-        if (!packet_parse(packet, len, ret) ||
-            (partial && packet_l4_header_size(packet, ret) == 0))
+        if (!packet_parse(packet, len, ret) || (partial && packet_l4_header_size(packet, ret) == 0))
                 return DROP_PACKET_MALFORMED;
         if (!source_ok(n, packet, ret, peer))
                 return DROP_SOURCE_SPOOFED;
@@ -77,7 +76,11 @@ static DropReason accept_packet(
 }
 
 void packet_router_ingress_packet(
-                PacketRouter *r, PacketPeer *peer, uint8_t flags, uint8_t *packet, size_t len) {
+                PacketRouter *r,
+                PacketPeer *peer,
+                uint8_t flags,
+                uint8_t *packet,
+                size_t len) {
         RouterNetwork *n = router_find_network(r, peer->mesh);
         DropReason reason;
         PacketView v;
@@ -114,7 +117,8 @@ static bool look_up_keypair(PacketRouter *r, uint32_t index) {
 /* The control thread is told of the first message under a key and of a new endpoint. */
 static void check_arrival(PacketRouter *r, bool is_first, const Endpoint *from) {
         RxCurrent *c = &r->rx;
-        const PacketTx *tx = c->peer ? atomic_load_explicit(&c->peer->tx, memory_order_acquire) : NULL;
+        const PacketTx *tx =
+                        c->peer ? atomic_load_explicit(&c->peer->tx, memory_order_acquire) : NULL;
 
         if (!is_first) {
                 if (tx && endpoint_equal(&tx->endpoint, from))

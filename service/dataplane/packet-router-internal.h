@@ -78,8 +78,7 @@ typedef enum IcmpReason {
         ICMP_REASON_TOO_BIG,
 } IcmpReason;
 /* Tells the local sender of @packet; @mtu for TOO_BIG. Rate-limited. */
-void icmp_reply(
-                PacketRouter *r,
+void icmp_reply(PacketRouter *r,
                 RouterNetwork *n,
                 IcmpReason reason,
                 const uint8_t *packet,

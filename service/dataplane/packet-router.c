@@ -148,7 +148,8 @@ void packet_router_flush_pending(PacketRouter *r, PacketPeer *peer) {
         PendingPacket *p;
 
         /* As many as there are now: one that must wait still is queued again. */
-        for (unsigned left = pending_count(peer); left > 0 && (p = pending_pop(r->pending, peer)); left--) {
+        for (unsigned left = pending_count(peer); left > 0 && (p = pending_pop(r->pending, peer));
+             left--) {
                 if (n)
                         egress_to_peer(r, n, peer, &p->packet);
                 g_free(p);

@@ -73,7 +73,11 @@ void packet_router_egress(PacketRouter *r, RouterNetwork *network, PacketIn *pac
 void packet_router_ingress(PacketRouter *r, uint8_t *data, size_t len, size_t segment, const Endpoint *from);
 /* A packet that somebody else decrypted (MeshHandler.packet); stays as above. */
 void packet_router_ingress_packet(
-                PacketRouter *r, PacketPeer *peer, uint8_t flags, uint8_t *packet, size_t len);
+                PacketRouter *r,
+                PacketPeer *peer,
+                uint8_t flags,
+                uint8_t *packet,
+                size_t len);
 /* Writes to the interfaces what came in so far; its buffers may be used again. */
 void packet_router_deliver(PacketRouter *r);
 

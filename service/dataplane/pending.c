@@ -118,7 +118,8 @@ usec_t pending_next_expiry(const PendingQueues *q) {
         usec_t next = USEC_INFINITY;
 
         for (unsigned i = 0; i < q->n; i++)
-                next = MIN(next, usec_add(q->queue[i]->packet[q->queue[i]->first]->since, PENDING_USEC));
+                next = MIN(next,
+                           usec_add(q->queue[i]->packet[q->queue[i]->first]->since, PENDING_USEC));
         return next;
 }
 

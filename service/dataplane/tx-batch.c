@@ -21,7 +21,8 @@ static TxTrain *find_open(TxBatch *b, const void *key, const uint8_t *at, size_t
         return NULL;
 }
 
-uint8_t *tx_batch_append(TxBatch *b, const void *key, const Endpoint *to, DropCounters *drops, size_t len) {
+uint8_t *
+tx_batch_append(TxBatch *b, const void *key, const Endpoint *to, DropCounters *drops, size_t len) {
         uint8_t *at = b->buffer + b->used;
         struct iovec *last;
         TxTrain *t;

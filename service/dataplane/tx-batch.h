@@ -47,7 +47,8 @@ typedef struct TxBatch {
  * @key: same for the same machine; compared until tx_batch_seal()
  * Return: @len bytes to fill, or NULL: the batch is full and must be sent.
  */
-uint8_t *tx_batch_append(TxBatch *b, const void *key, const Endpoint *to, DropCounters *drops, size_t len);
+uint8_t *
+tx_batch_append(TxBatch *b, const void *key, const Endpoint *to, DropCounters *drops, size_t len);
 /* Nothing more is added to the trains there are. */
 void tx_batch_seal(TxBatch *b);
 /* Everything was sent or dropped. */

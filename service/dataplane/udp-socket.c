@@ -18,8 +18,8 @@
 #endif
 
 /* Queues are kept short, so that a full one costs less than a millisecond at the speed at which
- * it fills. The kernel doubles the figure for its own bookkeeping, so 256 KiB hold four trains. */
-#define RECEIVE_BUFFER (128 * 1024)
+ * it fills. The kernel doubles the figure for its own bookkeeping, so these 512 KiB hold seven trains. */
+#define RECEIVE_BUFFER (256 * 1024)
 #define SEND_BUFFER (256 * 1024)
 
 struct UdpReceiver {
@@ -41,7 +41,8 @@ UdpReceiver *udp_receiver_new(void) {
         for (unsigned i = 0; i < UDP_RECEIVE_MAX; i++) {
                 struct msghdr *m = &r->message[i].msg_hdr;
 
-                r->iov[i] = (struct iovec){ r->buffer + (size_t) i * UDP_BUFFER_SIZE, UDP_BUFFER_SIZE };
+                r->iov[i] = (struct iovec){ r->buffer + (size_t) i * UDP_BUFFER_SIZE,
+                                            UDP_BUFFER_SIZE };
                 m->msg_iov = &r->iov[i];
                 m->msg_iovlen = 1;
                 m->msg_name = &r->name[i];
@@ -78,9 +79,8 @@ int udp_socket_init(UdpSocket *s, int fd) {
         /* DF on every datagram, but the kernel's idea of the path's MTU is not asked for: it
          * comes from ICMP messages anybody can forge, and the size that fits is the mesh's to
          * find out by probing (RFC 8899). */
-        r = s->family == AF_INET
-                            ? set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
-                            : set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+        r = s->family == AF_INET ? set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
+                                 : set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
         if (r < 0)
                 return r;
         /* Short of what we ask for still works. */

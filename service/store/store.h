@@ -38,7 +38,7 @@ int store_load_identity(Store *s, Identity **ret, char **ret_error);
 /* Durable before it returns. */
 int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]);
 
-/* In order of creation. The callback may not change the store. */
+/* In order of creation. */
 int store_foreach_network(
                 Store *s,
                 void (*callback)(void *userdata, const StoredNetwork *network),

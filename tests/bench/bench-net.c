@@ -4,21 +4,22 @@
  * The measuring ends of tests/bench/run.
  *
  *   bench-net awake                              keeps every CPU from sleeping, until killed
- *   bench-net echo ADDRESS PORT                  sends every datagram back, until killed
- *   bench-net ping ADDRESS PORT COUNT USEC       round trips, one each USEC
+ *   bench-net ping ADDRESS COUNT USEC            ICMP round trips, one each USEC
  *   bench-net recv ADDRESS PORT                  counts what one "send" sends
  *   bench-net send ADDRESS PORT SIZE RATE MSEC   SIZE bytes of UDP payload, RATE a second, for MSEC
  *
  * Results are one line of "name=value" words on standard output.
  *
- * Sleeping CPUs make idle round trips bimodal: waking one takes longer than the trip. "awake" spins
- * on each with SCHED_IDLE, which any other thread pre-empts at once. The sender uses sendmmsg but
- * no segmentation offload: what is measured is the price of a packet.
+ * ICMP, because the other end's kernel answers it at once: what is left is the path. Sleeping CPUs
+ * make idle round trips bimodal: waking one takes longer than the trip. "awake" spins on each with
+ * SCHED_IDLE, which any other thread pre-empts at once. The sender uses sendmmsg but no
+ * segmentation offload: what is measured is the price of a packet.
  */
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -89,70 +90,53 @@ static int run_awake(char **argv) {
                 __asm__ volatile("" ::: "memory");
 }
 
-static int run_echo(char **argv) {
-        struct sockaddr_in address;
-        uint8_t data[PAYLOAD_MAX];
-        int fd = udp_socket(argv[0], argv[1], &address);
-
-        if (fd < 0 || bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
-                return fail("echo");
-        for (;;) {
-                struct sockaddr_in from;
-                socklen_t len = sizeof(from);
-                ssize_t n = recvfrom(fd, data, sizeof(data), 0, (struct sockaddr *) &from, &len);
-
-                if (n >= 0)
-                        (void) sendto(fd, data, (size_t) n, 0, (struct sockaddr *) &from, len);
-        }
-}
-
 static int compare_u64(const void *a, const void *b) {
         uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
 
         return (x > y) - (x < y);
 }
 
-/* Waits for the answer with @sequence until @deadline. Return: its round trip, 0 if none came. */
-static uint64_t ping_wait(int fd, uint64_t sequence, uint64_t deadline) {
+/* Waits for the answer with @sequence until @deadline. Return: true if it came. */
+static bool ping_wait(int fd, uint16_t sequence, uint64_t deadline) {
         for (;;) {
                 uint64_t now = now_nsec();
                 struct pollfd p = { .fd = fd, .events = POLLIN };
                 struct timespec t;
-                Header h;
+                struct icmphdr h;
 
                 if (now >= deadline)
-                        return 0;
+                        return false;
                 t.tv_sec = (time_t) ((deadline - now) / NSEC_PER_SEC);
                 t.tv_nsec = (long) ((deadline - now) % NSEC_PER_SEC);
-                if (ppoll(&p, 1, &t, NULL) <= 0)
-                        continue;
-                if (recv(fd, &h, sizeof(h), 0) == (ssize_t) sizeof(h) && h.sequence == sequence)
-                        return now_nsec() - h.sent;
+                if (ppoll(&p, 1, &t, NULL) > 0 && recv(fd, &h, sizeof(h), 0) == (ssize_t) sizeof(h) &&
+                    h.type == ICMP_ECHOREPLY && ntohs(h.un.echo.sequence) == sequence)
+                        return true;
         }
 }
 
 static int run_ping(char **argv) {
-        struct sockaddr_in address;
-        size_t count = (size_t) atol(argv[2]), got = 0;
-        uint64_t interval = (uint64_t) atol(argv[3]) * NSEC_PER_USEC, start;
+        struct sockaddr_in address = { .sin_family = AF_INET };
+        size_t count = (size_t) atol(argv[1]), got = 0;
+        uint64_t interval = (uint64_t) atol(argv[2]) * NSEC_PER_USEC, start;
         uint64_t *trips = calloc(count + 1, sizeof(*trips));
-        int fd = udp_socket(argv[0], argv[1], &address);
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
 
-        if (!trips || fd < 0 || connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+        if (!trips || fd < 0 || inet_pton(AF_INET, argv[0], &address.sin_addr) != 1 ||
+            connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
                 return fail("ping");
         start = now_nsec();
         for (size_t i = 0; i < count; i++) {
-                uint64_t due = start + i * interval, trip;
-                Header h = { .sequence = i };
+                uint64_t due = start + i * interval, sent;
+                struct icmphdr h = { .type = ICMP_ECHO };
                 struct timespec t = { (time_t) (due / NSEC_PER_SEC), (long) (due % NSEC_PER_SEC) };
 
+                h.un.echo.sequence = htons((uint16_t) i);
                 (void) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
-                h.sent = now_nsec();
+                sent = now_nsec();
                 if (send(fd, &h, sizeof(h), 0) < 0)
                         continue;
-                trip = ping_wait(fd, i, h.sent + NSEC_PER_SEC);
-                if (trip > 0)
-                        trips[got++] = trip;
+                if (ping_wait(fd, (uint16_t) i, sent + NSEC_PER_SEC))
+                        trips[got++] = now_nsec() - sent;
         }
         qsort(trips, got, sizeof(*trips), compare_u64);
         printf("sent=%zu received=%zu p50_us=%.1f p99_us=%.1f max_us=%.1f\n", count, got,
@@ -274,8 +258,10 @@ int main(int argc, char **argv) {
                 int arguments;
                 int (*run)(char **argv);
         } verbs[] = {
-                { "awake", 0, run_awake }, { "echo", 2, run_echo }, { "ping", 4, run_ping },
-                { "recv", 2, run_recv },   { "send", 5, run_send },
+                { "awake", 0, run_awake },
+                { "ping", 3, run_ping },
+                { "recv", 2, run_recv },
+                { "send", 5, run_send },
         };
 
         for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)

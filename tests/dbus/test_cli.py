@@ -105,7 +105,8 @@ class CliTest(unittest.TestCase):
         self.fake.add(
             f'{HOME}/session/{IDS["phone"]}_packets', 'Session', Machine=IDS['phone'],
             Channel='packets', State='degraded')
-        for name, address in (('laptop', '10.0.0.100'), ('phone', '10.0.0.20')):
+        for name, address in (
+                ('gateway', '10.0.1.5'), ('laptop', '10.0.0.100'), ('phone', '10.0.0.20')):
             self.fake.add(
                 f'{HOME}/lease/{address.replace(".", "_")}', 'Lease', Address=address,
                 Machine=IDS[name], HostName=name, State='bound', Granted=NOW - HOUR,
@@ -129,7 +130,8 @@ class CliTest(unittest.TestCase):
         }
         env.update(environment)
         p = self.fake.serve(lambda: subprocess.run(
-            [OMERTA, *arguments], input=stdin, env=env, text=True,
+            [OMERTA, *arguments], env=env, text=True,
+            **({'stdin': stdin} if isinstance(stdin, int) else {'input': stdin}),
             stdout=options.get('stdout', subprocess.PIPE),
             stderr=options.get('stderr', subprocess.PIPE)))
         self.assertGreaterEqual(p.returncode, 0, p.stderr)
@@ -339,7 +341,7 @@ class CliTest(unittest.TestCase):
         self.home()
         rows = self.ok('dhcp', 'leases').rows()
         self.assertEqual(rows[0], ['ADDRESS', 'HOST', 'MACHINE', 'STATE', 'GRANTED', 'EXPIRES'])
-        self.assertEqual([r[0] for r in rows[1:]], ['10.0.0.20', '10.0.0.100'])
+        self.assertEqual([r[0] for r in rows[1:]], ['10.0.0.20', '10.0.0.100', '10.0.1.5'])
         self.assertEqual(rows[2][1:4], ['laptop', 'laptopxx', 'bound'])
         lease = self.json('dhcp', 'leases')['leases'][0]
         self.assertEqual((lease['machine'], lease['state']), (IDS['phone'], 'bound'))
@@ -438,6 +440,18 @@ class CliTest(unittest.TestCase):
         self.assertEqual(calls[1][2][1], {'host-name': 'laptop', 'owner': 'anna'})
         self.assertEqual(self.tty('network', 'join', LINK).err, 'Joined home as 10.0.0.100.\n')
         self.assertEqual(self.json('network', 'join', LINK)['address'], '10.0.0.100')
+
+    def test_join_from_terminal(self):
+        """One line is enough, without an end of file."""
+        self.home()
+        self.fake.answers['Manager.Join'] = (HOME,)
+        mine, its = pty.openpty()
+        os.write(mine, f'{LINK}\n'.encode())
+        r = self.omerta('network', 'join', '-', stdin=its)
+        os.close(its)
+        os.close(mine)
+        self.assertEqual((r.code, r.err), (0, ''))
+        self.assertEqual(self.called('Manager.Join')[0][2][0], LINK)
 
     def test_join_not_a_link(self):
         self.home()
@@ -601,6 +615,10 @@ class CliTest(unittest.TestCase):
                 r = self.fails(code, 'up', says=says)
                 self.assertNotIn('words of the bus', r.err)
 
+        self.fake.answers['Network.Up'] = Error(
+            DBUS_ERROR + 'AccessDenied', "org.omerta.Mesh1.connect: needs a password")
+        self.fails(5, 'up', says='omerta: org.omerta.Mesh1.connect: needs a password\n')
+
     def test_older_daemon(self):
         self.home()
         methods = self.fake.interfaces['org.omerta.Mesh1.Network'][0]
@@ -648,10 +666,13 @@ class CliTest(unittest.TestCase):
                           ['network', 'join', LINK]):
                 self.fails(3, *words, environment=there, says='systemctl start omertad')
             self.assertEqual(self.omerta('version', environment=there).out.count('\n'), 1)
-            empty.offer_service('/bin/false')
-            self.fails(3, 'status', environment=there, says='could not be started')
+            started = f'{empty.directory}/started'
+            empty.offer_service(f"/bin/sh -c 'touch {started}; exit 1'")
             # Asking for versions starts nothing.
             self.assertEqual(self.omerta('version', environment=there).code, 0)
+            self.assertFalse(os.path.exists(started))
+            self.fails(3, 'status', environment=there, says='could not be started')
+            self.assertTrue(os.path.exists(started))
 
 
 def mock_iso(usec):

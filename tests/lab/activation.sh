@@ -24,7 +24,9 @@ stop() {
                 on gw sh -c '[ "$(systemctl is-active omertad.service)" = inactive ]'
 }
 
-check "the socket can be enabled" on gw systemctl enable --now omertad.socket
+check "the service can be enabled" on gw systemctl enable omertad.service
+check "its sockets are enabled with it" on gw systemctl is-enabled omertad.socket omertad6.socket
+check "the socket can be started" on gw systemctl start omertad.socket
 check "the IPv6 socket comes with it" on gw systemctl is-active omertad6.socket
 same "nothing runs yet" inactive "$(on gw systemctl is-active omertad.service)"
 same "both have a receive buffer of 256 KiB" 2 "$(on gw ss -Hulmn sport = :18002 | grep -c rb262144)"
@@ -50,7 +52,7 @@ same "the port stays open" 2 "$(on gw ss -Huln sport = :18002 | wc -l)"
 check "a call on the bus starts it" on gw busctl --timeout=15 get-property "${MESH_BUS[@]}" Version
 check "and it owns its name" on gw busctl status org.omerta.Mesh1
 stop
-ll=$(net gw ip -j address show dev eth0 scope link | pick "next(a['local'] for l in d for a in l.get('addr_info', []))")
+ll=$(net gw ip -j address show dev eth0 scope link | pick "next(a['local'] for l in d for a in l.get('addr_info', []) if 'local' in a)")
 datagram "$ll%eth0" >/dev/null
 wait_for 10 "a datagram over IPv6 to start the daemon" active gw
 ok "a datagram over IPv6 starts it"

@@ -4,6 +4,7 @@
 . "$(dirname "$0")/mesh.sh"
 need_omerta
 lab_start gw m1 m2
+for m in gw m1 m2; do enable_omerta $m; done
 
 iface=org.omerta.Mesh1.Network
 call() { # MACHINE PATH INTERFACE METHOD ARGS...: the reply's first value

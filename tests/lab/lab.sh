@@ -105,7 +105,7 @@ lab_suite() { (. /etc/os-release && echo "${VERSION_CODENAME:-}"); }
 
 # Prints the path of the root, after making it where it is not there yet.
 lab_root() {
-        local key root suite packages sources=() tmp
+        local key root suite packages sources=() tmp proxy
         suite=$(lab_suite)
         packages=("${LAB_PACKAGES[@]}")
         [ "$(dpkg --print-architecture)" != amd64 ] || packages+=(libipsec-mb1)
@@ -119,9 +119,11 @@ lab_root() {
                 # The machine's own sources, if they are Debian's: they name its mirror.
                 [ ! -e /etc/apt/sources.list.d/debian.sources ] ||
                         sources=(/etc/apt/sources.list.d/debian.sources)
+                proxy=$(apt-config --format '%v' dump Acquire::http::Proxy)
                 note "making the root of the machines, once: $root" >&2
                 # shellcheck disable=SC2016 # $1 is mmdebstrap's
                 if ! mmdebstrap --mode=root --variant=minbase --quiet \
+                        ${proxy:+--aptopt="Acquire::http::Proxy \"$proxy\""} \
                         --include="$(IFS=,; echo "${packages[*]}")" \
                         --customize-hook='chroot "$1" useradd -m -s /bin/bash alice' \
                         --customize-hook='chroot "$1" useradd -m -s /bin/bash bob' \
@@ -145,6 +147,15 @@ net() {
         local ns=$1
         shift
         ip netns exec "$LAB_PREFIX-$ns" "$@"
+}
+
+# A build with sanitizers: the leak checker traces the process, which the service may not do.
+lab_sanitizers() {
+        local d=$LAB_STATE/image/etc/systemd/system/omertad.service.d
+        ldd "$OMERTA_BUILD_DIR/service/omertad" 2>/dev/null | grep -q libasan || return 0
+        mkdir -p "$d"
+        printf '[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1\n' \
+                >"$d/sanitizers.conf"
 }
 
 lab_topology() {
@@ -361,6 +372,7 @@ lab_start() {
         trap 'exit 143' TERM HUP
         lab_cgroups >"$LAB_STATE/cgroups"
         if [ -n "${OMERTA_BUILD_DIR:-}" ]; then
+                lab_sanitizers
                 # A layer newer than the root: systemd-sysusers and the journal catalog notice at boot,
                 # as after the update of a distribution.
                 meson install -C "$OMERTA_BUILD_DIR" --no-rebuild --quiet \

@@ -36,6 +36,12 @@ iperf_server() { # MACHINE ADDRESS
                 on "$1" sh -c 'ss -Htln sport = :5201 | grep -q .'
 }
 
+# As after the installation of a package: enabled, and waiting for somebody to need it.
+enable_omerta() { # MACHINE
+        on "$1" systemctl enable --quiet omertad.service
+        on "$1" systemctl start omertad.socket
+}
+
 need_omerta() {
         [ -n "${OMERTA_BUILD_DIR:-}" ] || lab_skip "OMERTA_BUILD_DIR names no build directory"
         [ -x "$OMERTA_BUILD_DIR/service/omertad" ] || lab_skip "omertad is not built"
@@ -47,7 +53,7 @@ need_omerta() {
 mesh_up() { # MACHINE... besides gw
         local m link out
         for m in gw "$@"; do
-                on "$m" systemctl enable --quiet --now omertad.socket
+                enable_omerta "$m"
         done
         out=$(on gw omerta network create home --subnet 10.77.0.0/16 2>&1) ||
                 { not_ok "gw creates a network" "$out"; lab_done; }

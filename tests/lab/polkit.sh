@@ -23,7 +23,7 @@ allow() { # ACTION USER
                 "$1" "$2" | on gw sh -c "cat >/etc/polkit-1/rules.d/50-$1-$2.rules"
 }
 
-on gw systemctl enable --quiet --now omertad.socket
+enable_omerta gw
 contains "alice may look" "0." "$(call alice /org/omerta/Mesh1 org.freedesktop.DBus.Properties.Get $manager Version)"
 denied "alice may not create a network" "$(call alice /org/omerta/Mesh1 $manager.CreateNetwork home '{}')"
 denied "nor join one" "$(call alice /org/omerta/Mesh1 $manager.Join omerta://join/x '{}')"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-from machines import main, run, wait_for
+from machines import main, wait_for
 
 TOP = pathlib.Path(sys.argv[0]).resolve().parent.parent.parent
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
@@ -106,9 +106,10 @@ def test_changes_are_signalled(lab):
     gw = lab.gateway()
     monitor = lab.spawn(["busctl", f"--address={gw.bus_address}", "monitor", "--json=short",
                          "--match=type='signal',sender='org.omerta.Mesh1'"],
-                        stdout=open(lab.dir / "signals", "wb"))
-    wait_for("the monitor", lambda: monitor.poll() is None and "monitor" in run(
-        "busctl", f"--address={gw.bus_address}", "list", "--unique").stdout)
+                        stdout=open(lab.dir / "signals", "wb"),
+                        stderr=open(lab.dir / "monitor", "wb"))
+    wait_for("the monitor", lambda: monitor.poll() is None
+             and "Monitoring" in (lab.dir / "monitor").read_text())
     m1 = lab.member(gw, "m1")
     m1.wait_ping("10.0.0.1")
 

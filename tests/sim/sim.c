@@ -18,6 +18,7 @@ typedef struct Between {
 
 struct Sim {
         uint64_t seed, state;
+        bool ended;
         usec_t now;
         TimerQueue *flights; /* of Datagram */
         GPtrArray *nodes, *nats;
@@ -109,17 +110,15 @@ Sim *sim_new(uint64_t seed) {
 static void nat_free(SimNat *nat);
 
 Sim *sim_free(Sim *s) {
-        TimerQueue *flights;
-
         if (!s)
                 return NULL;
         while (s->nodes->len > 0)
                 sim_node_free(s->nodes->pdata[s->nodes->len - 1]);
-        /* What is still on the way is let arrive nowhere. */
-        flights = s->flights;
-        while (timer_queue_next(flights) != USEC_INFINITY)
-                timer_queue_run(flights, USEC_INFINITY - 1);
-        timer_queue_free(flights);
+        /* What is still on the way arrives nowhere. */
+        s->ended = true;
+        while (timer_queue_next(s->flights) != USEC_INFINITY)
+                timer_queue_run(s->flights, USEC_INFINITY - 1);
+        timer_queue_free(s->flights);
         for (unsigned i = 0; i < s->nats->len; i++)
                 nat_free(s->nats->pdata[i]);
         g_ptr_array_unref(s->nats);
@@ -269,7 +268,7 @@ static SimNode *find_receiver(Sim *s, const Endpoint *to, const Endpoint *from) 
 
 static void arrive(void *userdata) {
         g_autofree Datagram *d = userdata;
-        SimNode *n = find_receiver(d->sim, &d->to, &d->from);
+        SimNode *n = d->sim->ended ? NULL : find_receiver(d->sim, &d->to, &d->from);
 
         if (!n || n->asleep || !n->receive || (d->side != UINT_MAX && d->side != n->side))
                 return;

@@ -177,7 +177,10 @@ static void test_authority(void **state) {
                                                    &f->net, f->net.issuer, &f->who[0]->id, "anna",
                                                    ROLE_MEMBER | ROLE_ISSUER, MOCK_NOW + 1)),
                         TRUST_NO_AUTHORITY);
-        /* Or take what the root gave. */
+        /* Or undo the root, or take what it gave. */
+        assert_int_equal(
+                        refused(f, mock_revocation(&f->net, f->net.issuer, &f->net.id, MOCK_NOW)),
+                        TRUST_NO_AUTHORITY);
         assert_int_equal(
                         offer(f, mock_certificate(
                                                  &f->net, f->net.issuer, &f->net.issuer->id,

@@ -34,6 +34,8 @@ struct Directory {
         GArray *observers; /* of DirectoryObserverEntry */
         GQueue events;     /* of Event, see directory.c */
         bool notifying;
+        void (*taken)(void *userdata, Record *record); /* gossip; may be NULL */
+        void *taken_userdata;
 
         /* Not in the store yet. */
         GHashTable *dirty; /* set of DirectoryMachine; which kinds: its .dirty */

@@ -139,6 +139,10 @@ usec_t directory_next_version(Directory *d, RecordKind kind, const MachineId *ma
         return now;
 }
 
+Record *directory_by_hash(const Directory *d, uint64_t hash) {
+        return directory_table_by_hash(&d->table, hash);
+}
+
 void directory_digest(const Directory *d, uint64_t ret[static 256]) {
         memcpy(ret, d->table.digest, sizeof(d->table.digest));
 }

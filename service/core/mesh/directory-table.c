@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/mesh/directory-table.h"
 
+#include <string.h>
+
 #include "base/macros.h"
 
 static int compare_ids(const void *a, const void *b, void *userdata) {
@@ -15,17 +17,28 @@ static void machine_free(void *data) {
         g_free(m);
 }
 
+/* Keys are Record.hash, which has any alignment and is as good as random already. */
+static unsigned hash_of_hash(const void *key) {
+        return read_le32(key);
+}
+
+static gboolean hashes_equal(const void *a, const void *b) {
+        return memcmp(a, b, sizeof(((Record *) NULL)->hash)) == 0;
+}
+
 void directory_table_init(DirectoryTable *t) {
         *t = (DirectoryTable){
                 .machines = g_tree_new_full(compare_ids, NULL, NULL, machine_free),
                 .names = g_hash_table_new(g_str_hash, g_str_equal),
                 .claims = g_hash_table_new(NULL, NULL),
+                .hashes = g_hash_table_new(hash_of_hash, hashes_equal),
         };
 }
 
 void directory_table_done(DirectoryTable *t) {
         g_clear_pointer(&t->names, g_hash_table_unref);
         g_clear_pointer(&t->claims, g_hash_table_unref);
+        g_clear_pointer(&t->hashes, g_hash_table_unref);
         g_clear_pointer(&t->machines, g_tree_unref);
 }
 
@@ -162,6 +175,13 @@ uint64_t record_hash_value(const Record *record) {
         return read_le64(record->hash);
 }
 
+Record *directory_table_by_hash(const DirectoryTable *t, uint64_t hash) {
+        uint8_t bytes[8];
+
+        write_le64(bytes, hash);
+        return g_hash_table_lookup(t->hashes, bytes);
+}
+
 void directory_table_set(DirectoryTable *t, DirectoryMachine *m, RecordKind kind, Record *record) {
         Record *old = m->record[kind];
         uint64_t *sum = &t->digest[m->id.bytes[0]];
@@ -172,12 +192,15 @@ void directory_table_set(DirectoryTable *t, DirectoryMachine *m, RecordKind kind
                 else if (kind == RECORD_LEASE)
                         claim_remove(t, m);
                 *sum -= record_hash_value(old);
+                if (g_hash_table_lookup(t->hashes, old->hash) == old)
+                        g_hash_table_remove(t->hashes, old->hash);
                 t->count[kind]--;
                 record_unref(old);
         }
         m->record[kind] = record ? record_ref(record) : NULL;
         if (record) {
                 *sum += record_hash_value(record);
+                g_hash_table_replace(t->hashes, record->hash, record);
                 t->count[kind]++;
                 if (kind == RECORD_CERTIFICATE)
                         name_add(t, m);

@@ -27,6 +27,7 @@ typedef struct DirectoryTable {
         GTree *machines;    /* MachineId -> DirectoryMachine */
         GHashTable *names;  /* host name -> DirectoryMachine; both of the certificate */
         GHashTable *claims; /* IPv4 address -> DirectoryMachine */
+        GHashTable *hashes; /* the 8 bytes of a record's hash -> Record */
         unsigned count[_RECORD_KIND_MAX];
         uint64_t digest[256];
 } DirectoryTable;
@@ -50,6 +51,8 @@ DirectoryMachine *directory_table_holder(const DirectoryTable *t, uint32_t addre
 /* The lease of @m, unless another machine has the better claim to its address. */
 Record *directory_table_lease(const DirectoryTable *t, const DirectoryMachine *m);
 DirectoryMachine *directory_table_by_name(const DirectoryTable *t, const char *name);
+
+Record *directory_table_by_hash(const DirectoryTable *t, uint64_t hash);
 
 /* docs/protocol.md, "gossip": 8 bytes, little-endian. */
 uint64_t record_hash_value(const Record *record);

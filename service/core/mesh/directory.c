@@ -99,6 +99,11 @@ void directory_unobserve(Directory *d, DirectoryObserver observer, void *userdat
         }
 }
 
+void directory_on_taken(Directory *d, void (*taken)(void *userdata, Record *record), void *userdata) {
+        d->taken = taken;
+        d->taken_userdata = userdata;
+}
+
 /* --- changes --- */
 
 bool directory_is_newer(const Directory *d, const Record *a, const Record *b) {
@@ -325,6 +330,11 @@ static DirectoryVerdict judge(Directory *d, Record *record, TrustVerdict *ret) {
                 *ret = TRUST_EXPIRED;
                 return DIRECTORY_REFUSED;
         }
+        /* The root is above its issuers: all would go with it. */
+        if (kind == RECORD_REVOCATION && machine_id_same_key(&record->body.machine, &d->network)) {
+                *ret = TRUST_NO_AUTHORITY;
+                return DIRECTORY_REFUSED;
+        }
         v = judge_signer(d, record, ret);
         if (v != DIRECTORY_NEWS)
                 return v;
@@ -343,6 +353,8 @@ static DirectoryVerdict take(Directory *d, Record *record, bool is_stored) {
         RecordKind kind = record->body.kind;
 
         directory_change(d, m, kind, record);
+        if (d->taken)
+                d->taken(d->taken_userdata, record);
         if (!is_stored)
                 directory_mark_dirty(d, m, kind);
         if (is_authority_signed(record))

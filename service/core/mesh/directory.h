@@ -90,6 +90,9 @@ usec_t directory_next_version(Directory *d, RecordKind kind, const MachineId *ma
 void directory_observe(Directory *d, DirectoryObserver observer, void *userdata);
 void directory_unobserve(Directory *d, DirectoryObserver observer, void *userdata);
 
+/* For gossip alone: every record that is taken, shown or not, while it is taken: the callback may
+ * note it and no more. NULL: nobody. */
+void directory_on_taken(Directory *d, void (*taken)(void *userdata, Record *record), void *userdata);
 /* For gossip (docs/protocol.md, "gossip"): sums of the record hashes in 256 buckets. */
 void directory_digest(const Directory *d, uint64_t ret[static 256]);
 /* Calls back with every record of the bucket, also leases that are not shown. */
@@ -98,5 +101,7 @@ void directory_foreach_in_bucket(
                 unsigned bucket,
                 void (*callback)(void *userdata, Record *record),
                 void *userdata);
+/* Borrowed; NULL: none. The record with this hash (little-endian), shown or not. */
+Record *directory_by_hash(const Directory *d, uint64_t hash);
 /* Writes what waits for the next commit. */
 int directory_flush(Directory *d);

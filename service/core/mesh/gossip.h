@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Keeps the directories of all members alike (docs/protocol.md, "gossip"). */
+/*
+ * Keeps the directories of all members alike, over the channel `gossip` (docs/protocol.md,
+ * "gossip"): what is news to us is passed on at once, and what got lost is found by comparing
+ * digests. Works by itself from new to free.
+ */
 
 #include "core/mesh/channel.h"
 #include "core/mesh/directory.h"
+#include "core/mesh/env.h"
 
 typedef struct Gossip Gossip;
 
+/* All borrowed, they outlive it; @self is copied. NULL if the channel is taken. */
 Gossip *
 gossip_new(const ChannelProvider *provider,
            const MeshEnv *env,

@@ -31,6 +31,9 @@
 
 #define CHECK_INTERVAL (15 * USEC_PER_SEC)
 #define RESPONDER_REKEY_AFTER (REKEY_AFTER_TIME + 30 * USEC_PER_SEC)
+/* After a simultaneous open both are initiators: one of them comes later, or they would open
+ * simultaneously for ever. */
+#define REKEY_STAGGER (10 * USEC_PER_SEC)
 /* How many of the least recently used links are looked at for one that can go. */
 #define EVICT_TRIES 64U
 
@@ -229,15 +232,32 @@ static void on_enrol_timer(void *userdata) {
                 link_close(link, CLOSE_SHUTDOWN);
 }
 
+/* Of the keys that go out of use the one is kept that the other side was last heard with: after a
+ * simultaneous open that need not be the one we send with. */
+static void keep_previous(Link *link) {
+        Keypair *a = link->previous.kp, *b = link->current.kp;
+
+        if (a && b &&
+            atomic_load_explicit(&a->last_received, memory_order_relaxed) >
+                            atomic_load_explicit(&b->last_received, memory_order_relaxed)) {
+                LinkKey current = TAKE_KEY(link->current);
+
+                link->current = TAKE_KEY(link->previous);
+                link->previous = current;
+                link_publish(link); /* away from the one that is dropped */
+        }
+        drop_key(link, &link->previous);
+        link->previous = TAKE_KEY(link->current);
+}
+
 /* @key becomes the one we send with. */
 static void install(Link *link, LinkKey *key, const Endpoint *from) {
-        g_autoptr(Link) ref = link_ref(link);
+        _unused_ g_autoptr(Link) ref = link_ref(link);
         Mesh *m = link->mesh;
         usec_t now = env_now(m->env);
         bool restarted = begin_life(link, key);
 
-        drop_key(link, &link->previous);
-        link->previous = TAKE_KEY(link->current);
+        keep_previous(link);
         link->current = TAKE_KEY(*key);
         link->last_handshake = now;
         link->last_received = now;
@@ -249,6 +269,7 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
                           link);
         set_state(link, LINK_UP);
         link_set_seen(link, &link->current.seen);
+        presence_changed(m->presence);
         path_set_arrived(&link->paths, from, now);
         endpoint_book_reached(m->book, &link->machine, from);
         link_publish(link);
@@ -313,6 +334,7 @@ static void detach(Link *link) {
 }
 
 static void take_out(Link *link) {
+        drop_all_keys(link);
         detach(link);
         link->mesh = NULL;
         link_unref(link);
@@ -343,7 +365,7 @@ void link_collect(Link *link) {
 }
 
 void link_down(Link *link) {
-        g_autoptr(Link) ref = link_ref(link);
+        _unused_ g_autoptr(Link) ref = link_ref(link);
 
         end_life(link);
         tell_end(link);
@@ -368,8 +390,15 @@ void link_close(Link *link, CloseReason reason) {
         link_unref(link);
 }
 
+/* Somebody wants it in earnest. */
+static void drop_call_back(Link *link) {
+        if (link->attempt && link->attempt->once)
+                link->attempt = attempt_free(link->attempt);
+}
+
 void link_connect(Link *link) {
         link_touch(link);
+        drop_call_back(link);
         if (link->attempt || (link_is_up(link) && (link->enrolling == link_is_enrol(link))))
                 return;
         link->attempt = attempt_new(link, true);
@@ -383,6 +412,7 @@ void link_connect(Link *link) {
 }
 
 void link_repair(Link *link) {
+        drop_call_back(link);
         if (link->attempt)
                 return;
         link->attempt = attempt_new(link, true);
@@ -392,10 +422,24 @@ void link_repair(Link *link) {
         }
 }
 
+void link_call_back(Link *link, const Endpoint *from) {
+        /* With keys that wait to be confirmed it is only the same initiation by another path. */
+        if (link->attempt || link->next.kp || link_is_up(link))
+                return;
+        link->attempt = attempt_new_once(link, from);
+        if (!link->attempt)
+                link_collect(link);
+}
+
 void link_attempt_failed(Link *link) {
         usec_t started = link->attempt->started;
+        bool once = link->attempt->once;
 
         link->attempt = attempt_free(link->attempt);
+        if (once) {
+                link_collect(link);
+                return;
+        }
         /* Keys that worked meanwhile are good until they expire. */
         if (link_is_up(link) && link_last_received(link) > started)
                 return;
@@ -435,6 +479,8 @@ static usec_t check_rekey(Link *link) {
         if (!kp || (link_is_enrol(link) && !link->enrolling))
                 return USEC_INFINITY;
         from = kp->created + (kp->is_initiator ? REKEY_AFTER_TIME : RESPONDER_REKEY_AFTER);
+        if (machine_id_compare(&link->mesh->config.identity->id, &link->machine) > 0)
+                from += REKEY_STAGGER;
         first = from - CHECK_INTERVAL;
         if (now < first)
                 return first;
@@ -449,7 +495,7 @@ static usec_t check_rekey(Link *link) {
 }
 
 void link_maintain(Link *link) {
-        g_autoptr(Link) ref = link_ref(link);
+        _unused_ g_autoptr(Link) ref = link_ref(link);
         bool was_up = link_is_up(link);
         usec_t next = USEC_INFINITY;
 

@@ -86,7 +86,8 @@ void channels_announce(Link *link, bool restarted);
 
 Probes *probes_new(Mesh *m);
 Probes *probes_free(Probes *p);
-/* Return: 0, -ENOTCONN, -EBUSY: too many on the way. */
+/* @reply NULL: if it is lost, the link is repaired.
+ * Return: 0, -ENOTCONN, -EBUSY: too many on the way. */
 int probes_send(Link *link, usec_t timeout, ProbeReply reply, void *userdata);
 DropReason probes_handle_probe(Link *link, const uint8_t *frame, size_t len, const Endpoint *from);
 DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len);

@@ -57,11 +57,15 @@ Probes *probes_free(Probes *p) {
 }
 
 static void finish(Probe *q, bool lost, usec_t rtt) {
+        Link *link = link_find(q->probes->mesh, &q->machine);
         ProbeReply reply = q->reply;
         void *userdata = q->userdata;
 
         forget(q);
-        reply(userdata, lost, rtt);
+        if (reply)
+                reply(userdata, lost, rtt);
+        else if (lost && link)
+                link_repair(link);
 }
 
 static void on_timeout(void *userdata) {
@@ -127,6 +131,7 @@ DropReason probes_handle_probe(Link *link, const uint8_t *frame, size_t len, con
 DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len) {
         Probes *p = link->mesh->probes;
         Endpoint seen;
+        bool is_first;
         uint64_t token;
         usec_t rtt;
         Probe *q;
@@ -139,9 +144,11 @@ DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len) {
         if (!q || !machine_id_equal(&q->machine, &link->machine))
                 return DROP_NONE;
         rtt = usec_sub(env_now(link->mesh->env), q->sent);
+        is_first = link->srtt == 0;
         link_sample_rtt(link, rtt);
         link_set_seen(link, &seen);
-        channels_announce(link, false);
+        if (is_first)
+                channels_announce(link, false);
         finish(q, false, rtt);
         return DROP_NONE;
 }

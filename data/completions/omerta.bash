@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Completion of omerta(1) for bash. Needs nothing of the bash-completion package.
+
+# Column of a table that omerta prints; nothing if the daemon does not answer soon.
+_omerta_column() {
+        local column=$1
+        shift
+        SYSTEMD_BUS_TIMEOUT=2s omerta "$@" 2>/dev/null | awk -v column="$column" '
+                NR == 1 { for (i = 1; i <= NF; i++) if ($i == column) c = i; next }
+                c && $c != "-" { print $c }'
+}
+
+_omerta() {
+        local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+        local -A nouns=(
+                [network]='create invite invites uninvite join leave list peers address pending
+                        approve refuse revoke show'
+                [mesh]='status'
+                [dhcp]='leases'
+                [tunnel]='sessions close'
+        )
+        local -A options=(
+                ['network create']='--subnet --host-name --owner'
+                ['network invite']='--uses --expires --name --approval --endpoint --qr --output'
+                ['network join']='--host-name --owner'
+                ['network leave']='--force'
+        )
+        local global='--help --version --json --network --system --user'
+        local -a ask=() words=()
+        local i word
+
+        COMPREPLY=()
+        # --option=VALUE comes as three words
+        if [[ $cur == '=' ]]; then
+                cur=
+        elif [[ $prev == '=' && COMP_CWORD -ge 2 ]]; then
+                prev=${COMP_WORDS[COMP_CWORD - 2]}
+        fi
+
+        # What stands before the cursor: the words of the command, and whom to ask for names.
+        for ((i = 1; i < COMP_CWORD; i++)); do
+                word=${COMP_WORDS[i]}
+                case $word in
+                --user | --system)
+                        ask+=("$word")
+                        ;;
+                -n | --network)
+                        [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                        ((i + 1 < COMP_CWORD)) && ask+=(-n "${COMP_WORDS[i + 1]}")
+                        ((i++))
+                        ;;
+                --subnet | --host-name | --owner | --uses | --expires | --name | --endpoint | \
+                        -o | --output)
+                        [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                        ((i++))
+                        ;;
+                -?*) ;;
+                *)
+                        words+=("$word")
+                        ;;
+                esac
+        done
+
+        case $prev in
+        -n | --network)
+                mapfile -t COMPREPLY < <(
+                        compgen -W "$(_omerta_column NETWORK "${ask[@]}" network list)" -- "$cur")
+                return
+                ;;
+        --expires)
+                mapfile -t COMPREPLY < <(compgen -W '30min 24h 7d' -- "$cur")
+                return
+                ;;
+        -o | --output)
+                compopt -o filenames
+                mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+                return
+                ;;
+        --subnet | --host-name | --owner | --uses | --name | --endpoint)
+                return
+                ;;
+        esac
+
+        if [[ $cur == -* ]]; then
+                mapfile -t COMPREPLY < <(
+                        compgen -W "${options[${words[*]:0:2}]} $global" -- "$cur")
+                return
+        fi
+
+        case "${words[*]}" in
+        '')
+                word='status network up down mesh dhcp tunnel version'
+                ;;
+        network | mesh | dhcp | tunnel)
+                word=${nouns[${words[0]}]}
+                ;;
+        'network revoke' | 'tunnel close')
+                word=$(_omerta_column HOST "${ask[@]}" network peers)
+                ;;
+        'network approve' | 'network refuse')
+                word=$(_omerta_column MACHINE "${ask[@]}" network pending)
+                ;;
+        'network uninvite')
+                word=$(_omerta_column ID "${ask[@]}" network invites)
+                ;;
+        'network join')
+                compopt -o filenames
+                mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+                return
+                ;;
+        *)
+                return
+                ;;
+        esac
+        mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")
+}
+
+complete -F _omerta omerta

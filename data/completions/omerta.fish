@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Completion of omerta(1) for fish.
+
+# Column of a table that omerta prints; nothing if the daemon does not answer soon.
+function __omerta_column
+    set -l column $argv[1]
+    SYSTEMD_BUS_TIMEOUT=2s omerta $argv[2..] 2>/dev/null | awk -v column=$column '
+        NR == 1 { for (i = 1; i <= NF; i++) if ($i == column) c = i; next }
+        c && $c != "-" { print $c }'
+end
+
+# The words of the command so far, without options and their values.
+function __omerta_words
+    set -l skip 0
+    for word in (commandline -opc)[2..]
+        if test $skip = 1
+            set skip 0
+            continue
+        end
+        switch $word
+            case -n --network --subnet --host-name --owner --uses --expires --name --endpoint \
+                    -o --output
+                set skip 1
+            case '-?*'
+            case '*'
+                echo $word
+        end
+    end
+end
+
+# True if the words so far are these.
+function __omerta_at
+    test "$(__omerta_words | string join ' ')" = "$argv"
+end
+
+# True if they begin with these.
+function __omerta_in
+    string match -q -- "$argv*" (__omerta_words | string join ' ')
+end
+
+complete -c omerta -f
+complete -c omerta -s h -l help -d 'Show help'
+complete -c omerta -l version -d 'Show the version'
+complete -c omerta -l json -d 'Print JSON'
+complete -c omerta -s n -l network -x -a '(__omerta_column NETWORK network list)' -d Network
+complete -c omerta -l system -d "Ask the system's omertad"
+complete -c omerta -l user -d 'Ask your own omertad'
+
+complete -c omerta -n '__omerta_at' -a status -d 'Show networks and how they are'
+complete -c omerta -n '__omerta_at' -a network -d 'Networks, their machines, invites'
+complete -c omerta -n '__omerta_at' -a up -d 'Switch a network on'
+complete -c omerta -n '__omerta_at' -a down -d 'Switch a network off'
+complete -c omerta -n '__omerta_at' -a mesh -d 'Links to other machines'
+complete -c omerta -n '__omerta_at' -a dhcp -d 'Addresses'
+complete -c omerta -n '__omerta_at' -a tunnel -d 'Sessions'
+complete -c omerta -n '__omerta_at' -a version -d 'Show versions'
+
+complete -c omerta -n '__omerta_at network' -a create -d 'Make a network; this is its gateway'
+complete -c omerta -n '__omerta_at network' -a invite -d 'Print a link that lets a machine in'
+complete -c omerta -n '__omerta_at network' -a invites -d 'List invites that can be used'
+complete -c omerta -n '__omerta_at network' -a uninvite -d 'Withdraw an invite'
+complete -c omerta -n '__omerta_at network' -a join -d 'Join by an invite link'
+complete -c omerta -n '__omerta_at network' -a leave -d 'Leave a network and forget its keys'
+complete -c omerta -n '__omerta_at network' -a list -d 'List the networks of this machine'
+complete -c omerta -n '__omerta_at network' -a peers -d 'List the machines'
+complete -c omerta -n '__omerta_at network' -a address -d "Print this machine's address"
+complete -c omerta -n '__omerta_at network' -a pending -d 'List who asks to be let in'
+complete -c omerta -n '__omerta_at network' -a approve -d 'Let a machine in'
+complete -c omerta -n '__omerta_at network' -a refuse -d 'Send a machine away'
+complete -c omerta -n '__omerta_at network' -a revoke -d "End a machine's membership"
+complete -c omerta -n '__omerta_at network' -a show -d 'Show one network in full'
+complete -c omerta -n '__omerta_at mesh' -a status -d 'Show the links to other machines'
+complete -c omerta -n '__omerta_at dhcp' -a leases -d 'List addresses and whose they are'
+complete -c omerta -n '__omerta_at tunnel' -a sessions -d 'List sessions and their traffic'
+complete -c omerta -n '__omerta_at tunnel' -a close -d 'Close sessions with a machine'
+
+complete -c omerta -n '__omerta_in network create' -l subnet -x -d 'Addresses of the network'
+for verb in create join
+    complete -c omerta -n "__omerta_in network $verb" -l host-name -x -d 'Name of this machine'
+    complete -c omerta -n "__omerta_in network $verb" -l owner -x -d 'Whom this machine belongs to'
+end
+complete -c omerta -n '__omerta_at network invite' -l uses -x -d 'How many machines may use it'
+complete -c omerta -n '__omerta_at network invite' -l expires -x -a '30min 24h 7d' \
+    -d 'How long it is valid'
+complete -c omerta -n '__omerta_at network invite' -l name -x -d 'Name of the joining machine'
+complete -c omerta -n '__omerta_at network invite' -l approval -d 'Who asks waits for an approval'
+complete -c omerta -n '__omerta_at network invite' -l endpoint -x -d 'Where the gateway is reached'
+complete -c omerta -n '__omerta_at network invite' -l qr -d 'Show a QR code first'
+complete -c omerta -n '__omerta_at network invite' -s o -l output -r -F -d 'Write to a file'
+complete -c omerta -n '__omerta_in network leave' -l force -d 'On the gateway: end the network'
+
+complete -c omerta -n '__omerta_at network join' -F
+complete -c omerta -n '__omerta_at network uninvite' -a '(__omerta_column ID network invites)'
+for verb in approve refuse
+    complete -c omerta -n "__omerta_at network $verb" \
+        -a '(__omerta_column MACHINE network pending)'
+end
+complete -c omerta -n '__omerta_at network revoke' -a '(__omerta_column HOST network peers)'
+complete -c omerta -n '__omerta_at tunnel close' -a '(__omerta_column HOST network peers)'
