@@ -246,6 +246,8 @@ static void begin_life(Machine *m) {
 }
 
 static void end_life(Machine *m) {
+        if (!m->router)
+                return; /* stopped already */
         sim_node_on_receive(m->node, NULL, NULL);
         timer_clear(&m->router_timer);
         if (m->is_routed)
@@ -309,13 +311,14 @@ void machine_create_network(Machine *m, const char *subnet) {
 }
 
 char *machine_invite(Machine *m, const InviteOptions *options) {
-        const InviteOptions one = { .uses = 1 };
+        InviteOptions o = options ? *options : (InviteOptions){ .uses = 1 };
+        Endpoint endpoint = sim_node_endpoint(m->node);
         StoredInvite invite;
         char *link = NULL;
 
-        g_assert_cmpint(enrol_service_invite(
-                                        network_enrol_service(m->network), options ?: &one, &link,
-                                        &invite),
+        o.endpoints = &endpoint;
+        o.n_endpoints = 1;
+        g_assert_cmpint(enrol_service_invite(network_enrol_service(m->network), &o, &link, &invite),
                         ==, 0);
         return link;
 }
