@@ -114,7 +114,7 @@ static const char *take_lease(LeaseClient *c, Record *lease) {
 
         if (!machine_id_equal(&lease->body.machine, &c->config.self) || lease_is_released(lease))
                 return CONTROL_ERROR_MALFORMED;
-        if (directory_offer(c->config.directory, lease, false, NULL) == DIRECTORY_LOST)
+        if (directory_offer(c->config.directory, lease, true, NULL) == DIRECTORY_LOST)
                 return "AddressInUse"; /* not ours to use, so not wanted the next time */
         /* News, or gossip was faster; but nothing forged, and no lease of yesterday. */
         own = own_lease(c);
