@@ -425,6 +425,21 @@ static void test_bad_answers(void **state) {
                 expect(&c, "Malformed;");
         }
         assert_int_equal(p->ops->off_channel(p->self, "dhcp"), 0);
+
+        /* Neither does it disturb a lease we have. */
+        lease_world_stop(&w);
+        lease_world_start(&w);
+        go(&c);
+        expect(&c, "bound 10.0.0.100;");
+        w.service = lease_service_free(w.service);
+        assert_int_equal(p->ops->on_channel(p->self, "dhcp", NULL, on_bad_request, &g), 0);
+        for (size_t i = 0; i < ELEMENTSOF(leases); i++) {
+                g.lease = leases[i];
+                mock_mesh_run(w.mesh, LEASE_LIFETIME_DEFAULT);
+                assert_string_equal(ip_format(&own_lease(&c)->body.lease.address).text, "10.0.0.100");
+        }
+        expect(&c, "Malformed;");
+        assert_int_equal(p->ops->off_channel(p->self, "dhcp"), 0);
         identity_free(forger);
 }
 
