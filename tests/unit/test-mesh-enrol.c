@@ -413,8 +413,14 @@ static void test_store_fails(void **state) {
 
 /* --- revocation --- */
 
+static void read_uses(void *userdata, const StoredInvite *i) {
+        *(unsigned *) userdata += i->uses;
+}
+
 static void test_revoke(void **state) {
         Fixture *f = *state;
+        unsigned uses = 0;
+        g_autofree char *fresh = invite(f, &(InviteOptions){});
         g_autofree char *link = invite(f, &(InviteOptions){ .uses = 9 });
         Joiner *a = add_joiner(f);
         MachineId stranger = mock_machine_id(1);
@@ -430,6 +436,10 @@ static void test_revoke(void **state) {
         power_cycle(f);
         assert_true(directory_is_revoked(f->directory, &a->identity->id));
         assert_string_equal(join(f, a, link, "a"), "error NotPermitted;");
+        assert_string_equal(join(f, a, fresh, "a"), "error NotPermitted;");
+        /* Which cost the invite nothing. */
+        enrol_service_foreach_invite(f->service, read_uses, &uses);
+        assert_int_equal(uses, 1);
 }
 
 static void test_revocations_of_a_revoked_issuer(void **state) {
