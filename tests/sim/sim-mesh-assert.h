@@ -87,6 +87,7 @@ typedef struct Wire {
         const TestMachine *a, *b;
         unsigned n, initiations, responses, cookies, data;
         GByteArray *initiation; /* the last */
+        const SimNode *mute;    /* its initiations are lost */
 } Wire;
 
 _unused_ static bool
@@ -97,6 +98,8 @@ on_wire(void *userdata, SimNode *from, const Endpoint *to, const uint8_t *data, 
         if (!((from == w->a->node && endpoint_equal(to, &b)) ||
               (from == w->b->node && endpoint_equal(to, &a))))
                 return true;
+        if (from == w->mute && data[0] == MESSAGE_HANDSHAKE_INITIATION)
+                return false;
         w->n++;
         w->initiations += data[0] == MESSAGE_HANDSHAKE_INITIATION;
         w->responses += data[0] == MESSAGE_HANDSHAKE_RESPONSE;

@@ -20,9 +20,11 @@ on_request(void *userdata,
            ChannelRequest *request,
            const uint8_t *data,
            size_t len) {
-        ChannelProvider *p = test_channels(userdata);
+        TestMachine *m = userdata;
+        ChannelProvider *p = test_channels(m);
         g_autofree uint8_t *reply = g_malloc(len);
 
+        m->requests++;
         if (len == 5 && memcmp(data, "never", 5) == 0)
                 return;
         if (len == 4 && memcmp(data, "fail", 4) == 0) {

@@ -31,6 +31,7 @@ typedef struct TestMachine {
         Mesh *mesh;
         GPtrArray *messages; /* of GBytes: data on TEST_CHANNEL, in order */
         GPtrArray *packets;  /* of GBytes */
+        unsigned requests;   /* on TEST_CHANNEL */
         unsigned ups, downs, restarts, link_changes, revoked;
 } TestMachine;
 

@@ -8,6 +8,7 @@
 #include "sim-mesh-assert.h"
 
 #include "core/crypto/cookie.h"
+#include "core/mesh/link.h"
 
 /* --- strangers and floods --- */
 
@@ -104,7 +105,7 @@ static void test_garbage(void **state) {
 static void test_flood_of_initiations(void **state) {
         _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
         TestMachine *a = &t->machines[0], *b = &t->machines[1];
-        Wire wire = { .a = a, .b = b };
+        Wire wire = { .a = a, .b = b, .mute = a->node };
         Endpoint to = sim_node_endpoint(a->node), from = { .in.sin_family = AF_INET };
         uint64_t sent = sim_node_sent(a->node);
         CookieMaker mac;
@@ -127,6 +128,10 @@ static void test_flood_of_initiations(void **state) {
                 from.in.sin_addr.s_addr = htonl(0x0a000000 + i * 7);
                 cookie_maker_mark(&mac, data, sizeof data, sim_now(t->sim));
                 sim_inject(t->sim, &from, &to, data, sizeof data);
+                /* A neighbour is looked for after a second. Question, cookie, question, answer: no
+                 * timer in between. */
+                if (i == 1100)
+                        assert_int_equal(test_link_state(b, a), LINK_UP);
                 if (i == 2500)
                         assert_int_equal(test_send(b, a, "let me in"), 0);
                 sim_run_for(t->sim, MSEC);
@@ -209,6 +214,20 @@ static int ask_to_enrol(TestMachine *m, const TestMachine *to, const char *chann
                         p->self, &to->identity->id, channel, "x", 1, 5 * SEC, on_answer, a, NULL);
 }
 
+/* As a machine would that was not made by us. */
+static void send_against_the_rules(TestMachine *m, const TestMachine *to) {
+        Link *link = link_find(m->mesh, &to->identity->id);
+        ControlMessage data = { .kind = CONTROL_DATA, .channel = TEST_CHANNEL };
+        ControlMessage request = { .kind = CONTROL_REQUEST, .request_id = 9, .channel = TEST_CHANNEL };
+        g_autoptr(GBytes) a = control_message_encode(&data);
+        g_autoptr(GBytes) b = control_message_encode(&request);
+        const uint8_t datagram[] = { FRAME_DATAGRAM, 4, 't', 'e', 's', 't', 'x' };
+
+        assert_int_equal(link_send_message(link, a), 0);
+        assert_int_equal(link_send_message(link, b), 0);
+        assert_true(link_send_frame(link, datagram, sizeof datagram));
+}
+
 static void test_enrol_links(void **state) {
         static const struct {
                 bool invite;
@@ -246,12 +265,20 @@ static void test_enrol_links(void **state) {
                 if (!table[i].works) {
                         assert_string_equal(answer.error, "Timeout");
                         assert_int_equal(a->ups, 0);
+                        /* What it began is not kept. */
+                        sim_node_sleep(b->node, true);
+                        sim_run_for(t->sim, 11 * SEC);
+                        assert_int_equal(n_links(a), 0);
                         continue;
                 }
                 assert_answer(&answer, "welcome");
                 /* Nobody but the channel enrol hears of it. */
                 assert_int_equal(a->ups, 0);
                 assert_int_equal(test_send(a, b, "x"), -ENXIO);
+                send_against_the_rules(b, a);
+                sim_run_for(t->sim, 100 * MSEC);
+                assert_int_equal(a->messages->len, 0);
+                assert_int_equal(a->requests, 0);
                 if (i == 0) {
                         certificate = mock_certificate(
                                         &t->network, t->network.issuer, &b->identity->id, "bob",
@@ -268,7 +295,9 @@ static void test_enrol_links(void **state) {
                         assert_int_equal(test_link_state(a, b), LINK_UP);
                 } else {
                         /* It does not stay for ever, and can be asked for again. */
-                        sim_run_for(t->sim, 70 * SEC);
+                        sim_run_for(t->sim, 50 * SEC);
+                        assert_int_equal(n_links(a), 1);
+                        sim_run_for(t->sim, 20 * SEC);
                         assert_int_equal(n_links(a), 0);
                         answer_clear(&answer);
                         answer = (Answer){};

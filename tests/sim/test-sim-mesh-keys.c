@@ -50,6 +50,33 @@ static void test_rekey_without_loss(void **state) {
         }
 }
 
+static void test_packets_need_a_session(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        uint8_t packet[20] = { 0x45 };
+        PacketPeer *peer;
+
+        test_net_introduce(t);
+        set_packets(b, a, true);
+        assert_true(test_wait_up(a, b, SEC));
+        peer = mesh_packet_peer(b->mesh, &a->identity->id);
+        assert_int_equal(mesh_send_packet(b->mesh, peer, 0, packet, sizeof packet), 0);
+        sim_run_for(t->sim, SEC);
+        assert_int_equal(a->packets->len, 0);
+        assert_int_equal(test_drops(a, DROP_NO_SESSION), 1);
+        assert_int_equal(
+                        mesh_send_packet(
+                                        a->mesh, mesh_packet_peer(a->mesh, &b->identity->id), 0,
+                                        packet, sizeof packet),
+                        -ENOTCONN);
+        set_packets(a, b, true);
+        assert_int_equal(mesh_send_packet(b->mesh, peer, 0, packet, sizeof packet), 0);
+        sim_run_for(t->sim, SEC);
+        assert_int_equal(a->packets->len, 1);
+        set_packets(b, a, false);
+        assert_int_equal(mesh_send_packet(b->mesh, peer, 0, packet, sizeof packet), -ENOTCONN);
+}
+
 static void test_idle_link_is_silent(void **state) {
         _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 8);
         TestMachine *a = NULL, *b = NULL;
@@ -117,7 +144,11 @@ static void test_translator_is_kept_open(void **state) {
 
         sim_node_set_nat(b->node, nat);
         test_net_introduce(t);
-        sim_run_for(t->sim, 20 * MINUTE);
+        sim_run_for(t->sim, 10 * SEC);
+        for (unsigned i = 0; i < 20 * 60; i++) {
+                sim_run_for(t->sim, SEC);
+                assert_true(sim_nat_is_open(nat, b->node));
+        }
         assert_int_equal(test_link_state(gateway, b), LINK_UP);
         /* The gateway cannot open a mapping: it is there only because b keeps it. */
         assert_int_equal(test_send(gateway, b, "are you there"), 0);
@@ -129,6 +160,7 @@ static void test_translator_is_kept_open(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rekey_without_loss),
+                cmocka_unit_test(test_packets_need_a_session),
                 cmocka_unit_test(test_idle_link_is_silent),
                 cmocka_unit_test(test_overlay_without_gateway),
                 cmocka_unit_test(test_translator_is_kept_open),

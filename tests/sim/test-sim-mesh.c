@@ -245,6 +245,8 @@ static void test_restart(void **state) {
         assert_message(b, 0, "two");
         assert_answer(&during, "kciuq");
         assert_int_equal(unanswered.n, 0);
+        /* Each life was asked what it was meant to be asked, once. */
+        assert_int_equal(b->requests, 1 + 2);
         assert_int_equal(test_send(b, a, "dos"), 0);
         sim_run_for(t->sim, SEC);
         assert_message(a, 1, "dos");

@@ -334,6 +334,30 @@ static void test_window(void **state) {
         world_done(&w, e);
 }
 
+/* A loss halves what may be on the way at once. */
+static void test_congestion(void **state) {
+        g_autoptr(GBytes) b = NULL;
+        World w;
+        End e[2];
+
+        world_init(&w, e, 1);
+        b = random_message(&w, 60000);
+        for (unsigned i = 0; i < 6; i++)
+                assert_int_equal(reliable_push(e[0].r, b), 0);
+        run_for(&w, 5 * USEC_PER_SEC);
+        e[0].lose_next = 1;
+        assert_int_equal(reliable_push(e[0].r, b), 0);
+        run_for(&w, USEC_PER_SEC);
+        assert_int_equal(e[1].received->len, 7);
+        w.deaf = true;
+        e[0].segments = 0;
+        assert_int_equal(reliable_push(e[0].r, b), 0);
+        assert_int_equal(reliable_push(e[0].r, b), 0);
+        run_for(&w, 100 * MSEC);
+        assert_in_range(e[0].segments, SEGMENT_WINDOW / 2 - 4, SEGMENT_WINDOW / 2 + 4);
+        world_done(&w, e);
+}
+
 static void test_queue_bound(void **state) {
         World w;
         End e[2];
@@ -463,7 +487,7 @@ int main(void) {
                 cmocka_unit_test(test_timer),           cmocka_unit_test(test_window),
                 cmocka_unit_test(test_queue_bound),     cmocka_unit_test(test_restart),
                 cmocka_unit_test(test_end_in_delivery), cmocka_unit_test(test_malformed),
-                cmocka_unit_test(test_too_large),
+                cmocka_unit_test(test_too_large),       cmocka_unit_test(test_congestion),
         };
 
         return cmocka_run_group_tests_name("mesh-reliable", tests, NULL, NULL);

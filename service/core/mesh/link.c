@@ -359,8 +359,8 @@ static void tell_end(Link *link) {
 }
 
 void link_collect(Link *link) {
-        if (link->mesh && link->state == LINK_DOWN && !link->attempt && !link->next.kp &&
-            is_idle(link))
+        if (link->mesh && !link->closing && link->state == LINK_DOWN && !link->attempt &&
+            !link->next.kp && is_idle(link))
                 take_out(link);
 }
 
@@ -385,6 +385,7 @@ void link_close(Link *link, CloseReason reason) {
         end_life(link);
         /* What the handlers send from now on makes another link. */
         detach(link);
+        link->closing = true;
         tell_end(link);
         link->mesh = NULL;
         link_unref(link);

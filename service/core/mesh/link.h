@@ -78,6 +78,7 @@ struct Link {
 
         PacketPeer *peer; /* NULL: not asked for, or no member */
         bool packets_open;
+        bool closing; /* nobody finds it any more, and link_close() frees it */
 
         /* Whether it is used decides on rekeying; looked at now and then (link_maintain). */
         uint64_t used_counter;
