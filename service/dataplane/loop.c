@@ -264,7 +264,7 @@ static void run_commands(Dataplane *d) {
         eventfd_t ignored;
 
         (void) eventfd_read(d->wake_fd, &ignored);
-        g_mutex_lock(&d->lock);
+        pthread_mutex_lock(&d->lock);
         atomic_store_explicit(&d->has_commands, false, memory_order_relaxed);
         for (;;) {
                 GList *link = g_queue_pop_head_link(&d->commands);
@@ -272,19 +272,19 @@ static void run_commands(Dataplane *d) {
 
                 if (!c)
                         break;
-                g_mutex_unlock(&d->lock);
+                pthread_mutex_unlock(&d->lock);
                 c->result = run_command(d, c);
-                g_mutex_lock(&d->lock);
+                pthread_mutex_lock(&d->lock);
                 c->done = true;
                 if (c->kind == COMMAND_RETIRE) {
                         g_queue_push_tail_link(&d->retired, &c->link);
                         retired = true;
                 } else if (c->is_waited_for)
-                        g_cond_signal(&d->command_done);
+                        pthread_cond_signal(&d->command_done);
                 else
                         g_free(c);
         }
-        g_mutex_unlock(&d->lock);
+        pthread_mutex_unlock(&d->lock);
         if (retired)
                 control_queue_wake(d->queue);
 }

@@ -14,21 +14,23 @@ static const char *const text[] = {
                         "INSERT OR REPLACE INTO network (id, name, subnet, gateway, secret, "
                         "is_gateway, host_name, owner, interface, up, created) "
                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        [STATEMENT_COUNT_NETWORKS] = "SELECT count(*) FROM network",
         [STATEMENT_DELETE_NETWORK] = "DELETE FROM network WHERE id = ?1",
         [STATEMENT_LIST_NETWORKS] =
                         "SELECT id, name, subnet, gateway, secret, is_gateway, host_name, owner, "
                         "interface, up, created FROM network ORDER BY created, id",
         [STATEMENT_PUT_RECORD] =
-                        "INSERT OR REPLACE INTO record (network, kind, machine, bytes) "
-                        "VALUES (?1, ?2, ?3, ?4)",
+                        "INSERT OR REPLACE INTO record (network, kind, machine, bytes, hash) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5)",
         [STATEMENT_DELETE_RECORD] =
                         "DELETE FROM record WHERE network = ?1 AND kind = ?2 AND machine = ?3",
         [STATEMENT_LIST_RECORDS] =
-                        "SELECT bytes FROM record WHERE network = ?1 ORDER BY kind, machine",
+                        "SELECT bytes, hash FROM record WHERE network = ?1 ORDER BY kind, machine",
         [STATEMENT_PUT_INVITE] =
                         "INSERT OR REPLACE INTO invite (network, id, psk, created, not_after, "
                         "uses_max, uses, name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         [STATEMENT_DELETE_INVITE] = "DELETE FROM invite WHERE network = ?1 AND id = ?2",
+        [STATEMENT_DELETE_INVITE_USES] = "DELETE FROM invite_use WHERE network = ?1 AND id = ?2",
         [STATEMENT_LIST_INVITES] =
                         "SELECT id, psk, created, not_after, uses_max, uses, name FROM invite "
                         "WHERE network = ?1 ORDER BY created, id",
@@ -90,7 +92,7 @@ sqlite3_stmt *store_statement(Store *s, Statement which) {
 }
 
 int store_step(Store *s, sqlite3_stmt *statement) {
-        int code;
+        int code, r;
 
         if (!statement)
                 return store_errno(sqlite3_errcode(s->db));
@@ -100,7 +102,11 @@ int store_step(Store *s, sqlite3_stmt *statement) {
         /* Bound memory belongs to callers: nothing may point to it after this. */
         sqlite3_reset(statement);
         sqlite3_clear_bindings(statement);
-        return store_errno(code);
+        r = store_errno(code);
+        /* What the kernel said is worth more than "I/O error". */
+        if (r == -EIO && sqlite3_system_errno(s->db) > 0)
+                r = -sqlite3_system_errno(s->db);
+        return r;
 }
 
 int store_run(Store *s, sqlite3_stmt *statement) {

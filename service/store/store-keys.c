@@ -77,41 +77,62 @@ static int read_credential(uint8_t ret[static IDENTITY_SEED_SIZE]) {
         return read_key(fd, MACHINE_KEY, false, ret);
 }
 
-static char *explain(Store *s, int r) {
+static char *explain(const char *path, int r) {
         switch (r) {
         case -EPERM:
                 return g_strdup_printf(
-                                "others may read %s/" MACHINE_KEY
-                                ": 'chmod 600' it; if somebody has, "
-                                "remove it and join again, this machine is then a new one",
-                                s->dir);
+                                "others may read %s: 'chmod 600' it; if somebody has, remove it and "
+                                "join again, this machine is then a new one",
+                                path);
         case -EUCLEAN:
                 return g_strdup_printf(
-                                "%s/" MACHINE_KEY
-                                " is damaged: it must hold exactly %u bytes; put a "
-                                "copy of it back",
-                                s->dir, IDENTITY_SEED_SIZE);
+                                "%s is damaged: it must hold exactly %u bytes; put a copy of it back",
+                                path, IDENTITY_SEED_SIZE);
+        case -ENOKEY:
+                return g_strdup_printf(
+                                "%s is missing, but there are networks that were joined with it: put "
+                                "a copy of it back, or move the whole directory away to begin anew",
+                                path);
         default:
-                return g_strdup_printf("cannot use %s/" MACHINE_KEY ": %s", s->dir, g_strerror(-r));
+                return g_strdup_printf("cannot use %s: %s", path, g_strerror(-r));
         }
 }
 
+/* A new key would make this machine a stranger in its own networks. */
+static int make_key(Store *s, uint8_t ret[static IDENTITY_SEED_SIZE]) {
+        sqlite3_stmt *st = store_statement(s, STATEMENT_COUNT_NETWORKS);
+        int r = store_step(s, st);
+        bool is_lost;
+
+        if (r < 0)
+                return r;
+        is_lost = r > 0 && sqlite3_column_int(st, 0) > 0;
+        sqlite3_reset(st);
+        if (is_lost)
+                return -ENOKEY;
+        randombytes_buf(ret, IDENTITY_SEED_SIZE);
+        return write_key(s->dir_fd, MACHINE_KEY, ret);
+}
+
 int store_load_identity(Store *s, Identity **ret, char **ret_error) {
+        g_autofree char *path = g_build_filename(s->dir, MACHINE_KEY, NULL);
         uint8_t seed[IDENTITY_SEED_SIZE];
         int r;
 
         r = read_credential(seed);
+        if (r != 0 && r != -ENOENT) {
+                g_free(path);
+                path = g_build_filename(getenv("CREDENTIALS_DIRECTORY"), MACHINE_KEY, NULL);
+        }
         if (r == -ENOENT)
                 r = read_key(s->dir_fd, MACHINE_KEY, true, seed);
-        if (r == -ENOENT) {
-                randombytes_buf(seed, sizeof seed);
-                r = write_key(s->dir_fd, MACHINE_KEY, seed);
-        }
+        if (r == -ENOENT)
+                r = make_key(s, seed);
         if (r >= 0)
                 r = identity_new(seed, ret);
         sodium_memzero(seed, sizeof seed);
         if (r < 0 && ret_error)
-                *ret_error = explain(s, r);
+                *ret_error = explain(path, r);
         return r;
 }
 

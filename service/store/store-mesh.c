@@ -66,15 +66,37 @@ static int op_put_record(void *self, const Record *record) {
         bind_number(st, 2, record->body.kind);
         bind_blob(st, 3, record->body.machine.bytes, MACHINE_ID_SIZE);
         bind_blob(st, 4, bytes, size);
+        bind_blob(st, 5, record->hash, sizeof record->hash);
         return store_run(((NetworkStore *) self)->store, st);
 }
 
 static int op_delete_record(void *self, RecordKind kind, const MachineId *machine) {
-        sqlite3_stmt *st = prepare(self, STATEMENT_DELETE_RECORD);
+        sqlite3_stmt *st;
 
+        if (kind == RECORD_REVOCATION)
+                return -EINVAL;
+        st = prepare(self, STATEMENT_DELETE_RECORD);
         bind_number(st, 2, kind);
         bind_blob(st, 3, machine->bytes, MACHINE_ID_SIZE);
         return store_run(((NetworkStore *) self)->store, st);
+}
+
+/* One whose bytes are not those that were stored is damage and not skipped: without a revocation
+ * somebody would be let in again. */
+static bool read_record(sqlite3_stmt *st, Record **ret) {
+        Record *record;
+        uint8_t hash[sizeof record->hash];
+
+        if (!store_column_bytes(st, 1, hash, sizeof hash) ||
+            record_decode(sqlite3_column_blob(st, 0), (size_t) sqlite3_column_bytes(st, 0),
+                          &record) < 0)
+                return false;
+        if (memcmp(hash, record->hash, sizeof hash) != 0) {
+                record_unref(record);
+                return false;
+        }
+        *ret = record;
+        return true;
 }
 
 static int
@@ -84,11 +106,14 @@ op_foreach_record(void *self, void (*callback)(void *userdata, Record *record), 
         Record *record;
         int r;
 
-        while ((r = store_step(((NetworkStore *) self)->store, st)) > 0)
-                /* One that does not decode was written by a later version: skipped, kept. */
-                if (record_decode(sqlite3_column_blob(st, 0), (size_t) sqlite3_column_bytes(st, 0),
-                                  &record) >= 0)
-                        g_ptr_array_add(records, record);
+        while ((r = store_step(((NetworkStore *) self)->store, st)) > 0) {
+                if (!read_record(st, &record)) {
+                        sqlite3_reset(st);
+                        r = -EUCLEAN;
+                        break;
+                }
+                g_ptr_array_add(records, record);
+        }
         for (unsigned i = 0; r >= 0 && i < records->len; i++)
                 callback(userdata, records->pdata[i]);
         return r;
@@ -111,8 +136,14 @@ static int op_put_invite(void *self, const StoredInvite *i) {
 }
 
 static int op_delete_invite(void *self, const uint8_t id[static INVITE_ID_SIZE]) {
-        sqlite3_stmt *st = prepare(self, STATEMENT_DELETE_INVITE);
+        sqlite3_stmt *st = prepare(self, STATEMENT_DELETE_INVITE_USES);
+        int r;
 
+        bind_blob(st, 2, id, INVITE_ID_SIZE);
+        r = store_run(((NetworkStore *) self)->store, st);
+        if (r < 0)
+                return r;
+        st = prepare(self, STATEMENT_DELETE_INVITE);
         bind_blob(st, 2, id, INVITE_ID_SIZE);
         return store_run(((NetworkStore *) self)->store, st);
 }

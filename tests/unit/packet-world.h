@@ -9,6 +9,7 @@
 #include "base/macros.h"
 #include "base/timer.h"
 #include "dataplane/packet-router.h"
+#include "dataplane/packet.h"
 #include "netif/mock.h"
 #include "packet-build.h"
 

@@ -464,6 +464,37 @@ static void test_coalesce_rules(void **state) {
 #undef RULE
 }
 
+/* What ended a super-packet ends it for those that follow as well. */
+static void test_coalesce_ends(void **state) {
+        for (unsigned i = 0; i < 4; i++) {
+                g_autofree Merge *m = merge_new();
+                Build a = tcp4(), b, c, both;
+
+                a.udp = i == 3;
+                a.payload_len = 500;
+                b = next(&a);
+                if (i == 0)
+                        b.flags |= 0x08;
+                else if (i == 1)
+                        b.flags |= 0x01;
+                else
+                        b.payload_len = 400;
+                c = next(&b);
+                c.flags = a.flags;
+                c.payload_len = 300;
+                add(m, &a);
+                add(m, &b);
+                add(m, &c);
+                gro_finish(&m->g);
+                assert_int_equal(m->g.n, 2);
+                both = a;
+                both.flags = b.flags;
+                both.payload_len += b.payload_len;
+                assert_out(&m->g.out[0], &both, 500);
+                assert_out(&m->g.out[1], &c, 0);
+        }
+}
+
 /* Option bytes, not only their length. */
 static void test_coalesce_options_differ(void **state) {
         g_autofree Merge *m = merge_new();
@@ -632,6 +663,7 @@ int main(void) {
                 cmocka_unit_test(test_split_malformed),
                 cmocka_unit_test(test_finish_csum),
                 cmocka_unit_test(test_coalesce_rules),
+                cmocka_unit_test(test_coalesce_ends),
                 cmocka_unit_test(test_coalesce_options_differ),
                 cmocka_unit_test(test_coalesce_damaged_stays_damaged),
                 cmocka_unit_test(test_coalesce_flows_interleaved),
