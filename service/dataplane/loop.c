@@ -298,6 +298,9 @@ static void serve(Dataplane *d, const struct epoll_event *e) {
         case SOURCE_WAKE:
                 break; /* run_commands() */
         case SOURCE_SOCKET:
+                /* What could not leave goes first. */
+                if (e->events & EPOLLOUT)
+                        packet_router_send(d->router);
                 if (e->events & ~(uint32_t) EPOLLOUT)
                         serve_socket(d, &d->socket[i]);
                 break;
@@ -339,9 +342,6 @@ void *loop_run(void *arg) {
                 d->n_wakeups++;
                 now = now_usec(CLOCK_BOOTTIME);
                 packet_router_begin(d->router, now);
-                /* What could not leave goes first. */
-                if (d->blocked_since)
-                        packet_router_send(d->router);
                 for (int i = 0; i < n; i++)
                         serve(d, &events[i]);
                 deadline = packet_router_end(d->router);

@@ -105,26 +105,31 @@ void packet_router_begin(PacketRouter *r, usec_t now) {
         r->now = now;
 }
 
-void router_send(PacketRouter *r) {
+void packet_router_send(PacketRouter *r) {
         tx_batch_seal(&r->tx);
         if (!tx_batch_is_empty(&r->tx))
                 r->sink.send(r->sink.userdata, &r->tx);
-        if (tx_batch_is_empty(&r->tx))
+        r->is_blocked = !tx_batch_is_empty(&r->tx);
+        if (!r->is_blocked)
                 tx_batch_reset(&r->tx);
 }
 
-void packet_router_send(PacketRouter *r) {
-        router_send(r);
+void router_send(PacketRouter *r) {
+        tx_batch_seal(&r->tx);
+        /* Else who drives us knows when it is worth another try. */
+        if (!r->is_blocked)
+                packet_router_send(r);
 }
 
 bool packet_router_is_blocked(const PacketRouter *r) {
-        return !tx_batch_is_empty(&r->tx);
+        return r->is_blocked;
 }
 
 void packet_router_drop_blocked(PacketRouter *r) {
         for (unsigned i = r->tx.n_sent; i < r->tx.n; i++)
                 drop_count_n(r->tx.train[i].drops, DROP_SEND_FAILED, r->tx.train[i].n);
         tx_batch_reset(&r->tx);
+        r->is_blocked = false;
 }
 
 usec_t packet_router_end(PacketRouter *r) {
