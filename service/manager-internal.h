@@ -15,6 +15,11 @@ typedef struct PassedFd {
         int fd;
 } PassedFd;
 
+typedef struct Retired {
+        void *object;
+        void (*destroy)(void *object);
+} Retired;
+
 struct Manager {
         ManagerOptions options;
         char *interface;
@@ -32,6 +37,7 @@ struct Manager {
         IndexTable *indices;
         Dataplane *dataplane;
         DropCounters drops;
+        GArray *retired; /* of Retired: handed to the packet thread when this turn is over */
 
         Rtnl *rtnl;
         int monitor_fd;

@@ -84,7 +84,6 @@ struct Dataplane {
         LoopNetwork network[NETWORKS_MAX];
         UdpStats udp_stats;
         uint64_t n_wakeups, n_tun_reads;
-        usec_t blocked_since; /* 0: not blocked */
         bool stopping;
 };
 

@@ -127,6 +127,19 @@ def test_changes_are_signalled(lab):
     wait_for("InterfacesRemoved", lambda: seen("InterfacesRemoved", m1_id))
 
 
+def test_log_level(lab):
+    gw = lab.gateway()
+    where = ("org.omerta.Mesh1", "/org/freedesktop/LogControl1", "org.freedesktop.LogControl1")
+    assert gw.busctl("get-property", *where, "LogLevel").stdout.strip() == 's "info"'
+    gw.busctl("set-property", *where, "LogLevel", "s", "debug")
+    assert gw.busctl("get-property", *where, "LogLevel").stdout.strip() == 's "debug"'
+    assert gw.busctl("set-property", *where, "LogLevel", "s", "loud", check=False).returncode != 0
+    r = subprocess.run(gw.command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                                  "busctl", "set-property", *where, "LogLevel", "s", "err"),
+                       env=gw.env, capture_output=True, text=True, timeout=30)
+    assert r.returncode != 0, r
+
+
 def test_ordinary_user_is_refused(lab):
     """No polkit on this bus: everybody but root and the daemon's user is refused, with words."""
     gw = lab.gateway()

@@ -47,17 +47,16 @@ post(Machine *m,
         return true;
 }
 
-static void sink_send(void *userdata, TxBatch *batch) {
+static void sink_send(void *userdata, const TxTrain *trains, unsigned n) {
         Machine *m = userdata;
         const MeshEnv *env = sim_node_env(m->node);
 
-        for (; batch->n_sent < batch->n; batch->n_sent++) {
-                const TxTrain *t = &batch->train[batch->n_sent];
+        for (unsigned i = 0; i < n; i++) {
                 TxCursor cursor = {};
                 struct iovec iov;
 
-                while (tx_train_next(t, &cursor, &iov))
-                        (void) env->send(env->userdata, &t->to, iov.iov_base, iov.iov_len);
+                while (tx_train_next(&trains[i], &cursor, &iov))
+                        (void) env->send(env->userdata, &trains[i].to, iov.iov_base, iov.iov_len);
         }
 }
 

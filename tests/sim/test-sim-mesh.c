@@ -277,6 +277,81 @@ static void test_restart_speaks(void **state) {
         }
 }
 
+/* Who waits for an answer when the link is closed asks again from the callback. */
+static void on_closed(void *userdata, const char *error, const uint8_t *data, size_t len) {
+        TestMachine *m = userdata;
+
+        assert_string_equal(error, "Unreachable");
+        m->revoked++;
+        (void) test_send(m, &m->net->machines[1 - m->index], "again");
+}
+
+static void test_closed_while_waiting(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        ChannelProvider *p = test_channels(a);
+
+        test_net_introduce(t);
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(
+                                p->ops->request(p->self, &b->identity->id, TEST_CHANNEL, "never", 5,
+                                                USEC_INFINITY, on_closed, a, NULL),
+                                0);
+        sim_run_for(t->sim, SEC);
+        mesh_disconnect(a->mesh, &b->identity->id, CLOSE_SHUTDOWN);
+        assert_int_equal(a->revoked, 3);
+        a->revoked = 0;
+        sim_run_for(t->sim, SEC);
+        assert_int_equal(b->messages->len, 3);
+        assert_int_equal(b->restarts + b->downs, 1);
+        /* From the other side. */
+        assert_int_equal(
+                        p->ops->request(p->self, &b->identity->id, TEST_CHANNEL, "never", 5,
+                                        USEC_INFINITY, on_closed, a, NULL),
+                        0);
+        sim_run_for(t->sim, SEC);
+        mesh_disconnect(b->mesh, &a->identity->id, CLOSE_SHUTDOWN);
+        sim_run_for(t->sim, SEC);
+        assert_int_equal(a->revoked, 1);
+        assert_int_equal(b->messages->len, 4);
+}
+
+static void on_probe(void *userdata, bool lost, usec_t rtt) {
+        unsigned *n = userdata;
+
+        n[lost]++;
+        if (!lost)
+                assert_in_range(rtt, 20 * MSEC, 21 * MSEC);
+}
+
+/* Each probe is answered once: in time, too late, and when the mesh goes before. */
+static void test_probe(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        ChannelProvider *p = test_channels(a);
+        const MachineId *to = &b->identity->id;
+        unsigned n[2] = {};
+        MeshLinkInfo info;
+
+        test_net_introduce(t);
+        assert_int_equal(p->ops->probe(p->self, to, SEC, on_probe, n), -ENOTCONN);
+        assert_int_equal(test_connect(a, b), 0);
+        assert_true(test_wait_up(a, b, SEC));
+        assert_int_equal(p->ops->probe(p->self, to, SEC, on_probe, n), 0);
+        assert_int_equal(p->ops->probe(p->self, to, 5 * MSEC, on_probe, n), 0);
+        sim_run_for(t->sim, SEC);
+        assert_int_equal(n[false], 1);
+        assert_int_equal(n[true], 1);
+        assert_true(mesh_link_info(a->mesh, to, &info));
+        assert_in_range(info.rtt, 20 * MSEC, 21 * MSEC);
+        assert_int_equal(p->ops->probe(p->self, to, SEC, on_probe, n), 0);
+        test_machine_stop(a);
+        assert_int_equal(n[true], 2);
+        test_machine_start(a, true);
+        sim_run_for(t->sim, 2 * SEC);
+        assert_int_equal(n[false] + n[true], 3);
+}
+
 static void test_stored_endpoint(void **state) {
         _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
         TestMachine *a = &t->machines[0], *b = &t->machines[1];
@@ -314,7 +389,8 @@ static void test_roaming(void **state) {
         assert_true(endpoint_equal(&tx->endpoint, &now));
         assert_reached_at(a, b, &now);
         assert_int_equal(test_send(a, b, "two"), 0);
-        sim_run_for(t->sim, 100 * MSEC);
+        /* Behind what gossip had on the way to the old place: one timeout. */
+        sim_run_for(t->sim, 500 * MSEC);
         assert_message(b, 1, "two");
         assert_int_equal(a->downs + b->downs, 0);
         /* And it knows how others see it. */
@@ -424,6 +500,8 @@ int main(void) {
                 cmocka_unit_test(test_long_partition),
                 cmocka_unit_test(test_restart),
                 cmocka_unit_test(test_restart_speaks),
+                cmocka_unit_test(test_closed_while_waiting),
+                cmocka_unit_test(test_probe),
                 cmocka_unit_test(test_stored_endpoint),
                 cmocka_unit_test(test_roaming),
                 cmocka_unit_test(test_repair_over_another_path),

@@ -36,7 +36,6 @@ typedef struct Machine {
         RouterNetwork *network;
         /* What its router said. */
         GQueue wire; /* Datagram: sent, not yet delivered */
-        bool full;   /* the wire takes nothing: send blocks */
         unsigned trains, frames, datagrams, arrivals, wants, failures;
         size_t last_frame_len;
         Endpoint last_from;
@@ -49,16 +48,15 @@ typedef struct World {
         Machine a, b;
 } World;
 
-static inline void machine_send(void *userdata, TxBatch *batch) {
+static inline void machine_send(void *userdata, const TxTrain *trains, unsigned n) {
         Machine *m = userdata;
 
-        for (; batch->n_sent < batch->n && !m->full; batch->n_sent++) {
-                const TxTrain *t = &batch->train[batch->n_sent];
+        for (unsigned i = 0; i < n; i++) {
                 TxCursor c = {};
                 struct iovec v;
 
                 m->trains++;
-                while (tx_train_next(t, &c, &v)) {
+                while (tx_train_next(&trains[i], &c, &v)) {
                         Datagram *d = NEW(Datagram);
 
                         *d = (Datagram){ g_memdup2(v.iov_base, v.iov_len), v.iov_len };

@@ -622,33 +622,6 @@ static void test_keypair_used_up(void **state) {
 
 /* --- trouble --- */
 
-static void test_send_blocks(void **state) {
-        WORLD(w);
-        Build b = world_build(&w.a, &w.b);
-        unsigned n = 0;
-
-        w.a.full = true;
-        world_app_send(&w.a, &b, 0);
-        world_egress(&w, &w.a);
-        assert_true(packet_router_is_blocked(w.a.router));
-        w.a.full = false;
-        packet_router_send(w.a.router);
-        assert_false(packet_router_is_blocked(w.a.router));
-        assert_int_equal(world_deliver(&w, &w.a, &w.b), 1);
-        world_expect(&w.b, &b, 0);
-        assert_no_drops(&w.a);
-        /* More than the buffer holds is lost and counted; what it holds is not. */
-        w.a.full = true;
-        for (unsigned i = 0; i < 3000; i++)
-                world_app_send(&w.a, &b, 0);
-        world_egress(&w, &w.a);
-        n = (unsigned) drop_counter(&w.a.drops, DROP_SEND_FAILED);
-        assert_in_range(n, 1, 2999);
-        packet_router_drop_blocked(w.a.router);
-        assert_drops(&w.a, DROP_SEND_FAILED, 3000);
-        assert_false(packet_router_is_blocked(w.a.router));
-}
-
 static int broken_write(Netif *n, const PacketOut *packets, unsigned count) {
         return -EBADFD;
 }
@@ -792,7 +765,6 @@ int main(void) {
                 cmocka_unit_test(test_pending_bounded),
                 cmocka_unit_test(test_keypair_ends),
                 cmocka_unit_test(test_keypair_used_up),
-                cmocka_unit_test(test_send_blocks),
                 cmocka_unit_test(test_interface_trouble),
                 cmocka_unit_test(test_hostile_interface),
                 cmocka_unit_test(test_networks),

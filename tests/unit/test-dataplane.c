@@ -477,7 +477,7 @@ static void test_trains_without_segmentation(void **state) {
                         train[i].iov[0] = (struct iovec){ data, 250 };
                 }
                 assert_int_equal(endpoint_parse("203.0.113.1", 7, &train[1].to), 0);
-                assert_int_equal(udp_socket_send(&s, train, 3, &stats), 3);
+                udp_socket_send(&s, train, 3, &stats);
                 assert_int_equal(drop_counter(&drops, DROP_SEND_FAILED), 3);
                 assert_int_equal(udp_socket_init(&s, p.b.fd), 0);
                 while (got < 500) {

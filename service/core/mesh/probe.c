@@ -46,16 +46,6 @@ static void forget(Probe *q) {
         g_free(q);
 }
 
-Probes *probes_free(Probes *p) {
-        if (!p)
-                return NULL;
-        while (p->queue.head)
-                forget(p->queue.head->data);
-        g_hash_table_unref(p->by_token);
-        g_free(p);
-        return NULL;
-}
-
 static void finish(Probe *q, bool lost, usec_t rtt) {
         Link *link = link_find(q->probes->mesh, &q->machine);
         ProbeReply reply = q->reply;
@@ -66,6 +56,17 @@ static void finish(Probe *q, bool lost, usec_t rtt) {
                 reply(userdata, lost, rtt);
         else if (lost && link)
                 link_repair(link);
+}
+
+/* Who waits for an answer is told that none will come. */
+Probes *probes_free(Probes *p) {
+        if (!p)
+                return NULL;
+        while (p->queue.head)
+                finish(p->queue.head->data, true, 0);
+        g_hash_table_unref(p->by_token);
+        g_free(p);
+        return NULL;
 }
 
 static void on_timeout(void *userdata) {

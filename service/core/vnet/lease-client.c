@@ -111,10 +111,16 @@ static void set_bound(LeaseClient *c, const Record *lease) {
 /* Return: NULL, or why it is no good. */
 static const char *take_lease(LeaseClient *c, Record *lease) {
         const Record *own;
+        int r;
 
         if (!machine_id_equal(&lease->body.machine, &c->config.self) || lease_is_released(lease))
                 return CONTROL_ERROR_MALFORMED;
-        if (directory_offer(c->config.directory, lease, true, NULL) == DIRECTORY_LOST)
+        /* Durable, so that a power cut leaves us an address while the gateway is away. A full disk
+         * is no reason to have none now. */
+        r = directory_offer(c->config.directory, lease, true, NULL);
+        if (r < 0)
+                r = directory_offer(c->config.directory, lease, false, NULL);
+        if (r == DIRECTORY_LOST)
                 return "AddressInUse"; /* not ours to use, so not wanted the next time */
         /* News, or gossip was faster; but nothing forged, and no lease of yesterday. */
         own = own_lease(c);
