@@ -19,7 +19,7 @@
 /* Links are at most 1024 characters; leave room for white space somebody's editor put around. */
 #define LINK_FILE_MAX 4096U
 
-/* All of a short file. Return: negative errno, -EFBIG if it is too long for a link. */
+/* All of a short file; of a terminal one line. Return: negative errno, -EFBIG if it is too long for a link. */
 static int file_read(int fd, char **ret) {
         g_autofree char *text = g_malloc(LINK_FILE_MAX + 1);
         size_t n = 0;
@@ -36,6 +36,8 @@ static int file_read(int fd, char **ret) {
                 n += (size_t) k;
                 if (n > LINK_FILE_MAX)
                         return -EFBIG;
+                if (memchr(text, '\n', n) && isatty(fd))
+                        break;
         }
         text[n] = 0;
         *ret = g_steal_pointer(&text);
@@ -58,7 +60,7 @@ CliExit cli_invite_read(const char *argument, char **ret) {
                 return CLI_OK;
         }
         if (from_stdin && isatty(STDIN_FILENO))
-                cli_hint(_("Paste the invite link and press Enter and Ctrl-D:"));
+                cli_hint(_("Paste the invite link:"));
         fd = from_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
                         : open(argument, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         if (fd < 0 && errno == ENOENT) {

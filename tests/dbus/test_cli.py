@@ -130,7 +130,8 @@ class CliTest(unittest.TestCase):
         }
         env.update(environment)
         p = self.fake.serve(lambda: subprocess.run(
-            [OMERTA, *arguments], input=stdin, env=env, text=True,
+            [OMERTA, *arguments], env=env, text=True,
+            **({'stdin': stdin} if isinstance(stdin, int) else {'input': stdin}),
             stdout=options.get('stdout', subprocess.PIPE),
             stderr=options.get('stderr', subprocess.PIPE)))
         self.assertGreaterEqual(p.returncode, 0, p.stderr)
@@ -439,6 +440,18 @@ class CliTest(unittest.TestCase):
         self.assertEqual(calls[1][2][1], {'host-name': 'laptop', 'owner': 'anna'})
         self.assertEqual(self.tty('network', 'join', LINK).err, 'Joined home as 10.0.0.100.\n')
         self.assertEqual(self.json('network', 'join', LINK)['address'], '10.0.0.100')
+
+    def test_join_from_terminal(self):
+        """One line is enough, without an end of file."""
+        self.home()
+        self.fake.answers['Manager.Join'] = (HOME,)
+        mine, its = pty.openpty()
+        os.write(mine, f'{LINK}\n'.encode())
+        r = self.omerta('network', 'join', '-', stdin=its)
+        os.close(its)
+        os.close(mine)
+        self.assertEqual((r.code, r.err), (0, ''))
+        self.assertEqual(self.called('Manager.Join')[0][2][0], LINK)
 
     def test_join_not_a_link(self):
         self.home()

@@ -52,7 +52,7 @@ same "the port stays open" 2 "$(on gw ss -Huln sport = :18002 | wc -l)"
 check "a call on the bus starts it" on gw busctl --timeout=15 get-property "${MESH_BUS[@]}" Version
 check "and it owns its name" on gw busctl status org.omerta.Mesh1
 stop
-ll=$(net gw ip -j address show dev eth0 scope link | pick "next(a['local'] for l in d for a in l.get('addr_info', []))")
+ll=$(net gw ip -j address show dev eth0 scope link | pick "next(a['local'] for l in d for a in l.get('addr_info', []) if 'local' in a)")
 datagram "$ll%eth0" >/dev/null
 wait_for 10 "a datagram over IPv6 to start the daemon" active gw
 ok "a datagram over IPv6 starts it"
