@@ -74,8 +74,10 @@ static int parse_listen(const char *text, ForwardSpec *spec) {
                 strcpy(spec->path, text);
                 return 0;
         }
-        /* An address alone would be taken with the default port: the colon must be there. */
-        if (text[0] == '[' ? !strstr(text, "]:") : !strchr(text, ':'))
+        /* An address alone would be taken with the default port, and "::1:22" for an address: there
+         * must be one colon, or brackets. */
+        if (text[0] == '[' ? !strstr(text, "]:")
+                           : !strchr(text, ':') || strchr(text, ':') != strrchr(text, ':'))
                 return -EINVAL;
         return endpoint_parse(text, 0, &spec->listen);
 }

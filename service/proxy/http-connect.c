@@ -18,7 +18,7 @@ static bool is_token_char(char c) {
 
 /* Cuts one line off; RFC 9112 section 2.2 allows a bare LF for CRLF. False: no end in sight. */
 static bool take_line(Span *rest, Span *ret) {
-        const char *lf = memchr(rest->at, '\n', rest->len);
+        const char *lf = rest->len > 0 ? memchr(rest->at, '\n', rest->len) : NULL;
 
         if (!lf)
                 return false;
