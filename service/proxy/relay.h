@@ -20,6 +20,8 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "proxy/poller.h"
+
 typedef struct RelayLoop RelayLoop; /* what the relays of one event loop share */
 typedef struct Relay Relay;
 
@@ -41,9 +43,10 @@ typedef struct RelayCounters {
 typedef void (*RelayEnded)(void *userdata, int error);
 
 /* Sees to it that SIGPIPE does not end the process: unlike send(2), splice(2) cannot be told. */
-RelayLoop *relay_loop_new(sd_event *event);
+int relay_loop_new(sd_event *event, RelayLoop **ret);
 /* No relay may be left. */
 RelayLoop *relay_loop_free(RelayLoop *l);
+Poller *relay_loop_poller(const RelayLoop *l); /* for whatever leads to relays */
 unsigned relay_loop_pipes(const RelayLoop *l); /* that exist; for tests */
 
 /**

@@ -120,7 +120,7 @@ static int setup(void **state) {
         World *w = NEW(World);
 
         assert_true(sd_event_new(&w->event) >= 0);
-        w->loop = relay_loop_new(w->event);
+        assert_int_equal(relay_loop_new(w->event, &w->loop), 0);
         *state = w;
         return 0;
 }
