@@ -43,7 +43,7 @@ static void choose_interface_name(Manager *m, const char *wanted, char ret[stati
                 if (k == 0)
                         g_strlcpy(ret, *wanted ? wanted : m->interface, 16);
                 else
-                        snprintf(ret, 16, "omerta%u", k);
+                        snprintf(ret, 16, "omerta%u", k % 1000); /* NETWORKS_MAX is far below */
                 for (unsigned i = 0; i < m->networks->len; i++) {
                         ManagedNetwork *o = m->networks->pdata[i];
 
@@ -729,6 +729,8 @@ int managed_network_invite(
                 char **ret_link,
                 ManagerError *error) {
         EnrolService *s = n->core ? network_enrol_service(n->core) : NULL;
+        Endpoint endpoints[ENDPOINTS_MAX];
+        InviteOptions with_endpoints = *options;
         StoredInvite invite;
         int r;
 
@@ -737,7 +739,18 @@ int managed_network_invite(
                                 error, -EPERM, "NotGateway",
                                 n->core ? "only the gateway of the network makes invites"
                                         : "the network is down: 'omerta up' first");
-        r = enrol_service_invite(s, options, ret_link, &invite);
+        /* Asked now: the presence record follows changes with a delay. */
+        memcpy(endpoints, options->endpoints, options->n_endpoints * sizeof endpoints[0]);
+        with_endpoints.endpoints = endpoints;
+        with_endpoints.n_endpoints += manager_local_endpoints(
+                        n->manager, endpoints + options->n_endpoints,
+                        (unsigned) ELEMENTSOF(endpoints) - options->n_endpoints);
+        if (with_endpoints.n_endpoints == 0)
+                return manager_fail(
+                                error, -EADDRNOTAVAIL, "NoAddress",
+                                "this machine has no address anybody could reach: connect it to a network, "
+                                "or name the address with --endpoint");
+        r = enrol_service_invite(s, &with_endpoints, ret_link, &invite);
         if (r == -ENOSPC)
                 return manager_fail(
                                 error, r, "LimitReached",

@@ -15,6 +15,11 @@ typedef struct PassedFd {
         int fd;
 } PassedFd;
 
+typedef struct Retired {
+        void *object;
+        void (*destroy)(void *object);
+} Retired;
+
 struct Manager {
         ManagerOptions options;
         char *interface;
@@ -32,6 +37,7 @@ struct Manager {
         IndexTable *indices;
         Dataplane *dataplane;
         DropCounters drops;
+        GArray *retired; /* of Retired: handed to the packet thread when this turn is over */
 
         Rtnl *rtnl;
         int monitor_fd;
@@ -80,7 +86,9 @@ int manager_open_sockets(Manager *m);
 /* Return: the fd, which is the caller's now, or -EBADF. */
 int manager_claim_fd(Manager *m, const char *name);
 void manager_close_passed_fds(Manager *m);
-/* Addresses of this machine, to all networks. */
+/* Where this machine can be reached, as far as it knows itself. Return: how many. */
+unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
+/* The same, to all networks. */
 void manager_publish_endpoints(Manager *m);
 
 /* --- managed-network.c --- */

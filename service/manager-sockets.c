@@ -136,8 +136,7 @@ int manager_open_sockets(Manager *m) {
         return 0;
 }
 
-void manager_publish_endpoints(Manager *m) {
-        Endpoint endpoints[ENDPOINTS_MAX];
+unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max) {
         unsigned skip[NETWORKS_MAX], n_skip = 0;
         int n;
 
@@ -147,17 +146,24 @@ void manager_publish_endpoints(Manager *m) {
                 if (net->netif)
                         skip[n_skip++] = net->netif->ifindex;
         }
-        n = rtnl_local_endpoints(m->rtnl, skip, n_skip, endpoints, ELEMENTSOF(endpoints));
+        n = rtnl_local_endpoints(m->rtnl, skip, n_skip, ret, max);
         if (n < 0) {
                 (void) log_warning_errno(n, "cannot read the addresses of this machine: %m");
-                return;
+                return 0;
         }
         for (int i = 0; i < n; i++)
-                endpoint_set_port(&endpoints[i], m->port);
+                endpoint_set_port(&ret[i], m->port);
+        return (unsigned) n;
+}
+
+void manager_publish_endpoints(Manager *m) {
+        Endpoint endpoints[ENDPOINTS_MAX];
+        unsigned n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
+
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *net = m->networks->pdata[i];
 
                 if (net->core)
-                        mesh_set_local_endpoints(network_mesh(net->core), endpoints, (unsigned) n);
+                        mesh_set_local_endpoints(network_mesh(net->core), endpoints, n);
         }
 }

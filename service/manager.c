@@ -55,10 +55,23 @@ static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, siz
         return dataplane_send(m->dataplane, to, data, len);
 }
 
+/* What leads to @object may be withdrawn by somebody else later in this turn (a revocation: the
+ * mesh drops the machine before the virtual network drops its routes), so the packet thread's
+ * grace period begins when the turn is over. */
 static void env_retire(void *userdata, void *object, void (*destroy)(void *object)) {
         Manager *m = userdata;
+        Retired r = { .object = object, .destroy = destroy };
 
-        dataplane_retire(m->dataplane, object, destroy);
+        g_array_append_val(m->retired, r);
+}
+
+static void hand_over_retired(Manager *m) {
+        for (unsigned i = 0; i < m->retired->len; i++) {
+                Retired r = g_array_index(m->retired, Retired, i);
+
+                dataplane_retire(m->dataplane, r.object, r.destroy);
+        }
+        g_array_set_size(m->retired, 0);
 }
 
 /* --- timers: one time source for the whole queue --- */
@@ -75,6 +88,7 @@ static int on_post(sd_event_source *s, void *userdata) {
         Manager *m = userdata;
         usec_t next = timer_queue_next(m->timers);
 
+        hand_over_retired(m);
         if (next == USEC_INFINITY)
                 return sd_event_source_set_enabled(m->timer_source, SD_EVENT_OFF);
         (void) sd_event_source_set_time(m->timer_source, next);
@@ -271,6 +285,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
         m->networks = g_ptr_array_new();
         m->passed = g_array_new(FALSE, TRUE, sizeof(PassedFd));
         m->timers = timer_queue_new();
+        m->retired = g_array_new(FALSE, TRUE, sizeof(Retired));
         m->indices = index_table_new();
         m->env = (MeshEnv){
                 .userdata = m,
@@ -310,6 +325,7 @@ Manager *manager_free(Manager *m) {
                 managed_network_free(m->networks->pdata[m->networks->len - 1]);
         g_ptr_array_unref(m->networks);
         if (m->dataplane) {
+                hand_over_retired(m);
                 if (m->socket4 >= 0)
                         (void) dataplane_remove_socket(m->dataplane, m->socket4);
                 if (m->socket6 >= 0)
@@ -328,6 +344,7 @@ Manager *manager_free(Manager *m) {
         rtnl_close(m->rtnl);
         timer_clear(&m->addresses_timer);
         timer_queue_free(m->timers);
+        g_array_unref(m->retired);
         index_table_free(m->indices);
         identity_free(m->identity);
         store_close(m->store);

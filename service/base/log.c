@@ -41,6 +41,10 @@ void log_set_max_level(int level) {
         log_target.max_level = level;
 }
 
+bool log_to_journal(void) {
+        return log_target.journal;
+}
+
 static void
 send_journal(int level,
              int error,

@@ -24,6 +24,7 @@ typedef struct LogContext {
 void log_setup(int max_level);
 int log_get_max_level(void);
 void log_set_max_level(int level);
+bool log_to_journal(void);
 
 /* Return: -abs(error), so that "return log_error_errno(r, ...)" forwards it; 0 for error 0.
  * %m in @format is @error. */

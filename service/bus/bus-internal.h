@@ -84,6 +84,7 @@ int bus_authorize(Bus *b, sd_bus_message *call, const char *action, sd_bus_error
 void bus_authorizations_init(Bus *b);
 
 /* --- one per interface --- */
+int bus_add_log_control(Bus *b);
 int bus_add_manager(Bus *b);
 int bus_add_network(Bus *b);
 int bus_add_machine(Bus *b);

@@ -152,8 +152,8 @@ get_list(sd_bus *bus,
                 const char *name;
         } roles[] = { { ROLE_GATEWAY, "gateway" },
                       { ROLE_ISSUER, "issuer" },
-                      { ROLE_RELAY, "relay" },
-                      { ROLE_MEMBER, "member" } };
+                      { ROLE_MEMBER, "member" },
+                      { ROLE_RELAY, "relay" } };
         MachineRef *m = userdata;
         const RecordBody *c = &m->certificate->body;
         const Record *presence;

@@ -378,6 +378,8 @@ static int add_objects(Bus *b) {
 
         r = sd_bus_add_object_manager(b->bus, NULL, OMERTA_PATH);
         if (r >= 0)
+                r = bus_add_log_control(b);
+        if (r >= 0)
                 r = bus_add_manager(b);
         if (r >= 0)
                 r = bus_add_network(b);

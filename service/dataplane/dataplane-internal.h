@@ -66,8 +66,8 @@ struct Dataplane {
         LoopStats stats;
 
         /* Commands, and retired objects that wait for their messages to be dispatched. */
-        GMutex lock;
-        GCond command_done;
+        pthread_mutex_t lock;
+        pthread_cond_t command_done;
         GQueue commands, retired;
         _Atomic bool has_commands;
 
@@ -84,7 +84,6 @@ struct Dataplane {
         LoopNetwork network[NETWORKS_MAX];
         UdpStats udp_stats;
         uint64_t n_wakeups, n_tun_reads;
-        usec_t blocked_since; /* 0: not blocked */
         bool stopping;
 };
 

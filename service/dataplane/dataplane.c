@@ -41,8 +41,8 @@ int dataplane_new(const DataplaneConfig *config, Dataplane **ret) {
 
         d->config = *config;
         d->wake_fd = d->epoll_fd = -EBADF;
-        g_mutex_init(&d->lock);
-        g_cond_init(&d->command_done);
+        pthread_mutex_init(&d->lock, NULL);
+        pthread_cond_init(&d->command_done, NULL);
         g_queue_init(&d->commands);
         g_queue_init(&d->retired);
         r = control_queue_new(&d->queue);
@@ -67,11 +67,11 @@ static void submit(Dataplane *d, Command *c) {
         bool wake;
 
         c->link.data = c;
-        g_mutex_lock(&d->lock);
+        pthread_mutex_lock(&d->lock);
         wake = g_queue_is_empty(&d->commands);
         g_queue_push_tail_link(&d->commands, &c->link);
         atomic_store_explicit(&d->has_commands, true, memory_order_release);
-        g_mutex_unlock(&d->lock);
+        pthread_mutex_unlock(&d->lock);
         if (wake)
                 (void) eventfd_write(d->wake_fd, 1);
 }
@@ -80,10 +80,10 @@ static void submit(Dataplane *d, Command *c) {
 static int submit_and_wait(Dataplane *d, Command *c) {
         c->is_waited_for = true;
         submit(d, c);
-        g_mutex_lock(&d->lock);
+        pthread_mutex_lock(&d->lock);
         while (!c->done)
-                g_cond_wait(&d->command_done, &d->lock);
-        g_mutex_unlock(&d->lock);
+                pthread_cond_wait(&d->command_done, &d->lock);
+        pthread_mutex_unlock(&d->lock);
         return c->result;
 }
 
@@ -92,7 +92,7 @@ static void destroy_retired(Dataplane *d, bool all) {
         for (;;) {
                 Command *c = NULL;
 
-                g_mutex_lock(&d->lock);
+                pthread_mutex_lock(&d->lock);
                 if (d->retired.head) {
                         c = d->retired.head->data;
                         if (all || control_queue_is_past(d->queue, c->position))
@@ -100,7 +100,7 @@ static void destroy_retired(Dataplane *d, bool all) {
                         else
                                 c = NULL;
                 }
-                g_mutex_unlock(&d->lock);
+                pthread_mutex_unlock(&d->lock);
                 if (!c)
                         return;
                 c->destroy(c->object);
@@ -121,8 +121,8 @@ Dataplane *dataplane_free(Dataplane *d) {
         loop_done(d);
         control_queue_free(d->queue);
         closep(&d->wake_fd);
-        g_mutex_clear(&d->lock);
-        g_cond_clear(&d->command_done);
+        pthread_mutex_destroy(&d->lock);
+        pthread_cond_destroy(&d->command_done);
         g_free(d);
         return NULL;
 }

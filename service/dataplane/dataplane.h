@@ -57,8 +57,8 @@ int dataplane_dispatch(Dataplane *d, unsigned max);
 
 /**
  * dataplane_add_socket() - a bound UDP socket, IPv4 or IPv6 (IPV6_V6ONLY)
- * Sets non-blocking, DF, UDP_GRO and buffer sizes for short queues (PERFORMANCE: about 256 KiB
- * effective). The fd stays the caller's.
+ * Sets non-blocking, DF, UDP_GRO and buffer sizes for short queues (udp-socket.c). The fd stays
+ * the caller's.
  */
 int dataplane_add_socket(Dataplane *d, int fd);
 int dataplane_remove_socket(Dataplane *d, int fd);

@@ -33,9 +33,8 @@ void egress_pending_expired(PacketRouter *r, RouterNetwork *n, const uint8_t *pa
         icmp_reply(r, n, ICMP_REASON_UNREACHABLE, packet, len, 0);
 }
 
-/* Encrypts one packet into the send buffer. Return: false if there is no room even after
- * sending. */
-static bool
+/* Encrypts one packet into the send buffer, which is sent first if it is full. */
+static void
 seal(PacketRouter *r,
      RouterNetwork *n,
      const PacketTx *tx,
@@ -47,13 +46,10 @@ seal(PacketRouter *r,
         uint8_t *out = tx_batch_append(&r->tx, tx, &tx->endpoint, n->config.drops, size);
 
         if (!out) {
-                router_send(r);
+                packet_router_send(r);
                 out = tx_batch_append(&r->tx, tx, &tx->endpoint, n->config.drops, size);
-                if (!out)
-                        return false;
         }
         keypair_seal(tx->keypair, counter, flags, packet, len, out);
-        return true;
 }
 
 /* Counts what was sealed: @packets of @bytes in all. */
@@ -76,7 +72,7 @@ static void send_super_packet(
                 const PacketTx *tx,
                 const PacketIn *in,
                 const PacketView *v) {
-        uint64_t counter, sealed = 0, bytes = 0;
+        uint64_t counter, bytes = 0;
         GsoSplit s;
         uint32_t count;
         DropReason reason = gso_split_init(&s, in, v);
@@ -94,19 +90,14 @@ static void send_super_packet(
                 wait_for_session(r, n, peer, in);
                 return;
         }
-        while (sealed < count) {
+        for (uint32_t i = 0; i < count; i++) {
                 uint8_t *packet;
                 size_t len = gso_split_next(&s, &packet);
 
-                if (!seal(r, n, tx, counter + sealed, s.partial ? DATA_FLAG_CSUM_PARTIAL : 0,
-                          packet, len)) {
-                        drop_count_n(n->config.drops, DROP_SEND_FAILED, count - sealed);
-                        break;
-                }
-                sealed++;
+                seal(r, n, tx, counter + i, s.partial ? DATA_FLAG_CSUM_PARTIAL : 0, packet, len);
                 bytes += len;
         }
-        account(r, peer, sealed, bytes);
+        account(r, peer, count, bytes);
 }
 
 static void
@@ -134,10 +125,7 @@ send_packet(PacketRouter *r,
                 drop_count(n->config.drops, reason);
                 return;
         }
-        if (!seal(r, n, tx, counter, partial ? DATA_FLAG_CSUM_PARTIAL : 0, in->data, v->length)) {
-                drop_count(n->config.drops, DROP_SEND_FAILED);
-                return;
-        }
+        seal(r, n, tx, counter, partial ? DATA_FLAG_CSUM_PARTIAL : 0, in->data, v->length);
         account(r, peer, 1, v->length);
 }
 

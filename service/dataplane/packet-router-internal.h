@@ -63,8 +63,6 @@ RouterNetwork *router_find_network(PacketRouter *r, const void *mesh);
 bool router_notice(Notice *table, const void *object, const Endpoint *endpoint, usec_t now);
 /* Hands @packets to the interface; what it does not take is counted. */
 void router_write(PacketRouter *r, RouterNetwork *n, const PacketOut *packets, unsigned count);
-/* Sends what there is, to make room. */
-void router_send(PacketRouter *r);
 /* Once a packet has waited too long its sender is told, as after a failed neighbour look-up. */
 void egress_pending_expired(PacketRouter *r, RouterNetwork *n, const uint8_t *packet, size_t len);
 /* A packet that waited for @peer; it waits again if there is still no session. */

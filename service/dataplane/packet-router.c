@@ -64,10 +64,6 @@ void packet_router_remove_network(PacketRouter *r, void *mesh) {
                 if (r->network[i]->config.mesh != mesh)
                         continue;
                 pending_drop_mesh(r->pending, mesh);
-                /* Datagrams that could not leave yet still may; their counters go. */
-                for (unsigned k = r->tx.n_sent; k < r->tx.n; k++)
-                        if (r->tx.train[k].drops == r->network[i]->config.drops)
-                                r->tx.train[k].drops = r->drops;
                 network_free(r->network[i]);
                 r->network[i] = r->network[--r->n_networks];
                 return;
@@ -105,25 +101,9 @@ void packet_router_begin(PacketRouter *r, usec_t now) {
         r->now = now;
 }
 
-void router_send(PacketRouter *r) {
-        tx_batch_seal(&r->tx);
-        if (!tx_batch_is_empty(&r->tx))
-                r->sink.send(r->sink.userdata, &r->tx);
-        if (tx_batch_is_empty(&r->tx))
-                tx_batch_reset(&r->tx);
-}
-
 void packet_router_send(PacketRouter *r) {
-        router_send(r);
-}
-
-bool packet_router_is_blocked(const PacketRouter *r) {
-        return !tx_batch_is_empty(&r->tx);
-}
-
-void packet_router_drop_blocked(PacketRouter *r) {
-        for (unsigned i = r->tx.n_sent; i < r->tx.n; i++)
-                drop_count_n(r->tx.train[i].drops, DROP_SEND_FAILED, r->tx.train[i].n);
+        if (r->tx.n > 0)
+                r->sink.send(r->sink.userdata, r->tx.train, r->tx.n);
         tx_batch_reset(&r->tx);
 }
 
@@ -139,7 +119,7 @@ usec_t packet_router_end(PacketRouter *r) {
                 g_free(expired);
         }
         packet_router_deliver(r);
-        router_send(r);
+        packet_router_send(r);
         return pending_next_expiry(r->pending);
 }
 

@@ -24,9 +24,8 @@ typedef struct RouterNetwork RouterNetwork;
  * dropped and counted, or comes again. */
 typedef struct PacketSink {
         void *userdata;
-        /* Sends trains of @batch from n_sent on, advancing n_sent; stops early only where
-         * waiting helps. What cannot be sent is counted and passed over. */
-        void (*send)(void *userdata, TxBatch *batch);
+        /* What cannot be sent is counted in the train's drops. */
+        void (*send)(void *userdata, const TxTrain *trains, unsigned n);
         bool (*datagram)(void *userdata, const uint8_t *data, size_t len, const Endpoint *from);
         bool (*frame)(void *userdata,
                       Keypair *kp,
@@ -54,12 +53,8 @@ void packet_router_begin(PacketRouter *r, usec_t now);
 /* Sends what was encrypted, writes what was decrypted, expires packets that wait too long.
  * Return: when it must be called again at the latest; USEC_INFINITY: no matter. */
 usec_t packet_router_end(PacketRouter *r);
-/* What PacketSink.send left because waiting helps: no more packets should be read until
- * packet_router_send() was called and this is false. */
-bool packet_router_is_blocked(const PacketRouter *r);
+/* Sends what was encrypted so far. */
 void packet_router_send(PacketRouter *r);
-/* Gives up on what is left. */
-void packet_router_drop_blocked(PacketRouter *r);
 
 /* Packets from the interface; buffers are overwritten. */
 void packet_router_egress(PacketRouter *r, RouterNetwork *network, PacketIn *packets, unsigned n);

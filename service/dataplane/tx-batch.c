@@ -5,7 +5,7 @@
 
 /* The latest train with @key, if one more datagram of @len may go into it. */
 static TxTrain *find_open(TxBatch *b, const void *key, const uint8_t *at, size_t len) {
-        for (unsigned i = b->n; i-- > b->n_sent;) {
+        for (unsigned i = b->n; i-- > 0;) {
                 TxTrain *t = &b->train[i];
                 const struct iovec *last = &t->iov[t->n_iov - 1];
 
@@ -51,11 +51,6 @@ tx_batch_append(TxBatch *b, const void *key, const Endpoint *to, DropCounters *d
         t->len += (uint32_t) len;
         b->used += len;
         return at;
-}
-
-void tx_batch_seal(TxBatch *b) {
-        for (unsigned i = b->n_sent; i < b->n; i++)
-                b->train[i].key = NULL;
 }
 
 bool tx_train_next(const TxTrain *t, TxCursor *c, struct iovec *ret) {

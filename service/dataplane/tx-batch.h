@@ -25,7 +25,7 @@
 #define TX_IOV_MAX 16U
 
 typedef struct TxTrain {
-        const void *key; /* whom to; NULL: nothing more is added */
+        const void *key; /* whom to */
         Endpoint to;
         DropCounters *drops;
         uint16_t segment; /* bytes of every datagram but the last */
@@ -36,7 +36,7 @@ typedef struct TxTrain {
 } TxTrain;
 
 typedef struct TxBatch {
-        unsigned n_sent, n; /* trains */
+        unsigned n; /* trains */
         size_t used;
         uint8_t *buffer;
         TxTrain train[TX_TRAINS_MAX];
@@ -44,20 +44,15 @@ typedef struct TxBatch {
 
 /**
  * tx_batch_append() - room for one datagram
- * @key: same for the same machine; compared until tx_batch_seal()
+ * @key: same for the same machine; only compared
  * Return: @len bytes to fill, or NULL: the batch is full and must be sent.
  */
 uint8_t *
 tx_batch_append(TxBatch *b, const void *key, const Endpoint *to, DropCounters *drops, size_t len);
-/* Nothing more is added to the trains there are. */
-void tx_batch_seal(TxBatch *b);
 /* Everything was sent or dropped. */
 static inline void tx_batch_reset(TxBatch *b) {
-        b->n = b->n_sent = 0;
+        b->n = 0;
         b->used = 0;
-}
-static inline bool tx_batch_is_empty(const TxBatch *b) {
-        return b->n_sent == b->n;
 }
 
 /* Walks the datagrams of a train: begin with a zeroed cursor. Return: false at the end. */

@@ -42,7 +42,6 @@ int udp_socket_init(UdpSocket *s, int fd);
 int udp_socket_receive(UdpSocket *s, UdpReceiver *r, UdpReceived *ret, UdpStats *stats);
 /**
  * udp_socket_send() - trains, in order
- * Failures that belong to one destination are counted in its train's drops and passed over.
- * Return: how many trains are done with; fewer than @n: the socket's buffer is full.
+ * What cannot be sent, be it that the socket's buffer is full, is counted in its train's drops.
  */
-unsigned udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *stats);
+void udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *stats);

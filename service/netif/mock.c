@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "netif/mock.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -20,7 +21,7 @@ typedef struct MockPacket {
 
 typedef struct MockNetif {
         Netif netif;
-        GMutex lock;
+        pthread_mutex_t lock;
         GQueue from_app, to_app; /* MockPacket */
         uint8_t *read[READ_MAX]; /* given out by the last read_batch() */
         unsigned n_read;
@@ -49,7 +50,7 @@ static int mock_read_batch(Netif *n, PacketIn *packets, unsigned max) {
         unsigned k;
 
         release_read(m);
-        g_mutex_lock(&m->lock);
+        pthread_mutex_lock(&m->lock);
         for (k = 0; k < MIN(max, READ_MAX) && !g_queue_is_empty(&m->from_app); k++) {
                 MockPacket *p = g_queue_pop_head(&m->from_app);
                 size_t len;
@@ -64,14 +65,14 @@ static int mock_read_batch(Netif *n, PacketIn *packets, unsigned max) {
 
                 (void) eventfd_read(m->fd, &ignored);
         }
-        g_mutex_unlock(&m->lock);
+        pthread_mutex_unlock(&m->lock);
         return (int) k;
 }
 
 static int mock_write_batch(Netif *n, const PacketOut *packets, unsigned count) {
         MockNetif *m = mock(n);
 
-        g_mutex_lock(&m->lock);
+        pthread_mutex_lock(&m->lock);
         for (unsigned i = 0; i < count; i++) {
                 g_autoptr(GByteArray) whole = g_byte_array_new();
                 MockPacket *p = NEW(MockPacket);
@@ -84,7 +85,7 @@ static int mock_write_batch(Netif *n, const PacketOut *packets, unsigned count) 
                 p->offload = packets[i].offload;
                 g_queue_push_tail(&m->to_app, p);
         }
-        g_mutex_unlock(&m->lock);
+        pthread_mutex_unlock(&m->lock);
         return (int) count;
 }
 
@@ -109,7 +110,7 @@ static void mock_free(Netif *n) {
         release_read(m);
         g_queue_clear_full(&m->from_app, packet_free);
         g_queue_clear_full(&m->to_app, packet_free);
-        g_mutex_clear(&m->lock);
+        pthread_mutex_destroy(&m->lock);
         closep(&m->fd);
         g_free(m);
 }
@@ -129,7 +130,7 @@ Netif *mock_netif_new(const char *name) {
         m->netif = (Netif){ .ops = &mock_ops, .gso_tcp = true, .gso_udp = true };
         g_strlcpy(m->netif.name, name, sizeof m->netif.name);
         m->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        g_mutex_init(&m->lock);
+        pthread_mutex_init(&m->lock, NULL);
         return &m->netif;
 }
 
@@ -140,19 +141,19 @@ void mock_netif_app_send(Netif *n, const void *packet, size_t len, const Offload
         p->bytes = g_bytes_new(packet, len);
         if (offload)
                 p->offload = *offload;
-        g_mutex_lock(&m->lock);
+        pthread_mutex_lock(&m->lock);
         g_queue_push_tail(&m->from_app, p);
         (void) eventfd_write(m->fd, 1);
-        g_mutex_unlock(&m->lock);
+        pthread_mutex_unlock(&m->lock);
 }
 
 GBytes *mock_netif_app_received(Netif *n, OffloadInfo *ret_offload) {
         MockNetif *m = mock(n);
         g_autofree MockPacket *p = NULL;
 
-        g_mutex_lock(&m->lock);
+        pthread_mutex_lock(&m->lock);
         p = g_queue_pop_head(&m->to_app);
-        g_mutex_unlock(&m->lock);
+        pthread_mutex_unlock(&m->lock);
         if (!p)
                 return NULL;
         if (ret_offload)

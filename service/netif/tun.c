@@ -28,7 +28,9 @@
 #        define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
-#define QUEUE_LEN_DEFAULT 64U
+/* Packets. A burst of small ones must fit; what a TCP flow can queue here is bounded by losses at
+ * the next full buffer (dataplane/udp-socket.c). */
+#define QUEUE_LEN_DEFAULT 100U
 #define HEADER_SIZE sizeof(struct virtio_net_hdr)
 #define PACKET_MAX 65535U
 /* What a read must find room for, rounded so that every header is aligned. */

@@ -13,7 +13,7 @@ struct RtnlOps;
 typedef struct TunOptions {
         const char *name;   /* "omerta0", or "omerta%d" */
         int fd;             /* of a former life (fd store), taken over; -EBADF: open a new one */
-        unsigned queue_len; /* packets; 0: 64 */
+        unsigned queue_len; /* packets; 0: 100 */
         bool single_queue;  /* default is IFF_MULTI_QUEUE */
 } TunOptions;
 

@@ -33,12 +33,13 @@ int store_open(const char *dir, Store **ret, char **ret_error);
 Store *store_close(Store *s);
 
 /* The machine's key, from $CREDENTIALS_DIRECTORY/machine.key or the state directory; made if
- * there is none. Errors as store_open(). */
+ * there is none. Errors as store_open(); -ENOKEY: it is gone, though networks were joined with
+ * it; -EPERM: others may read it. */
 int store_load_identity(Store *s, Identity **ret, char **ret_error);
 /* Durable before it returns. */
 int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]);
 
-/* In order of creation. The callback may not change the store. */
+/* In order of creation. */
 int store_foreach_network(
                 Store *s,
                 void (*callback)(void *userdata, const StoredNetwork *network),

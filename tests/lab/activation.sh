@@ -29,7 +29,7 @@ check "its sockets are enabled with it" on gw systemctl is-enabled omertad.socke
 check "the socket can be started" on gw systemctl start omertad.socket
 check "the IPv6 socket comes with it" on gw systemctl is-active omertad6.socket
 same "nothing runs yet" inactive "$(on gw systemctl is-active omertad.service)"
-same "both have a receive buffer of 256 KiB" 2 "$(on gw ss -Hulmn sport = :18002 | grep -c rb262144)"
+same "both have a receive buffer of 512 KiB" 2 "$(on gw ss -Hulmn sport = :18002 | grep -c rb524288)"
 sockets() { on gw ss -Hulne sport = :18002 | grep -o 'ino:[0-9]*'; }
 held=$(sockets)
 
@@ -52,7 +52,7 @@ same "the port stays open" 2 "$(on gw ss -Huln sport = :18002 | wc -l)"
 check "a call on the bus starts it" on gw busctl --timeout=15 get-property "${MESH_BUS[@]}" Version
 check "and it owns its name" on gw busctl status org.omerta.Mesh1
 stop
-ll=$(net gw ip -j address show dev eth0 scope link | pick "next(a['local'] for l in d for a in l.get('addr_info', []))")
+ll=$(net gw ip -j address show dev eth0 scope link | pick "next(a['local'] for l in d for a in l.get('addr_info', []) if 'local' in a)")
 datagram "$ll%eth0" >/dev/null
 wait_for 10 "a datagram over IPv6 to start the daemon" active gw
 ok "a datagram over IPv6 starts it"

@@ -38,7 +38,7 @@ LAB_UP=
 LAB_PACKAGES=(
         systemd-sysv dbus libpam-systemd libnss-systemd dbus-user-session polkitd udev kmod
         iproute2 iputils-ping nftables openssh-server openssh-client iperf3 curl python3-minimal
-        libglib2.0-0 libglib2.0-bin libsodium23 libsqlite3-0 libmnl0 liburcu8 libcbor0.8
+        libglib2.0-0 libglib2.0-bin libsodium23 libsqlite3-0 libmnl0 libcbor0.8
         libjson-glib-1.0-0 libqrencode4 libasan8 libubsan1
 )
 

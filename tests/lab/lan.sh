@@ -34,7 +34,8 @@ check "the gateway saw none of it ($through bytes in all)" [ $through -lt 100000
 sessions=$(on m1 omerta tunnel sessions --json)
 same "the session between them is direct and active" "direct active" \
         "$(pick "' '.join(next((s['path'], s['state']) for s in d['sessions'] if s['address'] == '$m2' and s['channel'] == 'packets'))" <<<"$sessions")"
-check "and has counted the bytes" [ "$(pick "next(s['bytes_sent'] for s in d['sessions'] if s['address'] == '$m2' and s['channel'] == 'packets')" <<<"$sessions")" -gt 20000000 ]
+# iperf3 ends when it has written: what is still in the socket then may never be sent.
+check "and has counted the bytes" [ "$(pick "next(s['bytes_sent'] for s in d['sessions'] if s['address'] == '$m2' and s['channel'] == 'packets')" <<<"$sessions")" -gt 15000000 ]
 
 ssh_pair() { # FROM TO ADDRESS
         on "$1" sh -c 'test -e /root/.ssh/id_ed25519 || ssh-keygen -q -t ed25519 -N "" -f /root/.ssh/id_ed25519'

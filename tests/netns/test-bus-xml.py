@@ -8,7 +8,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-from machines import main, run, wait_for
+from machines import main, wait_for
 
 TOP = pathlib.Path(sys.argv[0]).resolve().parent.parent.parent
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
@@ -106,9 +106,10 @@ def test_changes_are_signalled(lab):
     gw = lab.gateway()
     monitor = lab.spawn(["busctl", f"--address={gw.bus_address}", "monitor", "--json=short",
                          "--match=type='signal',sender='org.omerta.Mesh1'"],
-                        stdout=open(lab.dir / "signals", "wb"))
-    wait_for("the monitor", lambda: monitor.poll() is None and "monitor" in run(
-        "busctl", f"--address={gw.bus_address}", "list", "--unique").stdout)
+                        stdout=open(lab.dir / "signals", "wb"),
+                        stderr=open(lab.dir / "monitor", "wb"))
+    wait_for("the monitor", lambda: monitor.poll() is None
+             and "Monitoring" in (lab.dir / "monitor").read_text())
     m1 = lab.member(gw, "m1")
     m1.wait_ping("10.0.0.1")
 
@@ -124,6 +125,19 @@ def test_changes_are_signalled(lab):
                       "org.omerta.Mesh1.Manager", "MachineId").stdout.split('"')[1]
     gw.omerta("network", "revoke", m1_id)
     wait_for("InterfacesRemoved", lambda: seen("InterfacesRemoved", m1_id))
+
+
+def test_log_level(lab):
+    gw = lab.gateway()
+    where = ("org.omerta.Mesh1", "/org/freedesktop/LogControl1", "org.freedesktop.LogControl1")
+    assert gw.busctl("get-property", *where, "LogLevel").stdout.strip() == 's "info"'
+    gw.busctl("set-property", *where, "LogLevel", "s", "debug")
+    assert gw.busctl("get-property", *where, "LogLevel").stdout.strip() == 's "debug"'
+    assert gw.busctl("set-property", *where, "LogLevel", "s", "loud", check=False).returncode != 0
+    r = subprocess.run(gw.command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                                  "busctl", "set-property", *where, "LogLevel", "s", "err"),
+                       env=gw.env, capture_output=True, text=True, timeout=30)
+    assert r.returncode != 0, r
 
 
 def test_ordinary_user_is_refused(lab):

@@ -84,6 +84,7 @@ def test_gateway_killed_keeps_leases(lab):
     m2 = lab.member(gw, "m2")
     leases = {l["machine"]: l["address"] for l in as_list(gw.json("dhcp", "leases"))}
     assert len(leases) == 3, leases
+    m1.wait_ping("10.0.0.101")
     gw.stop(signal.SIGKILL)
     # The members go on without it.
     m1.wait_ping("10.0.0.101")
@@ -165,7 +166,7 @@ def test_approval(lab):
     m1.omerta("network", "join", gw.omerta("network", "invite", "--approval"), check=False)
     wait_for("the request", lambda: as_list(gw.json("network", "pending")))
     assert m1.omerta("network", "address", check=False).returncode != 0
-    gw.omerta("network", "approve", as_list(gw.json("network", "pending"))[0]["id"])
+    gw.omerta("network", "approve", as_list(gw.json("network", "pending"))[0]["machine"])
     wait_for("the address", lambda: m1.omerta("network", "address", check=False).stdout.strip()
              == "10.0.0.100")
     m1.ping("10.0.0.1")

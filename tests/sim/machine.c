@@ -47,17 +47,16 @@ post(Machine *m,
         return true;
 }
 
-static void sink_send(void *userdata, TxBatch *batch) {
+static void sink_send(void *userdata, const TxTrain *trains, unsigned n) {
         Machine *m = userdata;
         const MeshEnv *env = sim_node_env(m->node);
 
-        for (; batch->n_sent < batch->n; batch->n_sent++) {
-                const TxTrain *t = &batch->train[batch->n_sent];
+        for (unsigned i = 0; i < n; i++) {
                 TxCursor cursor = {};
                 struct iovec iov;
 
-                while (tx_train_next(t, &cursor, &iov))
-                        (void) env->send(env->userdata, &t->to, iov.iov_base, iov.iov_len);
+                while (tx_train_next(&trains[i], &cursor, &iov))
+                        (void) env->send(env->userdata, &trains[i].to, iov.iov_base, iov.iov_len);
         }
 }
 
@@ -246,6 +245,8 @@ static void begin_life(Machine *m) {
 }
 
 static void end_life(Machine *m) {
+        if (!m->router)
+                return; /* stopped already */
         sim_node_on_receive(m->node, NULL, NULL);
         timer_clear(&m->router_timer);
         if (m->is_routed)
@@ -309,13 +310,14 @@ void machine_create_network(Machine *m, const char *subnet) {
 }
 
 char *machine_invite(Machine *m, const InviteOptions *options) {
-        const InviteOptions one = { .uses = 1 };
+        InviteOptions o = options ? *options : (InviteOptions){ .uses = 1 };
+        Endpoint endpoint = sim_node_endpoint(m->node);
         StoredInvite invite;
         char *link = NULL;
 
-        g_assert_cmpint(enrol_service_invite(
-                                        network_enrol_service(m->network), options ?: &one, &link,
-                                        &invite),
+        o.endpoints = &endpoint;
+        o.n_endpoints = 1;
+        g_assert_cmpint(enrol_service_invite(network_enrol_service(m->network), &o, &link, &invite),
                         ==, 0);
         return link;
 }

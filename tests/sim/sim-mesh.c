@@ -20,9 +20,11 @@ on_request(void *userdata,
            ChannelRequest *request,
            const uint8_t *data,
            size_t len) {
-        ChannelProvider *p = test_channels(userdata);
+        TestMachine *m = userdata;
+        ChannelProvider *p = test_channels(m);
         g_autofree uint8_t *reply = g_malloc(len);
 
+        m->requests++;
         if (len == 5 && memcmp(data, "never", 5) == 0)
                 return;
         if (len == 4 && memcmp(data, "fail", 4) == 0) {
@@ -143,7 +145,8 @@ TestNet *test_net_new(uint64_t seed, unsigned n) {
         if (aead_setup() < 0)
                 abort();
         t->sim = sim_new(seed);
-        fprintf(stderr, "SIM_SEED=%llu\n", (unsigned long long) sim_seed(t->sim));
+        if (seed != FUZZ_SEED)
+                fprintf(stderr, "SIM_SEED=%llu\n", (unsigned long long) sim_seed(t->sim));
         mock_network_init(&t->network);
         memset(t->secret, 0x5e, sizeof t->secret);
         t->n = n;

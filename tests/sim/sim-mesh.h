@@ -31,6 +31,7 @@ typedef struct TestMachine {
         Mesh *mesh;
         GPtrArray *messages; /* of GBytes: data on TEST_CHANNEL, in order */
         GPtrArray *packets;  /* of GBytes */
+        unsigned requests;   /* on TEST_CHANNEL */
         unsigned ups, downs, restarts, link_changes, revoked;
 } TestMachine;
 
@@ -41,6 +42,9 @@ struct TestNet {
         TestMachine *machines;
         unsigned n;
 };
+
+/* The seed of those who make thousands of networks and want to read nothing of it. */
+#define FUZZ_SEED 77
 
 /* Machine I lives at 192.0.2.(I + 1):18002. */
 TestNet *test_net_new(uint64_t seed, unsigned n);

@@ -206,6 +206,16 @@ static bool is_alive(const SimNat *nat, const Mapping *m) {
         return nat->sim->now < m->used + nat->lifetime;
 }
 
+bool sim_nat_is_open(const SimNat *nat, const SimNode *n) {
+        for (unsigned i = 0; i < nat->mappings->len; i++) {
+                const Mapping *m = nat->mappings->pdata[i];
+
+                if (m->node == n && is_alive(nat, m))
+                        return true;
+        }
+        return false;
+}
+
 /* The source address others see. */
 static Endpoint nat_translate_out(SimNat *nat, SimNode *n, const Endpoint *to) {
         Mapping *m = NULL;

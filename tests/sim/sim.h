@@ -85,5 +85,7 @@ uint64_t sim_node_received(const SimNode *n);
  * endpoint-independent) unless @symmetric, and are forgotten when nothing was sent for
  * @lifetime. Only those the inside has sent to get in. */
 SimNat *sim_nat_new(Sim *s, const char *address, bool symmetric, usec_t lifetime);
+/* Whether something sent to @n's public endpoint would get in now. */
+bool sim_nat_is_open(const SimNat *nat, const SimNode *n);
 /* @n is reached through @nat only; its own address means nothing outside. NULL: no more. */
 void sim_node_set_nat(SimNode *n, SimNat *nat);

@@ -73,6 +73,7 @@ struct MockNode {
         ChannelProvider provider;
         GHashTable *handlers;  /* channel -> Handler */
         GArray *link_handlers; /* of LinkHandler */
+        void *data;
         int fail_sends;
         uint64_t messages, bytes;
 };
@@ -822,12 +823,20 @@ MockNode *mock_mesh_find(MockMesh *m, const MachineId *id) {
         return g_hash_table_lookup(m->by_id, id);
 }
 
+MockMesh *mock_node_mesh(const MockNode *n) {
+        return n->mesh;
+}
+
 const MachineId *mock_node_id(const MockNode *n) {
         return &n->id;
 }
 
 const ChannelProvider *mock_node_provider(MockNode *n) {
         return &n->provider;
+}
+
+void **mock_node_data(MockNode *n) {
+        return &n->data;
 }
 
 const MeshEnv *mock_mesh_env(MockMesh *m) {

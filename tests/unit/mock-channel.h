@@ -54,8 +54,12 @@ MockMesh *mock_mesh_free(MockMesh *m);
 MachineId mock_machine_id(unsigned n);
 MockNode *mock_mesh_add(MockMesh *m, const MachineId *id);
 MockNode *mock_mesh_find(MockMesh *m, const MachineId *id);
+MockMesh *mock_node_mesh(const MockNode *n);
 const MachineId *mock_node_id(const MockNode *n);
 const ChannelProvider *mock_node_provider(MockNode *n);
+
+/* Whatever a test wants to keep with a node; NULL at first. */
+void **mock_node_data(MockNode *n);
 
 /* --- time --- */
 

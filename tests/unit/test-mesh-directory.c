@@ -186,6 +186,13 @@ static void test_authority(void **state) {
                                                  &f->net, f->net.issuer, &f->net.issuer->id,
                                                  "gateway", ROLE_MEMBER, MOCK_NOW + 5)),
                         DIRECTORY_KNOWN);
+        /* The root may, with an older version too: the same in either order. */
+        assert_int_equal(
+                        offer(f, mock_certificate(
+                                                 &f->net, f->net.root, &f->who[1]->id, "second",
+                                                 ROLE_MEMBER | ROLE_ISSUER, MOCK_NOW - 5)),
+                        DIRECTORY_NEWS);
+        assert_non_null(directory_issuer(f->d, &f->who[1]->id));
         /* A bit changed. */
         good = lease(f, 0, "10.0.0.100", MOCK_NOW);
         len = g_bytes_get_size(good->bytes);
@@ -363,6 +370,17 @@ static void test_leases(void **state) {
         expect_log(f, "=lease c;+lease a;");
         assert_non_null(directory_get(f->d, RECORD_LEASE, &f->who[2]->id));
 
+        /* One that ends at the very moment at which the next begins is over. */
+        g_string_truncate(f->log, 0);
+        assert_int_equal(
+                        offer(f, lease(f, 3, "10.0.0.101", MOCK_NOW + 1 + USEC_PER_DAY)),
+                        DIRECTORY_NEWS);
+        expect_log(f, "-lease a;+lease d;");
+        assert_int_equal(
+                        offer(f, lease(f, 3, "10.0.0.103", MOCK_NOW + 2 + USEC_PER_DAY)),
+                        DIRECTORY_NEWS);
+        expect_log(f, "=lease d;+lease a;");
+
         /* An ended lease is honoured until the address is given to somebody else. */
         mock_mesh_run(f->mesh, 3 * USEC_PER_DAY);
         assert_int_equal(holder(f, "10.0.0.101"), 'a');
@@ -370,7 +388,7 @@ static void test_leases(void **state) {
         assert_int_equal(
                         offer(f, lease(f, 3, "10.0.0.101", MOCK_NOW + 2 * USEC_PER_DAY)),
                         DIRECTORY_NEWS);
-        expect_log(f, "-lease a;+lease d;");
+        expect_log(f, "-lease a;=lease d;");
         assert_int_equal(holder(f, "10.0.0.101"), 'd');
 }
 

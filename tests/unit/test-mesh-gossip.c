@@ -243,12 +243,29 @@ static void test_comparison(void **state) {
         assert_true(directory_count(a->directory, RECORD_CERTIFICATE) >= 1000);
 }
 
+/* What a newcomer pulls from one neighbour it does not push at the others, who have it. */
+static void test_newcomer(void **state) {
+        Fixture *f = *state;
+        Node *a = add_node(f), *b = add_node(f), *c = add_node(f);
+
+        give_crowd(f, b, 1000, 300);
+        link_nodes(f, b, c);
+        run(f, 5 * USEC_PER_SEC);
+        assert_true(alike(b, c));
+        link_nodes(f, a, b);
+        link_nodes(f, a, c);
+        run(f, 5 * USEC_PER_SEC);
+        assert_true(alike(a, b));
+        /* Each of the crowd once, and the certificates of the three to each other. */
+        assert_in_range(f->traffic.records, 300, 320);
+}
+
 static void test_lost_rumour(void **state) {
         Fixture *f = *state;
         Node *a = add_node(f), *b = add_node(f);
 
         link_nodes(f, a, b);
-        run(f, USEC_PER_SEC);
+        run(f, 3 * USEC_PER_MINUTE);
         /* The link's queue is full when the news comes: the next digest makes up for it. */
         mock_node_fail_sends(a->mock, -ENOBUFS);
         give(a, lease_of(f, a, "10.0.0.100", MOCK_NOW));
@@ -533,6 +550,7 @@ int main(void) {
                 T(test_rumour_ends),
                 T(test_revocations_first),
                 T(test_comparison),
+                T(test_newcomer),
                 T(test_lost_rumour),
                 T(test_silent_neighbour),
                 T(test_refused_is_not_passed_on),

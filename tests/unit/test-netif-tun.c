@@ -65,7 +65,7 @@ static void test_tun_creation(void **state) {
         assert_int_equal(
                         system("ip -j addr show dev omerta0 | grep -q '\"mtu\":1420.*10.99.0.1.*fd00:99::1'"),
                         0);
-        assert_int_equal(system("ip -j link show dev omerta0 | grep -q '\"txqlen\":64'"), 0);
+        assert_int_equal(system("ip -j link show dev omerta0 | grep -q '\"txqlen\":100'"), 0);
         /* No address the network did not give. */
         assert_int_not_equal(system("ip -6 -o addr show dev omerta0 | grep -q fe80"), 0);
         assert_int_equal(n->ops->configure(n, &none, 0, &v6, 64, 1400), 0);

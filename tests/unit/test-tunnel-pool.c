@@ -503,6 +503,20 @@ static void test_link_lost_and_back(void **state) {
         assert_string_equal(w.changes->str, "data=active;data=degraded;data=active;");
 }
 
+/* It closes while our question whether it still has the session is on its way: it must not be
+ * left with an end that our question made. */
+static void test_closed_while_asking_again(void **state) {
+        TUNNEL_WORLD(w, 2);
+
+        tunnel_open(&w, 0, 1, "data");
+        mock_mesh_link_down(w.mesh, w.node[0], w.node[1]);
+        mock_mesh_link_up(w.mesh, w.node[0], w.node[1]);
+        session_pool_close(w.pool[1], tunnel_existing(&w, 1, 0, "data"));
+        mock_mesh_settle(w.mesh);
+        assert_int_equal(session_pool_count(w.pool[0]), 0);
+        assert_int_equal(session_pool_count(w.pool[1]), 0);
+}
+
 static void close_everything(void *userdata, Session *s) {
         TunnelWorld *w = userdata;
 
@@ -568,6 +582,7 @@ int main(void) {
                 cmocka_unit_test(test_other_side_restarted),
                 cmocka_unit_test(test_other_side_crashed),
                 cmocka_unit_test(test_link_lost_and_back),
+                cmocka_unit_test(test_closed_while_asking_again),
                 cmocka_unit_test(test_close_in_handlers),
                 cmocka_unit_test(test_stop_and_start),
         };

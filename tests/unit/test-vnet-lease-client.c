@@ -13,6 +13,7 @@ typedef struct Client {
         LeaseWorld *world;
         MachineId id;
         MockNode *node;
+        MemoryStore *store;
         Directory *directory;
         LeaseClient *client;
         GString *log; /* "bound 10.0.0.100;", "error NoGateway;", ... */
@@ -62,10 +63,16 @@ static void start_client(Client *c) {
 }
 
 static void client_init(Client *c, LeaseWorld *w, unsigned i) {
-        *c = (Client){ .world = w, .log = g_string_new(NULL), .hears_gossip = true };
+        *c = (Client){ .world = w,
+                       .store = memory_store_new(),
+                       .log = g_string_new(NULL),
+                       .hears_gossip = true };
         c->id = lease_world_member(w, i);
         c->node = mock_mesh_add(w->mesh, &c->id);
-        assert_int_equal(directory_new(&w->net.id, mock_mesh_env(w->mesh), NULL, &c->directory), 0);
+        assert_int_equal(
+                        directory_new(&w->net.id, mock_mesh_env(w->mesh),
+                                      memory_store_mesh(c->store), &c->directory),
+                        0);
         directory_foreach(w->directory, RECORD_CERTIFICATE, copy_record, c->directory);
         directory_foreach(w->directory, RECORD_LEASE, copy_record, c->directory);
         directory_observe(w->directory, gossip, c);
@@ -76,6 +83,7 @@ static void client_done(Client *c) {
         directory_unobserve(c->world->directory, gossip, c);
         lease_client_free(c->client);
         directory_free(c->directory);
+        memory_store_free(c->store);
         g_string_free(c->log, TRUE);
 }
 #define CLIENT(c, w, i)                                                                            \
@@ -117,6 +125,34 @@ static void test_without_gossip(void **state) {
         CLIENT(c, w, 1);
 
         c.hears_gossip = false;
+        go(&c);
+        expect(&c, "bound 10.0.0.100;");
+}
+
+/* A power cut right after the answer, and the gateway does not come back: still an address. */
+static void test_lease_survives_power_cut(void **state) {
+        LEASE_WORLD(w, "10.0.0.0/16");
+        CLIENT(c, w, 1);
+
+        c.hears_gossip = false;
+        assert_int_equal(directory_flush(c.directory), 0);
+        go(&c);
+        c.client = lease_client_free(c.client);
+        c.directory = directory_free(c.directory);
+        memory_store_lose_power(c.store);
+        assert_int_equal(
+                        directory_new(&w.net.id, mock_mesh_env(w.mesh), memory_store_mesh(c.store),
+                                      &c.directory),
+                        0);
+        assert_non_null(own_lease(&c));
+}
+
+static void test_full_disk(void **state) {
+        LEASE_WORLD(w, "10.0.0.0/16");
+        CLIENT(c, w, 1);
+
+        c.hears_gossip = false;
+        memory_store_fail_after(c.store, 0, -ENOSPC);
         go(&c);
         expect(&c, "bound 10.0.0.100;");
 }
@@ -425,6 +461,21 @@ static void test_bad_answers(void **state) {
                 expect(&c, "Malformed;");
         }
         assert_int_equal(p->ops->off_channel(p->self, "dhcp"), 0);
+
+        /* Neither does it disturb a lease we have. */
+        lease_world_stop(&w);
+        lease_world_start(&w);
+        go(&c);
+        expect(&c, "bound 10.0.0.100;");
+        w.service = lease_service_free(w.service);
+        assert_int_equal(p->ops->on_channel(p->self, "dhcp", NULL, on_bad_request, &g), 0);
+        for (size_t i = 0; i < ELEMENTSOF(leases); i++) {
+                g.lease = leases[i];
+                mock_mesh_run(w.mesh, LEASE_LIFETIME_DEFAULT);
+                assert_string_equal(ip_format(&own_lease(&c)->body.lease.address).text, "10.0.0.100");
+        }
+        expect(&c, "Malformed;");
+        assert_int_equal(p->ops->off_channel(p->self, "dhcp"), 0);
         identity_free(forger);
 }
 
@@ -432,6 +483,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_dhcp_over_mock_mesh),
                 cmocka_unit_test(test_without_gossip),
+                cmocka_unit_test(test_lease_survives_power_cut),
+                cmocka_unit_test(test_full_disk),
                 cmocka_unit_test(test_no_gateway),
                 cmocka_unit_test(test_renews_at_half_time),
                 cmocka_unit_test(test_retries),

@@ -139,13 +139,12 @@ static int on_link_state(void *self, LinkStateHandler handler, void *userdata) {
 }
 
 void channels_announce(Link *link, bool restarted) {
-        g_autoptr(Link) ref = link_ref(link);
+        _unused_ g_autoptr(Link) ref = link_ref(link);
         Mesh *m = link->mesh;
         Channels *c = m->channels;
         MachineId machine = link->machine;
         /* Links that only enrol are nobody's business. */
-        LinkState state = link_is_enrol(link) && link->state != LINK_CONNECTING ? LINK_DOWN
-                                                                                : link->state;
+        LinkState state = link_is_enrol(link) ? LINK_DOWN : link->state;
 
         if (link->announced != state || restarted) {
                 link->announced = state;
@@ -423,7 +422,7 @@ static void handle_error(Request *q, const ControlMessage *cm) {
 }
 
 DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len) {
-        g_autoptr(Link) ref = link_ref(link);
+        _unused_ g_autoptr(Link) ref = link_ref(link);
         Channels *c;
         ControlMessage cm;
         const Handler *h;

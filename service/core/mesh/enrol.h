@@ -64,8 +64,13 @@ int enrol_service_revoke(EnrolService *s, const MachineId *machine, RevocationRe
 
 typedef struct EnrolClient EnrolClient;
 
-/* @error: NULL and the welcome, or the other side's error name, "Timeout", "Unreachable".
- * @response with status ENROL_PENDING may come first, any number of times. */
+/* @error: NULL and the welcome, or the other side's error name, "Timeout", or "Malformed" for an
+ * answer that does not hold. @response with status ENROL_PENDING may come first, any number of
+ * times.
+ *
+ * A welcome has been verified: certificate (ours, valid) and issuer's certificate lead to the
+ * network of the invite, the gateway is certified as one in it or in @response->records, the
+ * subnet is one that can be used. The records are not; directory_offer() judges them. */
 typedef void (*EnrolDone)(void *userdata, const char *error, const EnrolResponse *response);
 
 /**

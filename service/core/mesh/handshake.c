@@ -183,11 +183,16 @@ static void send_next(Attempt *a) {
                   on_attempt_timer, a);
 }
 
-static void begin_round(Attempt *a) {
+static void send_round(Attempt *a) {
         a->cookie_answered = false;
-        choose_candidates(a);
+        a->round_started = env_now(a->link->mesh->env);
         (void) build_initiation(a);
         send_next(a);
+}
+
+static void begin_round(Attempt *a) {
+        choose_candidates(a);
+        send_round(a);
 }
 
 static void on_attempt_timer(void *userdata) {
@@ -197,7 +202,7 @@ static void on_attempt_timer(void *userdata) {
                 send_next(a);
                 return;
         }
-        if (env_now(a->link->mesh->env) >= a->started + REKEY_ATTEMPT_TIME) {
+        if (a->once || env_now(a->link->mesh->env) >= a->started + REKEY_ATTEMPT_TIME) {
                 link_attempt_failed(a->link);
                 return;
         }
@@ -205,7 +210,8 @@ static void on_attempt_timer(void *userdata) {
         begin_round(a);
 }
 
-Attempt *attempt_new(Link *link, bool all_paths) {
+/* Return: NULL if there is no right or key to ask with. */
+static Attempt *attempt_alloc(Link *link) {
         Mesh *m = link->mesh;
         uint8_t remote[32];
         Attempt *a;
@@ -217,7 +223,6 @@ Attempt *attempt_new(Link *link, bool all_paths) {
         a = NEW(Attempt);
         a->link = link;
         a->started = env_now(m->env);
-        a->all_paths = all_paths;
         a->purpose = !link->enrolling   ? PURPOSE_MEMBER
                      : link->has_invite ? PURPOSE_INVITE
                                         : PURPOSE_REQUEST;
@@ -226,7 +231,28 @@ Attempt *attempt_new(Link *link, bool all_paths) {
         else if (a->purpose == PURPOSE_MEMBER)
                 memcpy(a->psk, m->secret, sizeof a->psk);
         cookie_maker_init(&a->cookie, &m->config.network, remote);
+        return a;
+}
+
+Attempt *attempt_new(Link *link, bool all_paths) {
+        Attempt *a = attempt_alloc(link);
+
+        if (!a)
+                return NULL;
+        a->all_paths = all_paths;
         begin_round(a);
+        return a;
+}
+
+Attempt *attempt_new_once(Link *link, const Endpoint *to) {
+        Attempt *a = attempt_alloc(link);
+
+        if (!a)
+                return NULL;
+        a->once = true;
+        a->n_candidates = 1;
+        a->candidates[0] = (Path){ .kind = PATH_DIRECT, .endpoint = *to };
+        send_round(a);
         return a;
 }
 
@@ -242,9 +268,13 @@ Attempt *attempt_free(Attempt *a) {
 }
 
 void attempt_hurry(Attempt *a) {
+        /* Who is told often that something changed need not shout as often. */
+        if (env_now(a->link->mesh->env) < a->round_started + REKEY_TIMEOUT_MIN / 2)
+                return;
         /* From the short intervals on again, but not longer than promised. */
         a->round = 0;
         a->all_paths = true;
+        a->once = false;
         begin_round(a);
 }
 
@@ -428,6 +458,7 @@ respond(Mesh *m,
                 return DROP_HANDSHAKE_FAILED;
         }
         memcpy(key.boot_id, p->boot_id, sizeof key.boot_id);
+        memcpy(key.invite_id, p->invite_id, sizeof key.invite_id);
         link_take_responder_key(link, &key);
         (void) env->send(env->userdata, from, message, (size_t) len);
         return DROP_NONE;
@@ -454,6 +485,9 @@ DropReason handshake_handle_initiation(Mesh *m, const uint8_t *data, size_t len,
         reason = check_initiator(m, &p, noise.rs, &machine, psk);
         if (reason == DROP_NONE)
                 reason = check_timestamp(m, &machine, &p);
+        if (reason == DROP_HANDSHAKE_REPLAYED && p.purpose == PURPOSE_MEMBER &&
+            link_get(m, &machine, &link) >= 0)
+                link_call_back(link, from);
         if (reason == DROP_NONE)
                 reason = get_link(m, &machine, &p, &link);
         if (reason == DROP_NONE)

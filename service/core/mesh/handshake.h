@@ -17,6 +17,8 @@ typedef struct Attempt {
         usec_t started;
         unsigned round;
         bool all_paths; /* the first round too; else only the active path is asked first */
+        bool once;      /* one round, one initiation */
+        usec_t round_started;
         NoiseState noise;
         uint32_t index;
         bool has_index;
@@ -33,6 +35,8 @@ typedef struct Attempt {
 
 /* Sends the first initiation. Return: NULL if there is no right or key to ask with. */
 Attempt *attempt_new(Link *link, bool all_paths);
+/* A single initiation to @to. */
+Attempt *attempt_new_once(Link *link, const Endpoint *to);
 Attempt *attempt_free(Attempt *a);
 /* Something changed for the better (new endpoints, network back): try now. */
 void attempt_hurry(Attempt *a);

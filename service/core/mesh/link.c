@@ -252,7 +252,7 @@ static void keep_previous(Link *link) {
 
 /* @key becomes the one we send with. */
 static void install(Link *link, LinkKey *key, const Endpoint *from) {
-        g_autoptr(Link) ref = link_ref(link);
+        _unused_ g_autoptr(Link) ref = link_ref(link);
         Mesh *m = link->mesh;
         usec_t now = env_now(m->env);
         bool restarted = begin_life(link, key);
@@ -269,6 +269,7 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
                           link);
         set_state(link, LINK_UP);
         link_set_seen(link, &link->current.seen);
+        presence_changed(m->presence);
         path_set_arrived(&link->paths, from, now);
         endpoint_book_reached(m->book, &link->machine, from);
         link_publish(link);
@@ -358,13 +359,13 @@ static void tell_end(Link *link) {
 }
 
 void link_collect(Link *link) {
-        if (link->mesh && link->state == LINK_DOWN && !link->attempt && !link->next.kp &&
-            is_idle(link))
+        if (link->mesh && !link->closing && link->state == LINK_DOWN && !link->attempt &&
+            !link->next.kp && is_idle(link))
                 take_out(link);
 }
 
 void link_down(Link *link) {
-        g_autoptr(Link) ref = link_ref(link);
+        _unused_ g_autoptr(Link) ref = link_ref(link);
 
         end_life(link);
         tell_end(link);
@@ -384,13 +385,21 @@ void link_close(Link *link, CloseReason reason) {
         end_life(link);
         /* What the handlers send from now on makes another link. */
         detach(link);
+        link->closing = true;
         tell_end(link);
         link->mesh = NULL;
         link_unref(link);
 }
 
+/* Somebody wants it in earnest. */
+static void drop_call_back(Link *link) {
+        if (link->attempt && link->attempt->once)
+                link->attempt = attempt_free(link->attempt);
+}
+
 void link_connect(Link *link) {
         link_touch(link);
+        drop_call_back(link);
         if (link->attempt || (link_is_up(link) && (link->enrolling == link_is_enrol(link))))
                 return;
         link->attempt = attempt_new(link, true);
@@ -404,6 +413,7 @@ void link_connect(Link *link) {
 }
 
 void link_repair(Link *link) {
+        drop_call_back(link);
         if (link->attempt)
                 return;
         link->attempt = attempt_new(link, true);
@@ -413,10 +423,24 @@ void link_repair(Link *link) {
         }
 }
 
+void link_call_back(Link *link, const Endpoint *from) {
+        /* With keys that wait to be confirmed it is only the same initiation by another path. */
+        if (link->attempt || link->next.kp || link_is_up(link))
+                return;
+        link->attempt = attempt_new_once(link, from);
+        if (!link->attempt)
+                link_collect(link);
+}
+
 void link_attempt_failed(Link *link) {
         usec_t started = link->attempt->started;
+        bool once = link->attempt->once;
 
         link->attempt = attempt_free(link->attempt);
+        if (once) {
+                link_collect(link);
+                return;
+        }
         /* Keys that worked meanwhile are good until they expire. */
         if (link_is_up(link) && link_last_received(link) > started)
                 return;
@@ -472,7 +496,7 @@ static usec_t check_rekey(Link *link) {
 }
 
 void link_maintain(Link *link) {
-        g_autoptr(Link) ref = link_ref(link);
+        _unused_ g_autoptr(Link) ref = link_ref(link);
         bool was_up = link_is_up(link);
         usec_t next = USEC_INFINITY;
 

@@ -36,6 +36,7 @@ typedef struct LinkKey {
         uint8_t boot_id[BOOT_ID_SIZE];
         Endpoint seen; /* us, as they see us; may be unset */
         Cipher cipher;
+        uint8_t invite_id[INVITE_ID_SIZE]; /* theirs, PURPOSE_INVITE: its psk is in these keys */
 } LinkKey;
 
 /* Moves a generation, or the keys of a handshake, out of a variable. */
@@ -77,6 +78,7 @@ struct Link {
 
         PacketPeer *peer; /* NULL: not asked for, or no member */
         bool packets_open;
+        bool closing; /* nobody finds it any more, and link_close() frees it */
 
         /* Whether it is used decides on rekeying; looked at now and then (link_maintain). */
         uint64_t used_counter;
@@ -114,6 +116,9 @@ static inline bool link_is_enrol(const Link *link) {
 void link_connect(Link *link);
 /* New keys over all paths, whether there are some or not. */
 void link_repair(Link *link);
+/* An initiation that looked replayed came from @from: its maker's clock may have been set back.
+ * Asks it once, so that a forged source gets no more than the forger sent. */
+void link_call_back(Link *link, const Endpoint *from);
 /* The attempt is over without keys. */
 void link_attempt_failed(Link *link);
 /* Ends it: messages and requests fail with "Unreachable". Stays if packets are to go on. */

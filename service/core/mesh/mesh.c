@@ -156,6 +156,15 @@ void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata) {
         m->lookup_userdata = userdata;
 }
 
+bool mesh_enrol_invite(Mesh *m, const MachineId *machine, uint8_t ret_id[static INVITE_ID_SIZE]) {
+        const Link *link = link_find(m, machine);
+
+        if (!link || !link_is_up(link) || link->current.purpose != PURPOSE_INVITE)
+                return false;
+        memcpy(ret_id, link->current.invite_id, INVITE_ID_SIZE);
+        return true;
+}
+
 void mesh_we_are_revoked(Mesh *m) {
         if (m->revoked)
                 return;
@@ -229,10 +238,9 @@ static DropReason handle_frame(Link *link, const uint8_t *frame, size_t len, con
         return DROP_FRAME_MALFORMED;
 }
 
-DropReason
-mesh_handle_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
+static DropReason
+take_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
         g_autoptr(Link) link = NULL;
-        DropReason reason;
 
         /* Retired since the packet thread opened it. */
         if (!kp->link)
@@ -243,10 +251,19 @@ mesh_handle_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const 
                 link_arrived(link, kp, from);
         if (len == 0 || !link->mesh)
                 return DROP_NONE;
-        reason = handle_frame(link, frame, len, from);
+        return handle_frame(link, frame, len, from);
+}
+
+/* Return: @reason, counted. */
+static DropReason counted(Mesh *m, DropReason reason) {
         if (reason != DROP_NONE)
                 drop_count(m->config.drops, reason);
         return reason;
+}
+
+DropReason
+mesh_handle_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
+        return counted(m, take_frame(m, kp, frame, len, from));
 }
 
 void mesh_handle_arrival(Mesh *m, Keypair *kp, const Endpoint *from) {
@@ -291,11 +308,9 @@ static DropReason handle_data(Mesh *m, uint8_t *data, size_t len, const Endpoint
                 return DROP_NONE;
         if (n > 0 && (plain[0] >> 4 == 4 || plain[0] >> 4 == 6))
                 return handle_packet(m, kp, flags, plain, n);
-        if (flags != 0) {
-                drop_count(m->config.drops, DROP_FRAME_MALFORMED);
+        if (flags != 0)
                 return DROP_FRAME_MALFORMED;
-        }
-        return mesh_handle_frame(m, kp, plain, n, from);
+        return take_frame(m, kp, plain, n, from);
 }
 
 static DropReason dispatch(Mesh *m, uint8_t *data, size_t len, const Endpoint *from) {
@@ -309,27 +324,13 @@ static DropReason dispatch(Mesh *m, uint8_t *data, size_t len, const Endpoint *f
         case MESSAGE_COOKIE_REPLY:
                 return handshake_handle_cookie(m, data, len, from);
         case MESSAGE_DATA:
-                break;
+                return handle_data(m, data, len, from);
         }
         return DROP_MALFORMED;
 }
 
 DropReason mesh_handle_datagram(Mesh *m, uint8_t *data, size_t len, const Endpoint *from) {
-        DropReason reason;
-
-        if (m->revoked)
-                return DROP_NOT_A_MEMBER;
-        /* mesh_handle_frame() counts for itself. */
-        if (len >= 4 && data[0] == MESSAGE_DATA) {
-                reason = handle_data(m, data, len, from);
-                if (reason != DROP_NONE && reason < DROP_FRAME_MALFORMED)
-                        drop_count(m->config.drops, reason);
-                return reason;
-        }
-        reason = dispatch(m, data, len, from);
-        if (reason != DROP_NONE)
-                drop_count(m->config.drops, reason);
-        return reason;
+        return counted(m, m->revoked ? DROP_NOT_A_MEMBER : dispatch(m, data, len, from));
 }
 
 void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n) {

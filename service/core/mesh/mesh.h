@@ -46,7 +46,8 @@ typedef struct MeshConfig {
 } MeshConfig;
 
 /* Looks up what the handshake needs about an invite, on an issuer.
- * Return: true and the psk if the invite exists and can (or did) let @machine in. */
+ * Return: true and the psk if the invite exists; whether it still lets @machine in is said on the
+ * link, so that a person reads "InviteUsed" and not "Timeout". */
 typedef bool (*MeshInviteLookup)(
                 void *userdata,
                 const uint8_t id[static INVITE_ID_SIZE],
@@ -66,6 +67,9 @@ void mesh_set_membership(
 bool mesh_is_member(const Mesh *m);
 /* An issuer lets machines in: links of purposes 1 and 2 are then accepted. */
 void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata);
+/* The invite that @machine has proved to have, by the link it enrols on. The lookup alone proves
+ * nothing yet: whoever knows an invite's id gets that far. Return: false: it has none. */
+bool mesh_enrol_invite(Mesh *m, const MachineId *machine, uint8_t ret_id[static INVITE_ID_SIZE]);
 
 /* --- input --- */
 

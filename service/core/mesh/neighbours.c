@@ -23,6 +23,8 @@ typedef struct Neighbour {
         bool fixed; /* gateway or issuer: tried for ever */
         bool keep;  /* chosen again */
         unsigned failures, missed;
+        uint32_t index; /* of the key at the last look, and what was sent with it */
+        uint64_t sent;
         Timer timer; /* up: keepalive; down: next try */
 } Neighbour;
 
@@ -117,8 +119,13 @@ static void keep_alive(Neighbour *b, Link *link) {
         Mesh *m = b->neighbours->mesh;
         usec_t interval = keepalive_interval(m, link);
         usec_t silent = usec_sub(env_now(m->env), link_last_received(link));
+        uint64_t sent = atomic_load_explicit(&link->current.kp->send_counter, memory_order_relaxed);
+        bool has_sent = link->current.kp->local_index != b->index || sent != b->sent;
 
-        if (silent < interval) {
+        b->index = link->current.kp->local_index;
+        b->sent = sent;
+        /* Translators remember what is sent, not what is received. */
+        if (silent < interval && has_sent) {
                 arm(b, interval - silent);
                 return;
         }
@@ -166,7 +173,7 @@ void neighbours_on_link_state(Neighbours *n, const MachineId *machine, LinkState
                 return;
         case LINK_DOWN:
                 b->failures++;
-                if (!b->fixed && b->failures > 1) {
+                if (!b->fixed) {
                         avoid(n, machine);
                         neighbours_changed(n);
                 }
@@ -179,6 +186,8 @@ void neighbours_on_link_state(Neighbours *n, const MachineId *machine, LinkState
 }
 
 void neighbours_hurry(Neighbours *n) {
+        g_array_set_size(n->avoided, 0);
+        neighbours_changed(n);
         for (GList *l = n->list.head; l; l = l->next) {
                 Neighbour *b = l->data;
                 const Link *link = link_find(n->mesh, &b->machine);
@@ -277,6 +286,15 @@ static void take(Neighbours *n, const MachineId *machine, bool fixed) {
         arm(b, link && link_is_up(link) ? NEIGHBOUR_KEEPALIVE_NAT_USEC : 0);
 }
 
+static usec_t next_chance(Neighbours *n) {
+        usec_t now = env_now(n->mesh->env), next = now + NEIGHBOUR_AVOID_USEC;
+
+        for (unsigned i = 0; i < n->avoided->len; i++)
+                next = MIN(next, g_array_index(n->avoided, Avoided, i).until);
+        /* Those that are over stay until the next failure. */
+        return MAX(next, now + USEC_PER_MINUTE);
+}
+
 static void choose(void *userdata) {
         Neighbours *n = userdata;
         Mesh *m = n->mesh;
@@ -297,11 +315,15 @@ static void choose(void *userdata) {
                 if (!((Neighbour *) l->data)->keep)
                         drop(l->data);
         }
+        /* Who was avoided gets another chance. */
+        if (n->avoided->len > 0 && !timer_is_set(&n->timer))
+                timer_set(m->env->timers, &n->timer, next_chance(n), choose, n);
 }
 
 void neighbours_changed(Neighbours *n) {
         const MeshEnv *env = n->mesh->env;
+        usec_t due = env_now(env) + CHOOSE_DELAY;
 
-        if (!timer_is_set(&n->timer))
-                timer_set(env->timers, &n->timer, env_now(env) + CHOOSE_DELAY, choose, n);
+        if (!timer_is_set(&n->timer) || n->timer.due > due)
+                timer_set(env->timers, &n->timer, due, choose, n);
 }

@@ -28,7 +28,7 @@ static int add(PathSet *set, const Path *path) {
                 return (int) set->n++;
         }
         for (unsigned i = 0; i < set->n; i++)
-                if ((int) i != set->active && (worst < 0 || better(&set->path[worst], &set->path[i])))
+                if ((int) i != set->active && (worst < 0 || !better(&set->path[i], &set->path[worst])))
                         worst = (int) i;
         if (!better(path, &set->path[worst]))
                 return -1;

@@ -106,7 +106,12 @@ static void on_timer(void *userdata) {
 
 void presence_changed(Presence *p) {
         const MeshEnv *env = p->mesh->env;
+        /* The first is awaited: without it nobody finds us but those we find ourselves. */
+        usec_t delay = directory_get(p->mesh->config.directory, RECORD_PRESENCE,
+                                     &p->mesh->config.identity->id)
+                                       ? SETTLE_USEC
+                                       : 0;
 
-        if (!timer_is_set(&p->timer) || p->timer.due > env_now(env) + SETTLE_USEC)
-                look_again_in(p, SETTLE_USEC);
+        if (!timer_is_set(&p->timer) || p->timer.due > env_now(env) + delay)
+                look_again_in(p, delay);
 }

@@ -46,16 +46,6 @@ static void forget(Probe *q) {
         g_free(q);
 }
 
-Probes *probes_free(Probes *p) {
-        if (!p)
-                return NULL;
-        while (p->queue.head)
-                forget(p->queue.head->data);
-        g_hash_table_unref(p->by_token);
-        g_free(p);
-        return NULL;
-}
-
 static void finish(Probe *q, bool lost, usec_t rtt) {
         Link *link = link_find(q->probes->mesh, &q->machine);
         ProbeReply reply = q->reply;
@@ -66,6 +56,17 @@ static void finish(Probe *q, bool lost, usec_t rtt) {
                 reply(userdata, lost, rtt);
         else if (lost && link)
                 link_repair(link);
+}
+
+/* Who waits for an answer is told that none will come. */
+Probes *probes_free(Probes *p) {
+        if (!p)
+                return NULL;
+        while (p->queue.head)
+                finish(p->queue.head->data, true, 0);
+        g_hash_table_unref(p->by_token);
+        g_free(p);
+        return NULL;
 }
 
 static void on_timeout(void *userdata) {
@@ -131,6 +132,7 @@ DropReason probes_handle_probe(Link *link, const uint8_t *frame, size_t len, con
 DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len) {
         Probes *p = link->mesh->probes;
         Endpoint seen;
+        bool is_first;
         uint64_t token;
         usec_t rtt;
         Probe *q;
@@ -143,9 +145,11 @@ DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len) {
         if (!q || !machine_id_equal(&q->machine, &link->machine))
                 return DROP_NONE;
         rtt = usec_sub(env_now(link->mesh->env), q->sent);
+        is_first = link->srtt == 0;
         link_sample_rtt(link, rtt);
         link_set_seen(link, &seen);
-        channels_announce(link, false);
+        if (is_first)
+                channels_announce(link, false);
         finish(q, false, rtt);
         return DROP_NONE;
 }

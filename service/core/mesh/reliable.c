@@ -201,8 +201,8 @@ static void transmit(Reliable *r, uint32_t sequence) {
         s->sent_count++;
         s->sent = env_now(r->env);
         r->on_way++;
-        /* It tells what an ACK would. */
-        if (r->unacked > 0 && r->unacked < 2) {
+        /* It tells what an ACK would, as long as nothing is missing in between. */
+        if (r->unacked == 1) {
                 r->unacked = 0;
                 timer_clear(&r->ack_timer);
         }
@@ -432,11 +432,11 @@ static void send_ack(void *userdata) {
         r->handler.send_frame(r->handler.userdata, frame, sizeof frame);
 }
 
-static void ack_later(Reliable *r, bool at_once) {
-        r->unacked++;
-        if (at_once || r->unacked >= 2)
+/* After what arrived was taken: an answer sent by the handler may have carried the ack. */
+static void ack_later(Reliable *r) {
+        if (r->unacked >= 2)
                 send_ack(r);
-        else if (!timer_is_set(&r->ack_timer))
+        else if (r->unacked > 0 && !timer_is_set(&r->ack_timer))
                 timer_set(r->env->timers, &r->ack_timer, env_now(r->env) + ACK_DELAY, send_ack, r);
 }
 
@@ -486,7 +486,7 @@ DropReason reliable_handle_segment(Reliable *r, const uint8_t *frame, size_t len
                 /* Had it: our ACK was lost. Or beyond what we allowed: nonsense. */
                 if ((int32_t) distance >= 0)
                         return DROP_FRAME_MALFORMED;
-                ack_later(r, true);
+                send_ack(r);
                 fill_window(r);
                 return DROP_NONE;
         }
@@ -494,12 +494,11 @@ DropReason reliable_handle_segment(Reliable *r, const uint8_t *frame, size_t len
                 slot = &r->early[sequence % SEGMENT_WINDOW];
                 if (!*slot)
                         *slot = g_bytes_new(frame, len);
-                ack_later(r, true);
+                send_ack(r);
                 fill_window(r);
                 return DROP_NONE;
         }
-        /* Counted before delivery, so that an answer sent from there carries the ack. */
-        ack_later(r, false);
+        r->unacked++;
         if (!consume(r, frame, len))
                 return DROP_NONE;
         while (*(slot = &r->early[r->expected % SEGMENT_WINDOW])) {
@@ -507,9 +506,11 @@ DropReason reliable_handle_segment(Reliable *r, const uint8_t *frame, size_t len
                 size_t n;
                 const uint8_t *bytes = g_bytes_get_data(early, &n);
 
+                r->unacked++;
                 if (!consume(r, bytes, n))
                         return DROP_NONE;
         }
+        ack_later(r);
         fill_window(r);
         return DROP_NONE;
 }

@@ -402,9 +402,8 @@ static const char *accept_open(SessionPool *p, const MachineId *sender, const ch
         s = find(p, sender, wire);
         if (s && session_is_open(s))
                 return NULL;
-        if (s)
-                cancel_open(s); /* both asked at once; theirs is the answer to ours */
-        else if (session_add(p, sender, channel, &s) < 0)
+        /* If it is there both asked at once: their question is as good as an answer to ours. */
+        if (!s && session_add(p, sender, channel, &s) < 0)
                 return CONTROL_ERROR_FULL;
         session_ref(s);
         session_activate(s);

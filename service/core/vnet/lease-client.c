@@ -42,9 +42,7 @@ struct LeaseClient {
         usec_t pause; /* before the next retry */
         usec_t renew; /* monotonic: when half of the lease is over */
         uint64_t request;
-        char *error;   /* last reported */
-        bool offering; /* the directory's news are our own */
-        bool lost;     /* our address went to somebody else: do not want it back */
+        char *error; /* last reported */
 };
 
 static void ask(LeaseClient *c);
@@ -96,13 +94,14 @@ static void retry_later(LeaseClient *c, const char *error) {
         report(c, error, own_lease(c));
 }
 
+/* @lease was signed a moment ago: counted from then its length does not depend on how far our
+ * clock is from the gateway's. */
 static void set_bound(LeaseClient *c, const Record *lease) {
-        usec_t left = usec_sub(lease->body.not_after, directory_realtime(c->config.directory));
+        usec_t length = usec_sub(lease->body.not_after, lease->body.version);
 
         c->pause = RETRY_MIN_USEC;
-        c->lost = false;
         /* A gateway with lifetimes of seconds is not asked more often than a silent one. */
-        c->renew = usec_add(now(c), MAX(left / 2, RETRY_MIN_USEC));
+        c->renew = usec_add(now(c), MAX(length / 2, RETRY_MIN_USEC));
         arm(c, CLIENT_BOUND, c->renew);
         report(c, NULL, lease);
 }
@@ -111,20 +110,21 @@ static void set_bound(LeaseClient *c, const Record *lease) {
 
 /* Return: NULL, or why it is no good. */
 static const char *take_lease(LeaseClient *c, Record *lease) {
+        const Record *own;
         int r;
 
         if (!machine_id_equal(&lease->body.machine, &c->config.self) || lease_is_released(lease))
                 return CONTROL_ERROR_MALFORMED;
-        c->offering = true;
-        r = directory_offer(c->config.directory, lease, false, NULL);
-        c->offering = false;
-        if (r == DIRECTORY_LOST) {
-                c->lost = true;
-                return "AddressInUse";
-        }
-        if ((r != DIRECTORY_NEWS && r != DIRECTORY_KNOWN) || !own_lease(c))
-                return CONTROL_ERROR_MALFORMED;
-        return NULL;
+        /* Durable, so that a power cut leaves us an address while the gateway is away. A full disk
+         * is no reason to have none now. */
+        r = directory_offer(c->config.directory, lease, true, NULL);
+        if (r < 0)
+                r = directory_offer(c->config.directory, lease, false, NULL);
+        if (r == DIRECTORY_LOST)
+                return "AddressInUse"; /* not ours to use, so not wanted the next time */
+        /* News, or gossip was faster; but nothing forged, and no lease of yesterday. */
+        own = own_lease(c);
+        return own && g_bytes_equal(own->bytes, lease->bytes) ? NULL : CONTROL_ERROR_MALFORMED;
 }
 
 static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
@@ -161,7 +161,7 @@ static int send_request(LeaseClient *c, DhcpOp op, ChannelReply reply) {
         const Record *lease = own_lease(c);
         g_autoptr(GBytes) bytes = NULL;
 
-        if (op == DHCP_REQUEST && lease && !c->lost)
+        if (op == DHCP_REQUEST && lease)
                 q.wanted = lease->body.lease.address;
         g_strlcpy(q.name, c->name, sizeof q.name);
         bytes = dhcp_request_encode(&q);
@@ -204,7 +204,7 @@ on_record(void *userdata,
           const Record *old) {
         LeaseClient *c = userdata;
 
-        if (c->offering || c->state == CLIENT_STOPPED || c->state == CLIENT_RELEASING ||
+        if (c->state == CLIENT_STOPPED || c->state == CLIENT_RELEASING ||
             !machine_id_equal(machine, &c->config.self))
                 return;
         if (kind == RECORD_REVOCATION && record) {
@@ -221,7 +221,6 @@ on_record(void *userdata,
                 return;
         }
         /* Somebody with an older claim has our address, or the gateway took it back. */
-        c->lost = !record;
         report(c, "AddressLost", NULL);
         c->pause = RETRY_MIN_USEC;
         if (c->has_gateway && (c->state == CLIENT_BOUND || c->state == CLIENT_WAITING))

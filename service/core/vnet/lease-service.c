@@ -194,7 +194,7 @@ choose(LeaseService *s, const Record *former, const IpAddr *wanted, usec_t now, 
         bool is_held = former && !lease_is_released(former) && address_pool_contains(s->pool, old);
         uint32_t want = wanted->family == AF_INET ? ip_to_v4(wanted) : 0;
 
-        if (address_pool_is_free(s->pool, want) || (is_held && want == old))
+        if (address_pool_is_free(s->pool, want))
                 *ret = want;
         else if (is_held || address_pool_is_free(s->pool, old))
                 *ret = old;

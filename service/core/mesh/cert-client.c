@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Asks for a new certificate when a third of the old one's life is left (docs/protocol.md, "cert").
+ * The directory tells everybody else of it, us included. */
+#include "base/macros.h"
+#include "core/mesh/enrol.h"
+
+#define CERT_CHANNEL "cert"
+#define ASK_TIMEOUT (30 * USEC_PER_SEC)
+/* How often we look at our certificate at least: clocks get set. */
+#define LOOK_INTERVAL (6 * USEC_PER_HOUR)
+#define RETRY_MIN USEC_PER_MINUTE
+#define RETRY_MAX USEC_PER_HOUR
+
+struct CertClient {
+        Mesh *mesh;
+        Directory *directory;
+        const MeshEnv *env;
+        MachineId self;
+
+        Timer timer;
+        uint64_t request; /* 0: none */
+        bool closing;
+        usec_t retry;  /* pause after the next failure */
+        unsigned turn; /* which issuer is asked */
+};
+
+static void on_timer(void *userdata);
+
+static void look_in(CertClient *c, usec_t delay) {
+        timer_set(c->env->timers, &c->timer, usec_add(env_now(c->env), delay), on_timer, c);
+}
+
+static void look_later(CertClient *c) {
+        usec_t retry = c->retry;
+
+        c->turn++;
+        c->retry = MIN(retry * 2, RETRY_MAX);
+        look_in(c, retry);
+}
+
+/* When to renew; USEC_INFINITY: what the root signed only the root renews. */
+static usec_t due(const CertClient *c, const Record *certificate) {
+        usec_t third = (certificate->body.not_after - certificate->body.not_before) / 3;
+
+        if (!directory_issuer(c->directory, &certificate->signer))
+                return USEC_INFINITY;
+        return certificate->body.not_after - third;
+}
+
+static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+        CertClient *c = userdata;
+        _cleanup_(cert_response_clear) CertResponse response = {};
+        int r;
+
+        c->request = 0;
+        if (c->closing)
+                return;
+        if (error || cert_response_decode(data, len, &response) < 0 ||
+            !machine_id_equal(&response.certificate->body.machine, &c->self)) {
+                look_later(c);
+                return;
+        }
+        if (response.issuer_certificate)
+                (void) directory_offer(c->directory, response.issuer_certificate, false, NULL);
+        r = directory_offer(c->directory, response.certificate, true, NULL);
+        if (r == DIRECTORY_NEWS) {
+                c->retry = RETRY_MIN;
+                look_in(c, USEC_PER_MINUTE);
+        } else
+                look_later(c);
+}
+
+typedef struct Issuers {
+        const CertClient *client;
+        unsigned n, wanted;
+        MachineId chosen;
+} Issuers;
+
+static void choose_issuer(void *userdata, Record *certificate) {
+        Issuers *i = userdata;
+        const MachineId *id = &certificate->body.machine;
+
+        if (!directory_issuer(i->client->directory, id) || machine_id_equal(id, &i->client->self))
+                return;
+        if (i->n++ == i->wanted)
+                i->chosen = *id;
+}
+
+/* First the one that signed what we have, then the others in turn. */
+static bool pick_issuer(const CertClient *c, const Record *certificate, MachineId *ret) {
+        Issuers i = { .client = c, .wanted = UINT_MAX };
+
+        if (c->turn == 0 && directory_issuer(c->directory, &certificate->signer)) {
+                *ret = certificate->signer;
+                return true;
+        }
+        directory_foreach(c->directory, RECORD_CERTIFICATE, choose_issuer, &i);
+        if (i.n == 0)
+                return false;
+        i.wanted = c->turn % i.n;
+        i.n = 0;
+        directory_foreach(c->directory, RECORD_CERTIFICATE, choose_issuer, &i);
+        *ret = i.chosen;
+        return true;
+}
+
+static void on_timer(void *userdata) {
+        static const uint8_t question[] = { 0xa0 }; /* {} */
+        CertClient *c = userdata;
+        const ChannelProvider *p = mesh_channels(c->mesh);
+        const Record *certificate = directory_certificate(c->directory, &c->self);
+        usec_t now = directory_realtime(c->directory), when;
+        MachineId issuer;
+
+        if (!certificate) {
+                look_in(c, LOOK_INTERVAL); /* revoked: nothing comes any more */
+                return;
+        }
+        when = due(c, certificate);
+        if (now < when) {
+                c->turn = 0;
+                c->retry = RETRY_MIN;
+                look_in(c, MIN(when - now, LOOK_INTERVAL));
+                return;
+        }
+        if (!pick_issuer(c, certificate, &issuer) ||
+            p->ops->request(p->self, &issuer, CERT_CHANNEL, question, sizeof(question), ASK_TIMEOUT,
+                            on_answer, c, &c->request) < 0)
+                look_later(c);
+}
+
+int cert_client_new(
+                Mesh *mesh,
+                Directory *directory,
+                const MeshEnv *env,
+                const MachineId *self,
+                CertClient **ret) {
+        CertClient *c = NEW(CertClient);
+        uint16_t spread;
+
+        *c = (CertClient){
+                .mesh = mesh,
+                .directory = directory,
+                .env = env,
+                .self = *self,
+                .retry = RETRY_MIN,
+        };
+        /* Not all of a network at once after the gateway was away. */
+        env_random(env, &spread, sizeof(spread));
+        look_in(c, (spread % 60) * USEC_PER_SEC);
+        *ret = c;
+        return 0;
+}
+
+CertClient *cert_client_free(CertClient *c) {
+        const ChannelProvider *p;
+
+        if (!c)
+                return NULL;
+        c->closing = true;
+        p = mesh_channels(c->mesh);
+        if (c->request != 0)
+                p->ops->cancel(p->self, c->request);
+        timer_clear(&c->timer);
+        g_free(c);
+        return NULL;
+}

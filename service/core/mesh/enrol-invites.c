@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <sodium.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "core/crypto/kdf.h"
+#include "core/mesh/enrol-internal.h"
+
+static int compare_ids(const void *a, const void *b, void *userdata) {
+        return memcmp(a, b, INVITE_ID_SIZE);
+}
+
+static void invite_free(void *data) {
+        StoredInvite *invite = data;
+
+        sodium_memzero(invite, sizeof(*invite));
+        g_free(invite);
+}
+
+static void keep_invite(EnrolService *s, const StoredInvite *invite) {
+        StoredInvite *copy = g_memdup2(invite, sizeof(*invite));
+
+        /* The key is part of the value: the new pair replaces the old one whole. */
+        g_tree_replace(s->invites, copy->id, copy);
+}
+
+static void load_invite(void *userdata, const StoredInvite *invite) {
+        keep_invite(userdata, invite);
+}
+
+int enrol_load_invites(EnrolService *s) {
+        const MeshStore *store = s->config.store;
+
+        s->invites = g_tree_new_full(compare_ids, NULL, NULL, invite_free);
+        return store ? store->ops->foreach_invite(store->self, load_invite, s) : 0;
+}
+
+void enrol_free_invites(EnrolService *s) {
+        g_clear_pointer(&s->invites, g_tree_unref);
+}
+
+const StoredInvite *enrol_find_invite(const EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]) {
+        return g_tree_lookup(s->invites, id);
+}
+
+static bool is_expired(const EnrolService *s, const StoredInvite *invite) {
+        return directory_realtime(s->config.directory) > invite->not_after;
+}
+
+int enrol_check_invite(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE], const MachineId *machine) {
+        const MeshStore *store = s->config.store;
+        const StoredInvite *invite = enrol_find_invite(s, id);
+        int r = 0;
+
+        if (!invite)
+                return INVITE_UNKNOWN;
+        if (is_expired(s, invite))
+                return INVITE_EXPIRED;
+        if (store)
+                r = store->ops->invite_used_by(store->self, id, machine);
+        if (r < 0)
+                return r;
+        if (r > 0)
+                return INVITE_OK_AGAIN;
+        return invite->uses < invite->uses_max ? INVITE_OK : INVITE_USED_UP;
+}
+
+/* --- transactions --- */
+
+static int put_use(const MeshStore *store, const StoredInvite *invite, const Record *certificate) {
+        int r = store->ops->put_invite(store->self, invite);
+
+        if (r >= 0)
+                r = store->ops->put_invite_use(store->self, invite->id, &certificate->body.machine);
+        if (r >= 0)
+                r = store->ops->put_record(store->self, certificate);
+        return r;
+}
+
+int enrol_burn_invite(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE], const Record *certificate) {
+        const MeshStore *store = s->config.store;
+        StoredInvite invite = *enrol_find_invite(s, id);
+        int r = 0;
+
+        invite.uses++;
+        if (store) {
+                r = store->ops->begin(store->self);
+                if (r < 0)
+                        goto finish;
+                r = put_use(store, &invite, certificate);
+                if (r >= 0)
+                        r = store->ops->commit(store->self);
+                else
+                        store->ops->rollback(store->self);
+        }
+        if (r >= 0)
+                keep_invite(s, &invite);
+finish:
+        sodium_memzero(&invite, sizeof(invite));
+        return r;
+}
+
+static int store_invite(EnrolService *s, const StoredInvite *invite) {
+        const MeshStore *store = s->config.store;
+        int r;
+
+        if (!store)
+                return 0;
+        r = store->ops->begin(store->self);
+        if (r < 0)
+                return r;
+        r = store->ops->put_invite(store->self, invite);
+        if (r < 0) {
+                store->ops->rollback(store->self);
+                return r;
+        }
+        return store->ops->commit(store->self);
+}
+
+int enrol_service_delete_invite(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]) {
+        const MeshStore *store = s->config.store;
+        int r = 0;
+
+        if (!enrol_find_invite(s, id))
+                return -ENOENT;
+        if (store) {
+                r = store->ops->begin(store->self);
+                if (r < 0)
+                        return r;
+                r = store->ops->delete_invite(store->self, id);
+                if (r >= 0)
+                        r = store->ops->commit(store->self);
+                else
+                        store->ops->rollback(store->self);
+        }
+        if (r >= 0)
+                g_tree_remove(s->invites, id);
+        return r;
+}
+
+/* --- making them --- */
+
+/* The invites that are of no use any more go; all of them when there is no room. */
+static void purge_invites(EnrolService *s) {
+        usec_t now = directory_realtime(s->config.directory);
+        bool is_full = g_tree_nnodes(s->invites) >= (int) INVITES_MAX;
+        GTreeNode *next;
+
+        for (GTreeNode *n = g_tree_node_first(s->invites); n; n = next) {
+                StoredInvite invite = *(const StoredInvite *) g_tree_node_value(n);
+                bool is_dead = now > invite.not_after || invite.uses >= invite.uses_max;
+
+                next = g_tree_node_next(n);
+                if ((is_dead && is_full) || now > usec_add(invite.not_after, INVITE_KEEP)) {
+                        (void) enrol_service_delete_invite(s, invite.id);
+                        next = g_tree_upper_bound(s->invites, invite.id);
+                }
+                sodium_memzero(&invite, sizeof(invite));
+        }
+}
+
+static void add_endpoint(Invite *invite, const Endpoint *e) {
+        for (unsigned i = 0; i < invite->n_endpoints; i++)
+                if (endpoint_equal(&invite->endpoints[i], e))
+                        return;
+        if (invite->n_endpoints < ENDPOINTS_MAX && endpoint_is_usable(e))
+                invite->endpoints[invite->n_endpoints++] = *e;
+}
+
+static void fill_invite(EnrolService *s, const InviteOptions *options, usec_t now, Invite *invite) {
+        const Record *presence =
+                        directory_get(s->config.directory, RECORD_PRESENCE, &s->config.issuer->id);
+
+        *invite = (Invite){
+                .network = s->config.network,
+                .issuer = s->config.issuer->id,
+                .has_token = !options->needs_approval,
+                .not_after = usec_add(now, options->lifetime ?: INVITE_LIFETIME_DEFAULT),
+        };
+        g_strlcpy(invite->network_name, s->network_name, sizeof(invite->network_name));
+        for (unsigned i = 0; i < options->n_endpoints; i++)
+                add_endpoint(invite, &options->endpoints[i]);
+        for (unsigned i = 0; presence && i < presence->body.presence.n_endpoints; i++)
+                add_endpoint(invite, &presence->body.presence.endpoints[i]);
+        if (invite->has_token)
+                env_random(s->config.env, invite->token, sizeof(invite->token));
+}
+
+int enrol_service_invite(
+                EnrolService *s,
+                const InviteOptions *options,
+                char **ret_link,
+                StoredInvite *ret_invite) {
+        usec_t now = directory_realtime(s->config.directory);
+        StoredInvite stored = {
+                .created = now,
+                .uses_max = options->uses ?: 1,
+        };
+        Invite invite;
+        int r = 0;
+
+        /* Times in the store are signed; nothing sensible comes near. */
+        if ((options->name && options->name[0] && !host_name_is_valid(options->name)) ||
+            options->lifetime > 3650 * USEC_PER_DAY)
+                return -EINVAL;
+        purge_invites(s);
+        if (!options->needs_approval && g_tree_nnodes(s->invites) >= (int) INVITES_MAX)
+                return -ENOSPC;
+        fill_invite(s, options, now, &invite);
+        stored.not_after = invite.not_after;
+        g_strlcpy(stored.name, options->name ?: "", sizeof(stored.name));
+        if (invite.has_token) {
+                invite_derive(&invite.network, invite.token, stored.id, stored.psk);
+                r = store_invite(s, &stored);
+                if (r >= 0)
+                        keep_invite(s, &stored);
+        }
+        if (r >= 0) {
+                *ret_link = invite_format(&invite);
+                *ret_invite = stored;
+        }
+        sodium_memzero(&invite, sizeof(invite));
+        sodium_memzero(&stored, sizeof(stored));
+        return r;
+}
+
+void enrol_service_foreach_invite(
+                EnrolService *s,
+                void (*callback)(void *userdata, const StoredInvite *invite),
+                void *userdata) {
+        for (GTreeNode *n = g_tree_node_first(s->invites); n; n = g_tree_node_next(n))
+                callback(userdata, g_tree_node_value(n));
+}

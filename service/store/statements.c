@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Every SQL statement of the daemon but the schema, and what wraps sqlite3_step(). */
+
+#include <string.h>
+
+#include "store/store-internal.h"
+
+static const char *const text[] = {
+        [STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
+        [STATEMENT_COMMIT] = "COMMIT",
+        [STATEMENT_ROLLBACK] = "ROLLBACK",
+        [STATEMENT_PUT_NETWORK] =
+                        "INSERT OR REPLACE INTO network (id, name, subnet, gateway, secret, "
+                        "is_gateway, host_name, owner, interface, up, created) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        [STATEMENT_COUNT_NETWORKS] = "SELECT count(*) FROM network",
+        [STATEMENT_DELETE_NETWORK] = "DELETE FROM network WHERE id = ?1",
+        [STATEMENT_LIST_NETWORKS] =
+                        "SELECT id, name, subnet, gateway, secret, is_gateway, host_name, owner, "
+                        "interface, up, created FROM network ORDER BY created, id",
+        [STATEMENT_PUT_RECORD] =
+                        "INSERT OR REPLACE INTO record (network, kind, machine, bytes, hash) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5)",
+        [STATEMENT_DELETE_RECORD] =
+                        "DELETE FROM record WHERE network = ?1 AND kind = ?2 AND machine = ?3",
+        [STATEMENT_LIST_RECORDS] =
+                        "SELECT bytes, hash FROM record WHERE network = ?1 ORDER BY kind, machine",
+        [STATEMENT_PUT_INVITE] =
+                        "INSERT OR REPLACE INTO invite (network, id, psk, created, not_after, "
+                        "uses_max, uses, name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        [STATEMENT_DELETE_INVITE] = "DELETE FROM invite WHERE network = ?1 AND id = ?2",
+        [STATEMENT_DELETE_INVITE_USES] = "DELETE FROM invite_use WHERE network = ?1 AND id = ?2",
+        [STATEMENT_LIST_INVITES] =
+                        "SELECT id, psk, created, not_after, uses_max, uses, name FROM invite "
+                        "WHERE network = ?1 ORDER BY created, id",
+        [STATEMENT_PUT_INVITE_USE] =
+                        "INSERT OR IGNORE INTO invite_use (network, id, machine) "
+                        "VALUES (?1, ?2, ?3)",
+        [STATEMENT_FIND_INVITE_USE] =
+                        "SELECT 1 FROM invite_use WHERE network = ?1 AND id = ?2 AND machine = ?3",
+        [STATEMENT_PUT_ENDPOINT] =
+                        "INSERT OR REPLACE INTO endpoint (network, machine, endpoint) "
+                        "VALUES (?1, ?2, ?3)",
+        [STATEMENT_LIST_ENDPOINTS] =
+                        "SELECT machine, endpoint FROM endpoint WHERE network = ?1 "
+                        "ORDER BY machine",
+        [STATEMENT_PUT_TIME_FLOOR] =
+                        "INSERT OR REPLACE INTO time_floor (network, realtime) VALUES (?1, ?2)",
+        [STATEMENT_GET_TIME_FLOOR] = "SELECT realtime FROM time_floor WHERE network = ?1",
+};
+static_assert(ELEMENTSOF(text) == _STATEMENT_MAX, "a text for every statement");
+
+int store_errno(int code) {
+        switch (code & 0xff) { /* extended codes have more above */
+        case SQLITE_OK:
+        case SQLITE_ROW:
+        case SQLITE_DONE:
+                return 0;
+        case SQLITE_FULL:
+                return -ENOSPC;
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+        case SQLITE_MISMATCH:
+                return -EUCLEAN;
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+                return -EBUSY;
+        case SQLITE_READONLY:
+                return -EROFS;
+        case SQLITE_PERM:
+        case SQLITE_AUTH:
+                return -EACCES;
+        case SQLITE_CANTOPEN:
+                return -ENOENT;
+        case SQLITE_NOMEM:
+                return -ENOMEM;
+        default:
+                return -EIO;
+        }
+}
+
+sqlite3_stmt *store_statement(Store *s, Statement which) {
+        sqlite3_stmt **st = &s->statements[which];
+
+        if (!*st && sqlite3_prepare_v3(s->db, text[which], -1, SQLITE_PREPARE_PERSISTENT, st, NULL) !=
+                                    SQLITE_OK)
+                return NULL;
+        sqlite3_reset(*st);
+        sqlite3_clear_bindings(*st);
+        return *st;
+}
+
+int store_step(Store *s, sqlite3_stmt *statement) {
+        int code, r;
+
+        if (!statement)
+                return store_errno(sqlite3_errcode(s->db));
+        code = sqlite3_step(statement);
+        if (code == SQLITE_ROW)
+                return 1;
+        /* Bound memory belongs to callers: nothing may point to it after this. */
+        sqlite3_reset(statement);
+        sqlite3_clear_bindings(statement);
+        r = store_errno(code);
+        /* What the kernel said is worth more than "I/O error". */
+        if (r == -EIO && sqlite3_system_errno(s->db) > 0)
+                r = -sqlite3_system_errno(s->db);
+        return r;
+}
+
+int store_run(Store *s, sqlite3_stmt *statement) {
+        int r = store_step(s, statement);
+
+        if (r > 0)
+                sqlite3_reset(statement);
+        return r < 0 ? r : 0;
+}
+
+bool store_column_bytes(sqlite3_stmt *statement, int column, void *ret, size_t size) {
+        const void *bytes = sqlite3_column_blob(statement, column);
+
+        if (!bytes || sqlite3_column_bytes(statement, column) != (int) size)
+                return false;
+        memcpy(ret, bytes, size);
+        return true;
+}
+
+bool store_column_text(sqlite3_stmt *statement, int column, char *ret, size_t size) {
+        const char *t = (const char *) sqlite3_column_text(statement, column);
+        size_t n = (size_t) sqlite3_column_bytes(statement, column);
+
+        if (!t || n >= size || memchr(t, '\0', n))
+                return false;
+        memcpy(ret, t, n);
+        ret[n] = '\0';
+        return true;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "base/macros.h"
+#include "store/store.h"
+
+/* Statements are prepared when first used and kept; their texts are in statements.c. */
+typedef enum Statement {
+        STATEMENT_BEGIN,
+        STATEMENT_COMMIT,
+        STATEMENT_ROLLBACK,
+        STATEMENT_PUT_NETWORK,
+        STATEMENT_COUNT_NETWORKS,
+        STATEMENT_DELETE_NETWORK,
+        STATEMENT_LIST_NETWORKS,
+        STATEMENT_PUT_RECORD,
+        STATEMENT_DELETE_RECORD,
+        STATEMENT_LIST_RECORDS,
+        STATEMENT_PUT_INVITE,
+        STATEMENT_DELETE_INVITE,
+        STATEMENT_DELETE_INVITE_USES,
+        STATEMENT_LIST_INVITES,
+        STATEMENT_PUT_INVITE_USE,
+        STATEMENT_FIND_INVITE_USE,
+        STATEMENT_PUT_ENDPOINT,
+        STATEMENT_LIST_ENDPOINTS,
+        STATEMENT_PUT_TIME_FLOOR,
+        STATEMENT_GET_TIME_FLOOR,
+        _STATEMENT_MAX,
+} Statement;
+
+struct Store {
+        char *dir;
+        int dir_fd, lock_fd;
+        sqlite3 *db;
+        sqlite3_stmt *statements[_STATEMENT_MAX];
+};
+
+/* Errno of an SQLite result code, negative; 0 for success. */
+int store_errno(int code);
+
+/* Resets and returns a statement ready to be bound. NULL: cannot be prepared. */
+sqlite3_stmt *store_statement(Store *s, Statement which);
+/* Runs one that returns no rows. Return: 0 or negative errno. */
+int store_run(Store *s, sqlite3_stmt *statement);
+/* Next row. Return: 1 a row, 0 no more (the statement is reset), negative errno. */
+int store_step(Store *s, sqlite3_stmt *statement);
+
+/* store-keys.c; no key there is no error. */
+int store_forget_root(Store *s, const NetworkId *network);
+
+/* Blob column of exactly @size bytes. Return: false if it is not. */
+bool store_column_bytes(sqlite3_stmt *statement, int column, void *ret, size_t size);
+/* Text column of at most @size - 1 bytes. */
+bool store_column_text(sqlite3_stmt *statement, int column, char *ret, size_t size);

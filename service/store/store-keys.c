@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Key files: 32 secret bytes each, 0600, in the state directory: machine.key, and root-ID.key for
+ * each network made here, which may be moved away to be kept offline. They are written beside,
+ * synced and renamed, so that there is never half a key.
+ */
+
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "store/store-internal.h"
+
+#define MACHINE_KEY "machine.key"
+
+/* Return: 0, -ENOENT, -EPERM: others may read it, -EUCLEAN: no key. */
+static int
+read_key(int dir_fd, const char *name, bool is_private, uint8_t ret[static IDENTITY_SEED_SIZE]) {
+        uint8_t buf[IDENTITY_SEED_SIZE + 1];
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        ssize_t n;
+
+        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode))
+                return -EUCLEAN;
+        if (is_private && (st.st_mode & 0077) != 0)
+                return -EPERM;
+        n = read(fd, buf, sizeof buf);
+        if (n == IDENTITY_SEED_SIZE)
+                memcpy(ret, buf, IDENTITY_SEED_SIZE);
+        sodium_memzero(buf, sizeof buf);
+        if (n < 0)
+                return -errno;
+        return n == IDENTITY_SEED_SIZE ? 0 : -EUCLEAN;
+}
+
+static int write_key(int dir_fd, const char *name, const uint8_t seed[static IDENTITY_SEED_SIZE]) {
+        g_autofree char *temporary = g_strconcat(".", name, ".new", NULL);
+        _cleanup_close_ int fd = -EBADF;
+        int r = 0;
+
+        (void) unlinkat(dir_fd, temporary, 0); /* of an attempt that ended half way */
+        fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        if (write(fd, seed, IDENTITY_SEED_SIZE) != IDENTITY_SEED_SIZE)
+                r = errno != 0 ? -errno : -EIO;
+        if (r >= 0 && fsync(fd) < 0)
+                r = -errno;
+        if (r >= 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
+                r = -errno;
+        if (r >= 0 && fsync(dir_fd) < 0)
+                r = -errno;
+        if (r < 0)
+                (void) unlinkat(dir_fd, temporary, 0);
+        return r;
+}
+
+/* From systemd, LoadCredential=machine.key:... (systemd.exec(5)). Return: as read_key(). */
+static int read_credential(uint8_t ret[static IDENTITY_SEED_SIZE]) {
+        const char *dir = getenv("CREDENTIALS_DIRECTORY");
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!dir)
+                return -ENOENT;
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        /* systemd guards it by the directory, the mode of the file says nothing. */
+        return read_key(fd, MACHINE_KEY, false, ret);
+}
+
+static char *explain(const char *path, int r) {
+        switch (r) {
+        case -EPERM:
+                return g_strdup_printf(
+                                "others may read %s: 'chmod 600' it; if somebody has, remove it and "
+                                "join again, this machine is then a new one",
+                                path);
+        case -EUCLEAN:
+                return g_strdup_printf(
+                                "%s is damaged: it must hold exactly %u bytes; put a copy of it back",
+                                path, IDENTITY_SEED_SIZE);
+        case -ENOKEY:
+                return g_strdup_printf(
+                                "%s is missing, but there are networks that were joined with it: put "
+                                "a copy of it back, or move the whole directory away to begin anew",
+                                path);
+        default:
+                return g_strdup_printf("cannot use %s: %s", path, g_strerror(-r));
+        }
+}
+
+/* A new key would make this machine a stranger in its own networks. */
+static int make_key(Store *s, uint8_t ret[static IDENTITY_SEED_SIZE]) {
+        sqlite3_stmt *st = store_statement(s, STATEMENT_COUNT_NETWORKS);
+        int r = store_step(s, st);
+        bool is_lost;
+
+        if (r < 0)
+                return r;
+        is_lost = r > 0 && sqlite3_column_int(st, 0) > 0;
+        sqlite3_reset(st);
+        if (is_lost)
+                return -ENOKEY;
+        randombytes_buf(ret, IDENTITY_SEED_SIZE);
+        return write_key(s->dir_fd, MACHINE_KEY, ret);
+}
+
+int store_load_identity(Store *s, Identity **ret, char **ret_error) {
+        g_autofree char *path = g_build_filename(s->dir, MACHINE_KEY, NULL);
+        uint8_t seed[IDENTITY_SEED_SIZE];
+        int r;
+
+        r = read_credential(seed);
+        if (r != 0 && r != -ENOENT) {
+                g_free(path);
+                path = g_build_filename(getenv("CREDENTIALS_DIRECTORY"), MACHINE_KEY, NULL);
+        }
+        if (r == -ENOENT)
+                r = read_key(s->dir_fd, MACHINE_KEY, true, seed);
+        if (r == -ENOENT)
+                r = make_key(s, seed);
+        if (r >= 0)
+                r = identity_new(seed, ret);
+        sodium_memzero(seed, sizeof seed);
+        if (r < 0 && ret_error)
+                *ret_error = explain(path, r);
+        return r;
+}
+
+static char *root_name(const NetworkId *network) {
+        return g_strdup_printf("root-%s.key", machine_id_format(network).text);
+}
+
+int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]) {
+        g_autofree char *name = root_name(network);
+
+        return write_key(s->dir_fd, name, seed);
+}
+
+int store_forget_root(Store *s, const NetworkId *network) {
+        g_autofree char *name = root_name(network);
+
+        if (unlinkat(s->dir_fd, name, 0) < 0 && errno != ENOENT)
+                return -errno;
+        return 0;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "store/store.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "store/store-internal.h"
+
+/*
+ * Durability. WAL with synchronous=FULL syncs the log with every commit, so what was committed
+ * survives a power loss; locking_mode=EXCLUSIVE keeps the wal-index in memory, since nobody else
+ * may open the file anyway. (sqlite.org: wal.html, pragma.html#pragma_synchronous)
+ *
+ * Damage. quick_check at the start finds a file that is cut or overwritten. It is reported and
+ * left alone: what looks broken to us may be restored by somebody who has a copy. An empty
+ * database beside a machine key is damage as well: the key is made after the database.
+ */
+
+#define DATABASE "omerta.db"
+#define LOCK "lock"
+#define APPLICATION_ID 0x6f6d7274 /* "omrt"; file(1) and we recognise our own */
+
+/* Entry i makes schema i + 1 of schema i. What was released is never changed, only added to.
+ * record.hash: of docs/protocol.md, "gossip", so that decay of the disk is noticed without
+ * verifying every signature. */
+static const char *const migrations[] = {
+        "CREATE TABLE network ("
+        "  id BLOB PRIMARY KEY NOT NULL, name TEXT NOT NULL, subnet TEXT NOT NULL,"
+        "  gateway BLOB NOT NULL, secret BLOB NOT NULL, is_gateway INTEGER NOT NULL,"
+        "  host_name TEXT NOT NULL, owner TEXT NOT NULL, interface TEXT NOT NULL,"
+        "  up INTEGER NOT NULL, created INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE record ("
+        "  network BLOB NOT NULL, kind INTEGER NOT NULL, machine BLOB NOT NULL,"
+        "  bytes BLOB NOT NULL, hash BLOB NOT NULL,"
+        "  PRIMARY KEY (network, kind, machine)) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE invite ("
+        "  network BLOB NOT NULL, id BLOB NOT NULL, psk BLOB NOT NULL,"
+        "  created INTEGER NOT NULL, not_after INTEGER NOT NULL, uses_max INTEGER NOT NULL,"
+        "  uses INTEGER NOT NULL, name TEXT NOT NULL,"
+        "  PRIMARY KEY (network, id)) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE invite_use ("
+        "  network BLOB NOT NULL, id BLOB NOT NULL, machine BLOB NOT NULL,"
+        "  PRIMARY KEY (network, id, machine)) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE endpoint ("
+        "  network BLOB NOT NULL, machine BLOB NOT NULL, endpoint BLOB NOT NULL,"
+        "  PRIMARY KEY (network, machine)) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE time_floor ("
+        "  network BLOB PRIMARY KEY NOT NULL, realtime INTEGER NOT NULL)"
+        "  STRICT, WITHOUT ROWID;",
+};
+#define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
+
+/* A join that ended half way leaves records of a network nobody is a member of. */
+static const char tidy[] =
+                "DELETE FROM record WHERE network NOT IN (SELECT id FROM network);"
+                "DELETE FROM invite WHERE network NOT IN (SELECT id FROM network);"
+                "DELETE FROM invite_use WHERE network NOT IN (SELECT id FROM network);"
+                "DELETE FROM endpoint WHERE network NOT IN (SELECT id FROM network);"
+                "DELETE FROM time_floor WHERE network NOT IN (SELECT id FROM network);";
+
+static int fail(char **ret_error, int r, const char *format, ...) _printf_(3, 4);
+static int fail(char **ret_error, int r, const char *format, ...) {
+        va_list ap;
+
+        if (ret_error) {
+                va_start(ap, format);
+                g_free(*ret_error);
+                *ret_error = g_strdup_vprintf(format, ap);
+                va_end(ap);
+        }
+        return r;
+}
+
+static int take_lock(Store *s, char **ret_error) {
+        char pid[24] = "";
+
+        s->lock_fd = openat(s->dir_fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (s->lock_fd < 0)
+                return fail(ret_error, -errno, "cannot open %s/" LOCK ": %s", s->dir,
+                            g_strerror(errno));
+        if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+                int r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+
+                if (pread(s->lock_fd, pid, sizeof pid - 1, 0) < 0 || pid[0] < '1' || pid[0] > '9')
+                        strcpy(pid, "?");
+                return fail(ret_error, r,
+                            "another omertad (process %s) uses the state directory %s; give this "
+                            "one another with --state-dir",
+                            g_strchomp(pid), s->dir);
+        }
+        /* For the message above; nothing depends on it. */
+        snprintf(pid, sizeof pid, "%d\n", (int) getpid());
+        if (ftruncate(s->lock_fd, 0) >= 0)
+                (void) !pwrite(s->lock_fd, pid, strlen(pid), 0);
+        return 0;
+}
+
+static int open_directory(Store *s, char **ret_error) {
+        struct stat st;
+
+        if (g_mkdir_with_parents(s->dir, 0700) < 0)
+                return fail(ret_error, -errno, "cannot make the state directory %s: %s", s->dir,
+                            g_strerror(errno));
+        s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (s->dir_fd < 0 || fstat(s->dir_fd, &st) < 0)
+                return fail(ret_error, -errno, "cannot open the state directory %s: %s", s->dir,
+                            g_strerror(errno));
+        if (st.st_mode & 0022)
+                return fail(ret_error, -EPERM,
+                            "others may write to the state directory %s: 'chmod 700 %s', and look "
+                            "who changed what",
+                            s->dir, s->dir);
+        return take_lock(s, ret_error);
+}
+
+static int damaged(Store *s, const char *what, char **ret_error) {
+        return fail(ret_error, -EUCLEAN,
+                    "%s/" DATABASE
+                    " is damaged (%s): put a copy of the state directory back, or "
+                    "move it away to begin anew (leases, members and keys of a gateway are then "
+                    "lost)",
+                    s->dir, what);
+}
+
+static int get_number(Store *s, const char *sql, sqlite3_int64 *ret) {
+        sqlite3_stmt *st = NULL;
+        int code = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
+
+        if (code == SQLITE_OK)
+                code = sqlite3_step(st);
+        if (code == SQLITE_ROW)
+                *ret = sqlite3_column_int64(st, 0);
+        sqlite3_finalize(st);
+        return store_errno(code);
+}
+
+static int quick_check(Store *s, char **ret_error) {
+        sqlite3_stmt *st = NULL;
+        const char *text = NULL;
+        int code = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL), r = 0;
+
+        if (code == SQLITE_OK)
+                code = sqlite3_step(st);
+        if (code == SQLITE_ROW)
+                text = (const char *) sqlite3_column_text(st, 0);
+        if (code != SQLITE_ROW)
+                r = damaged(s, sqlite3_errmsg(s->db), ret_error);
+        else if (!text || strcmp(text, "ok") != 0)
+                r = damaged(s, text ?: "no answer", ret_error);
+        sqlite3_finalize(st);
+        return r;
+}
+
+static int migrate(Store *s, int from, char **ret_error) {
+        for (int version = from + 1; version <= SCHEMA_VERSION; version++) {
+                g_autofree char *sql = g_strdup_printf(
+                                "BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version "
+                                "= %d; COMMIT;",
+                                migrations[version - 1], APPLICATION_ID, version);
+
+                if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+                        return fail(ret_error, store_errno(sqlite3_errcode(s->db)),
+                                    "cannot write %s/" DATABASE ": %s", s->dir,
+                                    sqlite3_errmsg(s->db));
+        }
+        return 0;
+}
+
+static int check_schema(Store *s, char **ret_error) {
+        sqlite3_int64 tables = 0, version = 0, application = 0;
+        int r;
+
+        r = get_number(s, "SELECT count(*) FROM sqlite_schema", &tables);
+        if (r >= 0)
+                r = get_number(s, "PRAGMA user_version", &version);
+        if (r >= 0)
+                r = get_number(s, "PRAGMA application_id", &application);
+        if (r < 0)
+                return r == -EUCLEAN ? damaged(s, sqlite3_errmsg(s->db), ret_error)
+                                     : fail(ret_error, r, "cannot read %s/" DATABASE ": %s", s->dir,
+                                            sqlite3_errmsg(s->db));
+        if (tables > 0 && application != APPLICATION_ID)
+                return damaged(s, "it is no database of omerta", ret_error);
+        if (version > SCHEMA_VERSION)
+                return fail(ret_error, -EPROTO,
+                            "%s/" DATABASE
+                            " was written by a later version of omerta: install "
+                            "that one again",
+                            s->dir);
+        if (tables > 0) {
+                r = quick_check(s, ret_error);
+                if (r < 0)
+                        return r;
+        }
+        return migrate(s, (int) version, ret_error);
+}
+
+/* The file is made here and not by SQLite, so that it is ours alone from the first moment, and so
+ * that one that has vanished is not replaced by an empty one. Our descriptor is closed before
+ * SQLite opens the file: closing it later would drop SQLite's locks (fcntl(2), F_SETLK). */
+static int prepare_file(Store *s, char **ret_error) {
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st, key;
+        bool is_new;
+
+        is_new = fstatat(s->dir_fd, DATABASE, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0;
+        if (is_new && fstatat(s->dir_fd, "machine.key", &key, AT_SYMLINK_NOFOLLOW) == 0)
+                return damaged(s, "it is missing or empty, but there is a machine.key", ret_error);
+        fd = openat(s->dir_fd, DATABASE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return fail(ret_error, -errno, "cannot open %s/" DATABASE ": %s", s->dir,
+                            g_strerror(errno));
+        if (!S_ISREG(st.st_mode))
+                return fail(ret_error, -EUCLEAN, "%s/" DATABASE " is no file", s->dir);
+        if ((st.st_mode & 0077) != 0 && fchmod(fd, 0600) < 0)
+                return fail(ret_error, -errno, "cannot make %s/" DATABASE " private: %s", s->dir,
+                            g_strerror(errno));
+        if (is_new && fsync(s->dir_fd) < 0)
+                return fail(ret_error, -errno, "cannot write %s: %s", s->dir, g_strerror(errno));
+        return 0;
+}
+
+static int open_database(Store *s, char **ret_error) {
+        g_autofree char *path = g_build_filename(s->dir, DATABASE, NULL);
+        int code, r;
+
+        r = prepare_file(s, ret_error);
+        if (r < 0)
+                return r;
+        code = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+        if (code == SQLITE_OK)
+                code = sqlite3_exec(
+                                s->db,
+                                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF;"
+                                "PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;"
+                                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                                "PRAGMA secure_delete = ON;",
+                                NULL, NULL, NULL);
+        if (code != SQLITE_OK) {
+                const char *text = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code);
+
+                return store_errno(code) == -EUCLEAN ? damaged(s, text, ret_error)
+                                                     : fail(ret_error, store_errno(code),
+                                                            "cannot open %s: %s", path, text);
+        }
+        return 0;
+}
+
+static int tidy_up(Store *s, char **ret_error) {
+        if (sqlite3_exec(s->db, tidy, NULL, NULL, NULL) != SQLITE_OK)
+                return fail(ret_error, store_errno(sqlite3_errcode(s->db)),
+                            "cannot write %s/" DATABASE ": %s", s->dir, sqlite3_errmsg(s->db));
+        return 0;
+}
+
+int store_open(const char *dir, Store **ret, char **ret_error) {
+        Store *s = NEW(Store);
+        int r;
+
+        s->dir = g_strdup(dir);
+        s->dir_fd = s->lock_fd = -EBADF;
+        r = open_directory(s, ret_error);
+        if (r >= 0)
+                r = open_database(s, ret_error);
+        if (r >= 0)
+                r = check_schema(s, ret_error);
+        if (r >= 0)
+                r = tidy_up(s, ret_error);
+        if (r < 0) {
+                store_close(s);
+                return r;
+        }
+        *ret = s;
+        return 0;
+}
+
+Store *store_close(Store *s) {
+        if (!s)
+                return NULL;
+        for (unsigned i = 0; i < ELEMENTSOF(s->statements); i++)
+                sqlite3_finalize(s->statements[i]);
+        sqlite3_close(s->db);
+        closep(&s->lock_fd);
+        closep(&s->dir_fd);
+        g_free(s->dir);
+        g_free(s);
+        return NULL;
+}

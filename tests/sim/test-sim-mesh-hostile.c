@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "sim-mesh-assert.h"
+
+#include "core/crypto/cookie.h"
+#include "core/mesh/link.h"
+
+/* --- strangers and floods --- */
+
+static void test_replayed_initiation(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        g_autoptr(GByteArray) copy = g_byte_array_new();
+        Wire wire = { .a = a, .b = b, .initiation = copy };
+        Endpoint to = sim_node_endpoint(a->node), from;
+        uint64_t sent;
+
+        sim_set_tap(t->sim, on_wire, &wire);
+        test_net_introduce(t);
+        assert_int_equal(test_send(b, a, "one"), 0);
+        sim_run_for(t->sim, 500 * MSEC);
+        assert_true(copy->len >= INITIATION_SIZE_MIN);
+        wire.initiation = NULL;
+        sent = sim_node_sent(a->node);
+        assert_int_equal(endpoint_parse("198.51.100.66:666", 0, &from), 0);
+        sim_inject(t->sim, &from, &to, copy->data, copy->len);
+        sim_run_for(t->sim, 100 * MSEC);
+        assert_int_equal(test_drops(a, DROP_HANDSHAKE_REPLAYED), 1);
+        assert_int_equal(sim_node_sent(a->node), sent);
+        /* Also when the link is long forgotten. */
+        test_machine_stop(b);
+        sim_run_for(t->sim, 20 * MINUTE);
+        sim_inject(t->sim, &from, &to, copy->data, copy->len);
+        sim_run_for(t->sim, 100 * MSEC);
+        assert_int_equal(test_drops(a, DROP_HANDSHAKE_REPLAYED), 2);
+        /* A life that knows nothing of it answers, but nothing else comes of it. */
+        test_machine_restart(a);
+        sim_inject(t->sim, &from, &to, copy->data, copy->len);
+        sim_run_for(t->sim, 10 * SEC);
+        assert_int_not_equal(test_link_state(a, b), LINK_UP);
+        assert_int_equal(a->ups, 1);
+        sim_run_for(t->sim, 5 * MINUTE);
+        test_machine_start(b, true);
+}
+
+/* A clock that was set back makes initiations look replayed. */
+static void test_clock_set_back(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+
+        test_net_introduce(t);
+        assert_int_equal(test_send(b, a, "one"), 0);
+        sim_run_for(t->sim, 2 * MINUTE);
+        test_machine_stop(b);
+        sim_run_for(t->sim, 10 * MINUTE);
+        sim_node_set_realtime_offset(b->node, -(int64_t) USEC_PER_HOUR);
+        sim_node_move(b->node, "198.51.100.9:7777");
+        test_machine_start(b, true);
+        assert_int_equal(test_send(b, a, "my battery is empty"), 0);
+        sim_run_for(t->sim, 5 * SEC);
+        assert_true(test_drops(a, DROP_HANDSHAKE_REPLAYED) > 0);
+        assert_message(a, 1, "my battery is empty");
+}
+
+static void test_garbage(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        Endpoint to = sim_node_endpoint(a->node), from;
+        uint64_t sent, dropped = 0;
+
+        test_net_introduce(t);
+        assert_int_equal(test_send(a, b, "one"), 0);
+        sim_run_for(t->sim, 20 * SEC);
+        sent = sim_node_sent(a->node);
+        assert_int_equal(endpoint_parse("198.51.100.66:666", 0, &from), 0);
+        for (unsigned i = 0; i < 5000; i++) {
+                uint8_t data[1400];
+                size_t len = sim_random(t->sim) % sizeof data;
+
+                for (size_t k = 0; k < len; k++)
+                        data[k] = (uint8_t) sim_random(t->sim);
+                if (len > 4 && i % 2) {
+                        data[0] = (uint8_t) (1 + i % 4);
+                        data[1] = data[0] <= 2;
+                        data[2] = data[3] = 0;
+                }
+                sim_inject(t->sim, &from, &to, data, len);
+        }
+        sim_run_for(t->sim, MSEC);
+        for (DropReason r = DROP_NONE + 1; r < _DROP_REASON_MAX; r++)
+                dropped += test_drops(a, r);
+        assert_int_equal(dropped, 5000);
+        assert_int_equal(sim_node_sent(a->node), sent);
+        assert_int_equal(n_links(a), 1);
+        assert_int_equal(test_send(a, b, "two"), 0);
+        sim_run_for(t->sim, SEC);
+        assert_message(b, 1, "two");
+}
+
+static void test_flood_of_initiations(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        Wire wire = { .a = a, .b = b, .mute = a->node };
+        Endpoint to = sim_node_endpoint(a->node), from = { .in.sin_family = AF_INET };
+        uint64_t sent = sim_node_sent(a->node);
+        CookieMaker mac;
+        usec_t end;
+
+        sim_set_tap(t->sim, on_wire, &wire);
+        cookie_maker_init(&mac, &t->network.id, a->identity->static_public);
+        endpoint_set_port(&from, 1000);
+        test_net_introduce(t);
+        end = sim_now(t->sim) + 4 * SEC;
+        for (unsigned i = 0; sim_now(t->sim) < end; i++) {
+                uint8_t data[INITIATION_SIZE_MIN];
+
+                for (size_t k = 0; k < sizeof data; k++)
+                        data[k] = (uint8_t) sim_random(t->sim);
+                memset(data, 0, 4);
+                data[0] = 1;
+                data[1] = 1;
+                /* A thousand a second from everywhere, made by somebody who knows a's key. */
+                from.in.sin_addr.s_addr = htonl(0x0a000000 + i * 7);
+                cookie_maker_mark(&mac, data, sizeof data, sim_now(t->sim));
+                sim_inject(t->sim, &from, &to, data, sizeof data);
+                /* A neighbour is looked for after a second. Question, cookie, question, answer: no
+                 * timer in between. */
+                if (i == 1100)
+                        assert_int_equal(test_link_state(b, a), LINK_UP);
+                if (i == 2500)
+                        assert_int_equal(test_send(b, a, "let me in"), 0);
+                sim_run_for(t->sim, MSEC);
+        }
+        assert_true(test_drops(a, DROP_COOKIE_REQUIRED) > 2000);
+        assert_true(test_drops(a, DROP_HANDSHAKE_FAILED) < 1000);
+        /* A member gets through, by way of a cookie. */
+        assert_int_equal(a->messages->len, 1);
+        assert_true(wire.cookies > 0);
+        assert_int_equal(n_links(a), 1);
+        /* Never more than one small answer to each. */
+        assert_true(sim_node_sent(a->node) - sent < 4200);
+}
+
+static void test_revoked_is_cut(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 3);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1], *c = &t->machines[2];
+        g_autoptr(Record) revocation = NULL;
+        PacketPeer *peer;
+
+        test_net_introduce(t);
+        set_packets(a, b, true);
+        set_packets(c, b, true);
+        set_packets(b, c, true);
+        set_packets(b, a, true);
+        assert_true(test_wait_up(a, b, SEC));
+        assert_true(test_wait_up(c, b, SEC));
+        peer = mesh_packet_peer(c->mesh, &b->identity->id);
+        assert_non_null(atomic_load(&peer->tx));
+        revocation = mock_revocation(&t->network, t->network.issuer, &b->identity->id, MOCK_NOW + 5);
+        /* The issuer is not there to hear of it. */
+        sim_partition(t->sim, a->node, 1);
+        assert_int_equal(directory_offer(c->directory, revocation, false, NULL), DIRECTORY_NEWS);
+        assert_null(atomic_load(&peer->tx));
+        assert_false(atomic_load(&peer->accept));
+        assert_int_equal(test_link_state(c, b), LINK_DOWN);
+        assert_int_equal(test_send(c, b, "no"), -ENXIO);
+        assert_null(mesh_packet_peer(c->mesh, &b->identity->id));
+        sim_run_for(t->sim, SEC);
+        /* c is no issuer: b does not believe it that it is out. */
+        assert_int_equal(b->revoked, 0);
+        assert_int_equal(test_send(b, c, "I want in"), 0);
+        sim_run_for(t->sim, 10 * SEC);
+        assert_int_equal(c->messages->len, 0);
+        assert_true(test_drops(c, DROP_REVOKED) > 0);
+        sim_partition(t->sim, a->node, 0);
+        assert_int_equal(directory_offer(a->directory, revocation, false, NULL), DIRECTORY_NEWS);
+        sim_run_for(t->sim, SEC);
+        assert_int_equal(b->revoked, 1);
+        assert_int_equal(n_links(b), 0);
+        assert_int_equal(test_send(b, a, "please"), -ENXIO);
+}
+
+/* --- enrolment links --- */
+
+static bool
+lookup_invite(void *userdata,
+              const uint8_t id[static INVITE_ID_SIZE],
+              const MachineId *machine,
+              uint8_t ret_psk[static 32]) {
+        memset(ret_psk, 0x77, 32);
+        return id[0] == 42;
+}
+
+static void on_enrol_request(
+                void *userdata,
+                const MachineId *sender,
+                ChannelRequest *request,
+                const uint8_t *data,
+                size_t len) {
+        ChannelProvider *p = test_channels(userdata);
+
+        p->ops->reply(p->self, request, "welcome", 7);
+}
+
+static int ask_to_enrol(TestMachine *m, const TestMachine *to, const char *channel, Answer *a) {
+        ChannelProvider *p = test_channels(m);
+
+        return p->ops->request(
+                        p->self, &to->identity->id, channel, "x", 1, 5 * SEC, on_answer, a, NULL);
+}
+
+/* As a machine would that was not made by us. */
+static void send_against_the_rules(TestMachine *m, const TestMachine *to) {
+        Link *link = link_find(m->mesh, &to->identity->id);
+        ControlMessage data = { .kind = CONTROL_DATA, .channel = TEST_CHANNEL };
+        ControlMessage request = { .kind = CONTROL_REQUEST, .request_id = 9, .channel = TEST_CHANNEL };
+        g_autoptr(GBytes) a = control_message_encode(&data);
+        g_autoptr(GBytes) b = control_message_encode(&request);
+        const uint8_t datagram[] = { FRAME_DATAGRAM, 4, 't', 'e', 's', 't', 'x' };
+
+        assert_int_equal(link_send_message(link, a), 0);
+        assert_int_equal(link_send_message(link, b), 0);
+        assert_true(link_send_frame(link, datagram, sizeof datagram));
+}
+
+static void test_enrol_links(void **state) {
+        static const struct {
+                bool invite;
+                uint8_t id, psk;
+                bool works;
+        } table[] = {
+                { true, 42, 0x77, true },  /* the invite */
+                { true, 42, 0x78, false }, /* its id, not its token */
+                { true, 41, 0x77, false }, /* no such invite */
+                { false, 0, 0, true },     /* may ask */
+        };
+
+        for (unsigned i = 0; i < ELEMENTSOF(table); i++) {
+                _cleanup_(test_net_freep) TestNet *t = test_net_new(i + 1, 2);
+                TestMachine *a = &t->machines[0], *b = &t->machines[1];
+                ChannelProvider *p = test_channels(a);
+                _cleanup_(answer_clear) Answer answer = {}, other = {}, member = {};
+                g_autoptr(Record) certificate = NULL;
+                uint8_t id[INVITE_ID_SIZE] = { table[i].id }, psk[32];
+
+                memset(psk, table[i].psk, sizeof psk);
+                test_machine_stop(b);
+                test_machine_start(b, false);
+                test_hint(b, a);
+                mesh_set_issuer(a->mesh, lookup_invite, a);
+                p->ops->on_channel(p->self, "enrol", NULL, on_enrol_request, a);
+                assert_int_equal(
+                                mesh_connect_to_enrol(
+                                                b->mesh, &a->identity->id, table[i].invite ? id : NULL,
+                                                table[i].invite ? psk : NULL),
+                                0);
+                assert_int_equal(ask_to_enrol(b, a, "enrol", &answer), 0);
+                assert_int_equal(ask_to_enrol(b, a, TEST_CHANNEL, &other), -ENXIO);
+                sim_run_for(t->sim, 6 * SEC);
+                if (!table[i].works) {
+                        assert_string_equal(answer.error, "Timeout");
+                        assert_int_equal(a->ups, 0);
+                        /* What it began is not kept. */
+                        sim_node_sleep(b->node, true);
+                        sim_run_for(t->sim, 11 * SEC);
+                        assert_int_equal(n_links(a), 0);
+                        continue;
+                }
+                assert_answer(&answer, "welcome");
+                /* Nobody but the channel enrol hears of it. */
+                assert_int_equal(a->ups, 0);
+                assert_int_equal(test_send(a, b, "x"), -ENXIO);
+                send_against_the_rules(b, a);
+                sim_run_for(t->sim, 100 * MSEC);
+                assert_int_equal(a->messages->len, 0);
+                assert_int_equal(a->requests, 0);
+                if (i == 0) {
+                        certificate = mock_certificate(
+                                        &t->network, t->network.issuer, &b->identity->id, "bob",
+                                        ROLE_MEMBER, MOCK_NOW);
+                        directory_offer(b->directory, certificate, false, NULL);
+                        mesh_set_membership(
+                                        b->mesh, certificate, t->network.issuer_certificate,
+                                        t->secret);
+                        assert_int_equal(ask(b, a, "abc", 5 * SEC, &member), 0);
+                        sim_run_for(t->sim, SEC);
+                        assert_answer(&member, "cba");
+                        assert_int_equal(a->ups, 1);
+                        sim_run_for(t->sim, 2 * MINUTE);
+                        assert_int_equal(test_link_state(a, b), LINK_UP);
+                } else {
+                        /* It does not stay for ever, and can be asked for again. */
+                        sim_run_for(t->sim, 50 * SEC);
+                        assert_int_equal(n_links(a), 1);
+                        sim_run_for(t->sim, 20 * SEC);
+                        assert_int_equal(n_links(a), 0);
+                        answer_clear(&answer);
+                        answer = (Answer){};
+                        assert_int_equal(ask_to_enrol(b, a, "enrol", &answer), 0);
+                        sim_run_for(t->sim, 5 * SEC);
+                        assert_answer(&answer, "welcome");
+                }
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_replayed_initiation),
+                cmocka_unit_test(test_clock_set_back),
+                cmocka_unit_test(test_garbage),
+                cmocka_unit_test(test_flood_of_initiations),
+                cmocka_unit_test(test_revoked_is_cut),
+                cmocka_unit_test(test_enrol_links),
+        };
+
+        return cmocka_run_group_tests_name("sim-mesh-hostile", tests, NULL, NULL);
+}

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The packet thread itself: two of them over loopback sockets, with mock interfaces. What is
+ * waited for is an event, with a limit that only a failure reaches. */
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/limits.h"
+#include "base/timer.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/udp-socket.h"
+#include "netif/mock.h"
+#include "packet-build.h"
+
+#define GIVE_UP_MS 20000
+
+typedef struct Side {
+        Endpoint endpoint;
+        int fd;
+        Netif *netif;
+        IndexTable *indices;
+        RouteTable *routes;
+        MeshEnv env;
+        DropCounters drops, daemon_drops;
+        PacketPeer peer;
+        PacketTx tx;
+        Keypair *keypair;
+        Dataplane *d;
+        GString *log; /* what the handler was told, a letter each */
+        int error;
+} Side;
+
+static void on_datagram(void *userdata, uint8_t *data, size_t len, const Endpoint *from) {
+        Side *s = userdata;
+
+        data[0] = 0; /* ours to overwrite */
+        g_string_append_c(s->log, 'd');
+}
+static void
+on_frame(void *userdata, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
+        g_string_append_c(((Side *) userdata)->log, 'f');
+}
+static void on_arrival(void *userdata, Keypair *kp, const Endpoint *from) {
+        g_string_append_c(((Side *) userdata)->log, 'a');
+}
+static void on_want_session(void *userdata, PacketPeer *peer) {
+        Side *s = userdata;
+
+        assert_ptr_equal(peer, &s->peer);
+        assert_false(peer->wanted);
+        g_string_append_c(s->log, 'w');
+}
+static void on_failed(void *userdata, Netif *netif, int error) {
+        Side *s = userdata;
+
+        s->error = error;
+        g_string_append_c(s->log, 'x');
+}
+
+static void retire_now(void *userdata, void *object, void (*destroy)(void *object)) {
+        destroy(object);
+}
+static usec_t env_now_op(void *userdata) {
+        return 0;
+}
+
+static IpPrefix host(uint32_t address) {
+        return (IpPrefix){ .addr = ip_from_v4(address), .len = 32 };
+}
+
+static void side_init(Side *s, unsigned n, int family) {
+        const IpPrefix subnet = { .addr = ip_from_v4(0x0a000000), .len = 16 };
+        const IpPrefix us = host(0x0a000000 + n), them = host(0x0a000003 - n);
+        uint8_t keys[2][32];
+        DataplaneConfig config;
+        socklen_t len = sizeof s->endpoint;
+
+        *s = (Side){ .log = g_string_new(NULL) };
+        assert_int_equal(endpoint_parse(family == AF_INET ? "127.0.0.1" : "::1", 1, &s->endpoint), 0);
+        endpoint_set_port(&s->endpoint, 0);
+        s->fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        assert_true(s->fd >= 0);
+        assert_int_equal(bind(s->fd, &s->endpoint.sa, endpoint_len(&s->endpoint)), 0);
+        assert_int_equal(getsockname(s->fd, &s->endpoint.sa, &len), 0);
+        s->netif = mock_netif_new("mock0");
+        s->indices = index_table_new();
+        s->env = (MeshEnv){ .timers = timer_queue_new(), .now = env_now_op, .retire = retire_now };
+        assert_int_equal(route_table_new(&s->env, &subnet, &s->routes), 0);
+        assert_int_equal(route_table_set_local(s->routes, &us), 0);
+        assert_int_equal(route_table_set(s->routes, &them, &s->peer), 0);
+        route_table_flush(s->routes);
+        memset(keys[0], 1, 32);
+        memset(keys[1], 2, 32);
+        s->keypair =
+                        keypair_new(CIPHER_CHACHA20_POLY1305, keys[n - 1], keys[2 - n], n == 1,
+                                    now_usec(CLOCK_BOOTTIME));
+        assert_int_equal(index_table_reserve(s->indices, (uint16_t) n, s, &s->keypair->local_index), 0);
+        s->keypair->remote_index = (3 - n) << 16;
+        s->keypair->peer = &s->peer;
+        index_table_bind(s->indices, s->keypair);
+        s->tx = (PacketTx){ .keypair = s->keypair, .mtu = 1420 };
+        s->peer.mesh = s;
+        s->peer.accept = true;
+        config = (DataplaneConfig){
+                .indices = s->indices,
+                .drops = &s->daemon_drops,
+                .handler = { s, on_datagram, on_frame, on_arrival, on_want_session, on_failed },
+        };
+        assert_int_equal(dataplane_new(&config, &s->d), 0);
+        assert_int_equal(dataplane_add_socket(s->d, s->fd), 0);
+        assert_int_equal(
+                        dataplane_add_network(
+                                        s->d, &(DataplaneNetwork){ s, s->netif, s->routes,
+                                                                   &s->drops, 1420 }),
+                        0);
+}
+
+static void side_done(Side *s) {
+        (void) dataplane_remove_network(s->d, s);
+        (void) dataplane_remove_socket(s->d, s->fd);
+        dataplane_free(s->d);
+        close(s->fd);
+        netif_free(s->netif);
+        route_table_free(s->routes);
+        index_table_free(s->indices);
+        keypair_free(s->keypair);
+        timer_queue_free(s->env.timers);
+        g_string_free(s->log, TRUE);
+}
+
+typedef struct Pair {
+        Side a, b;
+} Pair;
+
+static void pair_init(Pair *p, int family) {
+        side_init(&p->a, 1, family);
+        side_init(&p->b, 2, family);
+        p->a.tx.endpoint = p->b.endpoint;
+        p->b.tx.endpoint = p->a.endpoint;
+}
+static void pair_connect(Pair *p) {
+        atomic_store(&p->a.peer.tx, &p->a.tx);
+        atomic_store(&p->b.peer.tx, &p->b.tx);
+}
+static void pair_done(Pair *p) {
+        side_done(&p->a);
+        side_done(&p->b);
+}
+#define PAIR(name, family)                                                                         \
+        _cleanup_(pair_done) Pair name;                                                            \
+        pair_init(&name, family)
+
+/* Until the handler was told @log. */
+static void dispatch_until(Side *s, const char *log) {
+        struct pollfd p = { .fd = dataplane_fd(s->d), .events = POLLIN };
+
+        while (!g_str_equal(s->log->str, log)) {
+                if (poll(&p, 1, GIVE_UP_MS) != 1)
+                        fail_msg("told \"%s\" instead of \"%s\"", s->log->str, log);
+                (void) dataplane_dispatch(s->d, 64);
+        }
+}
+
+static Build packet(const Side *from, const Side *to, const uint8_t *payload, size_t len) {
+        return (Build){
+                .udp = true,
+                .source = from->keypair->is_initiator ? 0x0a000001 : 0x0a000002,
+                .destination = to->keypair->is_initiator ? 0x0a000001 : 0x0a000002,
+                .sport = 1000,
+                .dport = 2000,
+                .ttl = 64,
+                .df = true,
+                .payload = payload,
+                .payload_len = len,
+                .csum = BUILD_PARTIAL,
+        };
+}
+
+static void app_send(Side *s, const Build *b, size_t gso_size) {
+        g_autofree uint8_t *buf = g_malloc(BUILD_MAX);
+        OffloadInfo o = build_offload(b, gso_size);
+
+        mock_netif_app_send(s->netif, buf, build_packet(b, buf), &o);
+}
+
+static GBytes *received(Side *s) {
+        for (unsigned i = 0; i < GIVE_UP_MS; i++) {
+                GBytes *got = mock_netif_app_received(s->netif, NULL);
+
+                if (got)
+                        return got;
+                g_usleep(1000);
+        }
+        fail_msg("nothing came");
+        return NULL;
+}
+
+static void expect(Side *s, const Build *b) {
+        g_autofree uint8_t *buf = g_malloc(BUILD_MAX);
+        g_autoptr(GBytes) got = received(s);
+
+        assert_int_equal(g_bytes_get_size(got), build_packet(b, buf));
+        assert_memory_equal(g_bytes_get_data(got, NULL), buf, g_bytes_get_size(got));
+}
+
+static void exchange(int family) {
+        g_autofree uint8_t *payload = g_malloc0(60000);
+        PAIR(p, family);
+        Build ab = packet(&p.a, &p.b, payload, 100), ba = packet(&p.b, &p.a, payload, 60000);
+        DataplaneStats s;
+
+        pair_connect(&p);
+        app_send(&p.a, &ab, 0);
+        expect(&p.b, &ab);
+        app_send(&p.b, &ba, 1300);
+        expect(&p.a, &ba);
+        dispatch_until(&p.a, "a");
+        dispatch_until(&p.b, "a");
+        s = dataplane_stats(p.a.d);
+        assert_true(s.wakeups > 0);
+        assert_int_equal(p.a.peer.tx_packets, 1);
+        assert_int_equal(p.a.peer.rx_packets, 47);
+}
+
+static void test_exchange_v4(void **state) {
+        exchange(AF_INET);
+}
+static void test_exchange_v6(void **state) {
+        exchange(AF_INET6);
+}
+
+static void test_pending_and_flush(void **state) {
+        uint8_t payload[100] = {};
+        PAIR(p, AF_INET);
+        Build ab = packet(&p.a, &p.b, payload, sizeof payload);
+
+        app_send(&p.a, &ab, 0);
+        dispatch_until(&p.a, "w");
+        pair_connect(&p);
+        dataplane_flush_pending(p.a.d, &p.a.peer);
+        expect(&p.b, &ab);
+}
+
+static void test_control_sends(void **state) {
+        uint8_t handshake[1000] = { MESSAGE_HANDSHAKE_INITIATION };
+        PAIR(p, AF_INET);
+        Endpoint v6 = {};
+
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(dataplane_send(p.a.d, &p.b.endpoint, handshake, sizeof handshake), 0);
+        dispatch_until(&p.b, "ddd");
+        v6.in6.sin6_family = AF_INET6;
+        assert_int_equal(dataplane_send(p.a.d, &v6, handshake, sizeof handshake), -EAFNOSUPPORT);
+}
+
+/* --- retiring --- */
+
+static GString *destroyed;
+
+static void destroy(void *object) {
+        g_string_append_c(destroyed, *(char *) object);
+        g_free(object);
+}
+
+static void retire(Side *s, char name) {
+        char *object = g_malloc(1);
+
+        *object = name;
+        dataplane_retire(s->d, object, destroy);
+}
+
+/* In order, on this thread, and after the messages that were under way. */
+static void test_retire(void **state) {
+        uint8_t handshake[1000] = { MESSAGE_HANDSHAKE_INITIATION };
+        PAIR(p, AF_INET);
+        struct pollfd fd = { .fd = dataplane_fd(p.b.d), .events = POLLIN };
+
+        destroyed = g_string_new(NULL);
+        retire(&p.b, '1');
+        retire(&p.b, '2');
+        assert_string_equal(destroyed->str, "");
+        while (destroyed->len < 2) {
+                assert_int_equal(poll(&fd, 1, GIVE_UP_MS), 1);
+                (void) dataplane_dispatch(p.b.d, 64);
+        }
+        assert_string_equal(destroyed->str, "12");
+
+        /* A message is in the queue before the object is retired: it is dispatched first. */
+        assert_int_equal(dataplane_send(p.a.d, &p.b.endpoint, handshake, sizeof handshake), 0);
+        assert_int_equal(poll(&fd, 1, GIVE_UP_MS), 1);
+        retire(&p.b, '3');
+        /* Waits for the command before it. */
+        assert_int_equal(dataplane_remove_network(p.b.d, &p.b), 0);
+        assert_int_equal(dataplane_dispatch(p.b.d, 0), 0);
+        assert_string_equal(destroyed->str, "12");
+        assert_int_equal(dataplane_dispatch(p.b.d, 64), 1);
+        assert_string_equal(p.b.log->str, "d");
+        assert_string_equal(destroyed->str, "123");
+        /* What is left at the end is not lost. */
+        retire(&p.b, '4');
+        assert_int_equal(dataplane_remove_socket(p.b.d, p.b.fd), 0);
+        p.b.d = dataplane_free(p.b.d);
+        assert_string_equal(destroyed->str, "1234");
+        g_string_free(destroyed, TRUE);
+        {
+                const DataplaneConfig config = { .handler = { &p.b, on_datagram } };
+
+                assert_int_equal(dataplane_new(&config, &p.b.d), 0);
+        }
+}
+
+static bool peer_destroyed;
+
+static void destroy_peer(void *object) {
+        assert_null(((PacketPeer *) object)->pending);
+        peer_destroyed = true;
+}
+
+/* Packets that wait for a machine do not outlive it. */
+static void test_retire_with_pending(void **state) {
+        PAIR(p, AF_INET);
+        Build ab = packet(&p.a, &p.b, (const uint8_t *) "x", 1);
+        struct pollfd fd = { .fd = dataplane_fd(p.a.d), .events = POLLIN };
+
+        app_send(&p.a, &ab, 0);
+        dispatch_until(&p.a, "w");
+        route_table_remove_peer(p.a.routes, &p.a.peer);
+        route_table_flush(p.a.routes);
+        peer_destroyed = false;
+        dataplane_retire(p.a.d, &p.a.peer, destroy_peer);
+        while (!peer_destroyed) {
+                assert_int_equal(poll(&fd, 1, GIVE_UP_MS), 1);
+                (void) dataplane_dispatch(p.a.d, 64);
+        }
+}
+
+static PacketTx *new_tx(const Side *s) {
+        PacketTx *tx = NEW(PacketTx);
+
+        *tx = s->tx;
+        return tx;
+}
+
+/* Paths, packets and retirements at once: what a sanitizer is to look at. */
+static void test_busy(void **state) {
+        uint8_t payload[1200] = {};
+        PAIR(p, AF_INET);
+        Build ab = packet(&p.a, &p.b, payload, sizeof payload);
+        Build ba = packet(&p.b, &p.a, payload, sizeof payload);
+        unsigned got = 0; /* UINT_MAX: the last one */
+
+        pair_connect(&p);
+        atomic_store(&p.a.peer.tx, new_tx(&p.a));
+        for (unsigned i = 0; i < 2000; i++) {
+                PacketTx *old;
+
+                app_send(&p.a, &ab, 0);
+                app_send(&p.b, &ba, 400);
+                if (i % 3 == 0) {
+                        old = atomic_exchange(&p.a.peer.tx, NULL);
+                        dataplane_retire(p.a.d, old, g_free);
+                        atomic_store(&p.a.peer.tx, new_tx(&p.a));
+                        dataplane_flush_pending(p.a.d, &p.a.peer);
+                }
+                if (i % 500 == 100) {
+                        assert_int_equal(dataplane_remove_network(p.b.d, &p.b), 0);
+                        assert_int_equal(
+                                        dataplane_add_network(
+                                                        p.b.d,
+                                                        &(DataplaneNetwork){ &p.b, p.b.netif,
+                                                                             p.b.routes, &p.b.drops,
+                                                                             1420 }),
+                                        0);
+                }
+                (void) dataplane_dispatch(p.a.d, 16);
+                (void) dataplane_dispatch(p.b.d, 16);
+                for (GBytes *g; (g = mock_netif_app_received(p.b.netif, NULL)); got++)
+                        g_bytes_unref(g);
+                (void) dataplane_stats(p.a.d);
+        }
+        ab.payload_len = 17;
+        dataplane_retire(p.a.d, atomic_exchange(&p.a.peer.tx, &p.a.tx), g_free);
+        /* A full socket loses some, so the last one is said again until it is heard. */
+        for (unsigned i = 0; i < GIVE_UP_MS && got != UINT_MAX; i++) {
+                app_send(&p.a, &ab, 0);
+                g_usleep(1000);
+                for (GBytes *g; (g = mock_netif_app_received(p.b.netif, NULL));) {
+                        if (g_bytes_get_size(g) == 28 + 17)
+                                got = UINT_MAX;
+                        g_bytes_unref(g);
+                }
+        }
+        assert_int_equal(got, UINT_MAX);
+}
+
+/* --- trouble --- */
+
+static int gone_read(Netif *n, PacketIn *packets, unsigned max) {
+        return -EBADFD;
+}
+
+static void test_interface_gone(void **state) {
+        PAIR(p, AF_INET);
+        Build ab = packet(&p.a, &p.b, (const uint8_t *) "x", 1);
+        const NetifOps *good = p.a.netif->ops;
+        NetifOps ops = *good;
+        uint64_t wakeups;
+
+        ops.read_batch = gone_read;
+        assert_int_equal(dataplane_remove_network(p.a.d, &p.a), 0);
+        p.a.netif->ops = &ops;
+        assert_int_equal(
+                        dataplane_add_network(
+                                        p.a.d, &(DataplaneNetwork){ &p.a, p.a.netif, p.a.routes,
+                                                                    &p.a.drops, 1420 }),
+                        0);
+        app_send(&p.a, &ab, 0);
+        dispatch_until(&p.a, "x");
+        assert_int_equal(p.a.error, -EBADFD);
+        /* Readable as it is, it does not keep the thread awake: time for thousands of turns. */
+        wakeups = dataplane_stats(p.a.d).wakeups;
+        g_usleep(20 * USEC_PER_MSEC);
+        assert_int_equal(dataplane_remove_socket(p.a.d, -1), -ENOENT);
+        assert_int_equal(dataplane_remove_socket(p.a.d, -1), -ENOENT);
+        assert_in_range(dataplane_stats(p.a.d).wakeups - wakeups, 1, 10);
+        assert_int_equal(dataplane_remove_network(p.a.d, &p.a), 0);
+        p.a.netif->ops = good;
+}
+
+static void test_unreachable_endpoint(void **state) {
+        uint8_t payload[4000] = {};
+        PAIR(p, AF_INET);
+        Build ab = packet(&p.a, &p.b, payload, sizeof payload);
+
+        /* Not an address loopback sends to; and a family there is no socket for. */
+        assert_int_equal(endpoint_parse("203.0.113.1:7", 0, &p.a.tx.endpoint), 0);
+        pair_connect(&p);
+        app_send(&p.a, &ab, 1000);
+        for (unsigned i = 0; i < GIVE_UP_MS && drop_counter(&p.a.drops, DROP_SEND_FAILED) < 4; i++)
+                g_usleep(1000);
+        assert_int_equal(drop_counter(&p.a.drops, DROP_SEND_FAILED), 4);
+}
+
+/* Where the kernel or a device does not cut, trains leave datagram by datagram; a refused one
+ * does not hold up the rest. */
+static void test_trains_without_segmentation(void **state) {
+        for (unsigned with = 0; with < 2; with++) {
+                PAIR(p, AF_INET);
+                uint8_t data[300] = {};
+                TxTrain train[3] = {};
+                UdpReceived received[UDP_RECEIVE_MAX];
+                UdpReceiver *r = udp_receiver_new();
+                DropCounters drops = {};
+                UdpStats stats = {};
+                unsigned got = 0;
+                UdpSocket s;
+
+                assert_int_equal(dataplane_remove_socket(p.a.d, p.a.fd), 0);
+                assert_int_equal(dataplane_remove_socket(p.b.d, p.b.fd), 0);
+                assert_int_equal(udp_socket_init(&s, p.a.fd), 0);
+                s.segment = with;
+                for (unsigned i = 0; i < 3; i++) {
+                        train[i] = (TxTrain){ .to = p.b.endpoint,
+                                              .drops = &drops,
+                                              .segment = 100,
+                                              .n = 3,
+                                              .len = 250,
+                                              .n_iov = 1 };
+                        train[i].iov[0] = (struct iovec){ data, 250 };
+                }
+                assert_int_equal(endpoint_parse("203.0.113.1", 7, &train[1].to), 0);
+                udp_socket_send(&s, train, 3, &stats);
+                assert_int_equal(drop_counter(&drops, DROP_SEND_FAILED), 3);
+                assert_int_equal(udp_socket_init(&s, p.b.fd), 0);
+                while (got < 500) {
+                        struct pollfd fd = { .fd = p.b.fd, .events = POLLIN };
+                        int n;
+
+                        assert_int_equal(poll(&fd, 1, GIVE_UP_MS), 1);
+                        n = udp_socket_receive(&s, r, received, &stats);
+                        for (int i = 0; i < n; i++) {
+                                got += (unsigned) received[i].len;
+                                assert_true(endpoint_equal(received[i].from, &p.a.endpoint));
+                                assert_true(received[i].len == 50 || received[i].segment == 100);
+                        }
+                }
+                assert_int_equal(got, 500);
+                udp_receiver_free(r);
+                assert_int_equal(dataplane_add_socket(p.a.d, p.a.fd), 0);
+                assert_int_equal(dataplane_add_socket(p.b.d, p.b.fd), 0);
+        }
+}
+
+static void test_limits(void **state) {
+        int fds[6];
+        PAIR(p, AF_INET);
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < ELEMENTSOF(fds); i++) {
+                Endpoint any = { .in.sin_family = AF_INET };
+
+                fds[i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+                assert_int_equal(bind(fds[i], &any.sa, sizeof any.in), 0);
+                n += dataplane_add_socket(p.a.d, fds[i]) == 0;
+        }
+        assert_int_equal(n, 3);
+        for (unsigned i = 0; i < ELEMENTSOF(fds); i++) {
+                assert_int_equal(dataplane_remove_socket(p.a.d, fds[i]), i < n ? 0 : -ENOENT);
+                close(fds[i]);
+        }
+        assert_int_equal(
+                        dataplane_add_network(
+                                        p.a.d, &(DataplaneNetwork){ &p.a, p.a.netif, p.a.routes,
+                                                                    &p.a.drops, 1420 }),
+                        -EEXIST);
+        assert_int_equal(dataplane_remove_network(p.a.d, &n), -ENOENT);
+        assert_true(dataplane_add_socket(p.a.d, 0x7fff) < 0);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_exchange_v4),
+                cmocka_unit_test(test_exchange_v6),
+                cmocka_unit_test(test_pending_and_flush),
+                cmocka_unit_test(test_control_sends),
+                cmocka_unit_test(test_retire),
+                cmocka_unit_test(test_retire_with_pending),
+                cmocka_unit_test(test_busy),
+                cmocka_unit_test(test_interface_gone),
+                cmocka_unit_test(test_unreachable_endpoint),
+                cmocka_unit_test(test_trains_without_segmentation),
+                cmocka_unit_test(test_limits),
+        };
+
+        if (aead_setup() < 0)
+                return EXIT_FAILURE;
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,688 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "core/crypto/kdf.h"
+#include "core/mesh/enrol-internal.h"
+#include "memory-store.h"
+#include "mock-mesh.h"
+#include "mock-records.h"
+
+#define SELF_ENDPOINT "192.0.2.1:18002"
+
+typedef struct Joiner {
+        Identity *identity;
+        MockNode *mock;
+        EnrolClient *client;
+        GString *log; /* "pending;" "welcome NAME;" "error X;" */
+        GBytes *certificate;
+        bool keep; /* do not free the client in its callback */
+} Joiner;
+
+typedef struct Fixture {
+        MockNetwork net;
+        MockMesh *mesh;
+        MemoryStore *store;
+        MockNode *gateway;
+        Directory *directory;
+        EnrolService *service;
+        unsigned n_joiners;
+        Joiner joiner[80];
+        GString *log; /* of the service's callbacks */
+        bool swallow_answers;
+        GBytes *replace_answer;
+} Fixture;
+
+/* --- service --- */
+
+static void on_pending(void *userdata, const MachineId *machine, const char *name, bool pending) {
+        Fixture *f = userdata;
+
+        g_string_append_printf(f->log, "%cpending %s;", pending ? '+' : '-', name);
+}
+
+static void on_enrolled(void *userdata, const Record *certificate) {
+        Fixture *f = userdata;
+
+        g_string_append_printf(f->log, "enrolled %s;", certificate->body.certificate.name);
+}
+
+static void start_service(Fixture *f) {
+        EnrolServiceConfig config = {
+                .mesh = mock_mesh_of(f->gateway),
+                .env = mock_mesh_env(f->mesh),
+                .store = memory_store_mesh(f->store),
+                .issuer = f->net.issuer,
+                .network = f->net.id,
+                .network_name = "home",
+                .secret = { 1, 2, 3 },
+                .pending_changed = on_pending,
+                .enrolled = on_enrolled,
+                .userdata = f,
+        };
+
+        assert_int_equal(ip_prefix_parse("10.0.0.0/16", &config.subnet), 0);
+        assert_int_equal(directory_new(&f->net.id, config.env, config.store, &f->directory), 0);
+        config.directory = f->directory;
+        assert_int_equal(enrol_service_new(&config, &f->service), 0);
+}
+
+/* The gateway's power fails and comes back. */
+static void power_cycle(Fixture *f) {
+        f->service = enrol_service_free(f->service);
+        f->directory = directory_free(f->directory);
+        memory_store_lose_power(f->store);
+        start_service(f);
+}
+
+static bool tap(void *userdata,
+                MockNode *from,
+                MockNode *to,
+                MockKind kind,
+                const char *channel,
+                const uint8_t *data,
+                size_t len) {
+        Fixture *f = userdata;
+
+        return !(f->swallow_answers && kind == MOCK_RESPONSE);
+}
+
+static int setup(void **state) {
+        Fixture *f = NEW(Fixture);
+        g_autoptr(Record) presence = NULL;
+
+        mock_network_init(&f->net);
+        f->mesh = mock_mesh_new(7);
+        mock_mesh_set_realtime(f->mesh, MOCK_NOW);
+        mock_mesh_set_tap(f->mesh, tap, f);
+        f->store = memory_store_new();
+        f->log = g_string_new(NULL);
+        f->gateway = mock_mesh_add(f->mesh, &f->net.issuer->id);
+        start_service(f);
+        directory_offer(f->directory, f->net.issuer_certificate, true, NULL);
+        presence = mock_presence(&f->net, f->net.issuer, SELF_ENDPOINT, MOCK_NOW);
+        directory_offer(f->directory, presence, true, NULL);
+        *state = f;
+        return 0;
+}
+
+static void joiner_done(Joiner *j) {
+        enrol_client_free(j->client);
+        mock_mesh_of_done(j->mock);
+        identity_free(j->identity);
+        g_string_free(j->log, TRUE);
+        g_clear_pointer(&j->certificate, g_bytes_unref);
+}
+
+static int teardown(void **state) {
+        Fixture *f = *state;
+
+        for (unsigned i = 0; i < f->n_joiners; i++)
+                joiner_done(&f->joiner[i]);
+        enrol_service_free(f->service);
+        mock_mesh_of_done(f->gateway);
+        directory_free(f->directory);
+        memory_store_free(f->store);
+        mock_mesh_free(f->mesh);
+        mock_network_done(&f->net);
+        g_string_free(f->log, TRUE);
+        g_free(f);
+        return 0;
+}
+
+static void expect(GString *log, const char *text) {
+        assert_string_equal(log->str, text);
+        g_string_truncate(log, 0);
+}
+
+static char *invite(Fixture *f, const InviteOptions *options) {
+        StoredInvite stored;
+        char *link = NULL;
+
+        assert_int_equal(enrol_service_invite(f->service, options, &link, &stored), 0);
+        return link;
+}
+
+/* --- joiners --- */
+
+static Joiner *add_joiner(Fixture *f) {
+        Joiner *j = &f->joiner[f->n_joiners++];
+
+        j->identity = mock_identity(f->n_joiners);
+        j->mock = mock_mesh_add(f->mesh, &j->identity->id);
+        j->log = g_string_new(NULL);
+        return j;
+}
+
+static void on_done(void *userdata, const char *error, const EnrolResponse *response) {
+        Joiner *j = userdata;
+
+        if (error)
+                g_string_append_printf(j->log, "error %s;", error);
+        else if (response->status == ENROL_PENDING) {
+                if (!strstr(j->log->str, "pending"))
+                        g_string_append(j->log, "pending;");
+                return;
+        } else {
+                g_string_append_printf(
+                                j->log, "welcome %s;", response->certificate->body.certificate.name);
+                g_clear_pointer(&j->certificate, g_bytes_unref);
+                j->certificate = g_bytes_ref(response->certificate->bytes);
+        }
+        if (!j->keep)
+                j->client = enrol_client_free(j->client);
+}
+
+static void start(Fixture *f, Joiner *j, const char *link, const char *name, usec_t timeout) {
+        Invite parsed;
+
+        j->client = enrol_client_free(j->client);
+        assert_int_equal(invite_parse(link, &parsed), 0);
+        assert_int_equal(
+                        enrol_client_start(
+                                        mock_mesh_of(j->mock), mock_mesh_env(f->mesh), j->identity,
+                                        &parsed, name, "owner", timeout, on_done, j, &j->client),
+                        0);
+}
+
+static const char *join(Fixture *f, Joiner *j, const char *link, const char *name) {
+        g_string_truncate(j->log, 0);
+        start(f, j, link, name, 10 * USEC_PER_SEC);
+        mock_mesh_run(f->mesh, 11 * USEC_PER_SEC);
+        return j->log->str;
+}
+
+/* --- invites --- */
+
+static void test_join(void **state) {
+        Fixture *f = *state;
+        g_autofree char *link = invite(f, &(InviteOptions){});
+        Joiner *a = add_joiner(f);
+        Invite parsed;
+        Record *c;
+
+        assert_int_equal(invite_parse(link, &parsed), 0);
+        assert_true(machine_id_equal(&parsed.network, &f->net.id));
+        assert_true(machine_id_equal(&parsed.issuer, &f->net.issuer->id));
+        assert_string_equal(parsed.network_name, "home");
+        assert_int_equal(parsed.n_endpoints, 1);
+        assert_string_equal(endpoint_format(&parsed.endpoints[0]).text, SELF_ENDPOINT);
+        assert_int_equal(parsed.not_after, MOCK_NOW + USEC_PER_DAY);
+
+        assert_string_equal(join(f, a, link, "Anna's Laptop.local"), "welcome annas-laptop;");
+        assert_int_equal(mock_mesh_hints(a->mock), 1);
+        expect(f->log, "enrolled annas-laptop;");
+        power_cycle(f);
+        c = directory_certificate(f->directory, &a->identity->id);
+        assert_non_null(c);
+        assert_true(g_bytes_equal(c->bytes, a->certificate));
+        assert_string_equal(c->body.certificate.owner, "owner");
+        assert_int_equal(c->body.certificate.roles, ROLE_MEMBER | ROLE_RELAY);
+        assert_int_equal(c->body.not_after - c->body.not_before, 30 * USEC_PER_DAY);
+        assert_int_equal(mock_mesh_open_requests(f->mesh), 0);
+}
+
+static void test_one_use(void **state) {
+        Fixture *f = *state;
+        g_autofree char *link = invite(f, &(InviteOptions){});
+        Joiner *a = add_joiner(f), *b = add_joiner(f);
+        g_autoptr(GBytes) first = NULL;
+
+        /* The answer gets lost; asked again, it is the same. */
+        f->swallow_answers = true;
+        assert_string_equal(join(f, a, link, "a"), "error Timeout;");
+        f->swallow_answers = false;
+        power_cycle(f);
+        assert_string_equal(join(f, b, link, "b"), "error InviteUsed;");
+        assert_string_equal(join(f, a, link, "other"), "welcome a;");
+        first = g_bytes_ref(a->certificate);
+        mock_mesh_run(f->mesh, USEC_PER_HOUR);
+        assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        assert_true(g_bytes_equal(first, a->certificate));
+        expect(f->log, "enrolled a;");
+        assert_int_equal(directory_count(f->directory, RECORD_CERTIFICATE), 2);
+
+        /* When its certificate has ended, the invite has as well. */
+        mock_mesh_run(f->mesh, 32 * USEC_PER_DAY);
+        assert_string_equal(join(f, a, link, "a"), "error InviteExpired;");
+}
+
+static void test_several_uses_and_names(void **state) {
+        Fixture *f = *state;
+        g_autofree char *link = invite(f, &(InviteOptions){ .uses = 4 });
+        g_autofree char *named = invite(f, &(InviteOptions){ .name = "printer", .uses = 2 });
+        char name[80];
+
+        assert_string_equal(join(f, add_joiner(f), link, "pc"), "welcome pc;");
+        assert_string_equal(join(f, add_joiner(f), link, "PC"), "welcome pc-2;");
+        assert_string_equal(join(f, add_joiner(f), link, "pc"), "welcome pc-3;");
+        assert_string_equal(join(f, add_joiner(f), link, "gateway"), "welcome gateway-2;");
+        assert_string_equal(join(f, add_joiner(f), link, "pc"), "error InviteUsed;");
+        assert_string_equal(join(f, add_joiner(f), named, "pc"), "welcome printer;");
+        assert_string_equal(join(f, add_joiner(f), named, "pc"), "welcome printer-2;");
+        /* As long as a name can be, twice: both are valid names. */
+        g_free(link);
+        link = invite(f, &(InviteOptions){ .uses = 2 });
+        memset(name, 'x', 63);
+        name[63] = '\0';
+        assert_non_null(strstr(join(f, add_joiner(f), link, name), name));
+        assert_non_null(strstr(join(f, add_joiner(f), link, name), "xxx-2;"));
+}
+
+static void test_expired_and_unknown(void **state) {
+        Fixture *f = *state;
+        g_autofree char *brief = invite(f, &(InviteOptions){ .lifetime = USEC_PER_MINUTE });
+        g_autofree char *link = invite(f, &(InviteOptions){});
+        g_autofree char *forged = NULL;
+        Joiner *a = add_joiner(f);
+        StoredInvite stored;
+        char *another;
+        Invite parsed;
+
+        mock_mesh_run(f->mesh, 2 * USEC_PER_MINUTE);
+        assert_string_equal(join(f, a, brief, "a"), "error InviteExpired;");
+        /* An invented token is answered by nobody. */
+        assert_int_equal(invite_parse(link, &parsed), 0);
+        parsed.token[3] ^= 1;
+        forged = invite_format(&parsed);
+        assert_string_equal(join(f, a, forged, "a"), "error Timeout;");
+        /* Deleted. */
+        assert_int_equal(enrol_service_invite(f->service, &(InviteOptions){}, &another, &stored), 0);
+        assert_int_equal(enrol_service_delete_invite(f->service, stored.id), 0);
+        assert_int_equal(enrol_service_delete_invite(f->service, stored.id), -ENOENT);
+        assert_string_equal(join(f, a, another, "a"), "error Timeout;");
+        g_free(another);
+        /* Forgotten by the issuer, but the link itself says that it is old. */
+        mock_mesh_run(f->mesh, 10 * USEC_PER_DAY);
+        g_free(invite(f, &(InviteOptions){}));
+        assert_string_equal(join(f, a, brief, "a"), "error InviteExpired;");
+        assert_int_equal(directory_count(f->directory, RECORD_CERTIFICATE), 1);
+}
+
+static void count_invite(void *userdata, const StoredInvite *i) {
+        (*(unsigned *) userdata)++;
+}
+
+static void test_invites_are_bounded(void **state) {
+        Fixture *f = *state;
+        StoredInvite stored;
+        unsigned n = 0;
+        char *link;
+
+        assert_int_equal(
+                        enrol_service_invite(
+                                        f->service, &(InviteOptions){ .name = "no name" }, &link,
+                                        &stored),
+                        -EINVAL);
+        memory_store_fail_after(f->store, 1, -ENOSPC);
+        assert_int_equal(enrol_service_invite(f->service, &(InviteOptions){}, &link, &stored), -ENOSPC);
+        memory_store_fail_after(f->store, 0, 0);
+        g_free(invite(f, &(InviteOptions){ .lifetime = USEC_PER_MINUTE }));
+        for (unsigned i = 1; i < INVITES_MAX; i++)
+                g_free(invite(f, &(InviteOptions){}));
+        assert_int_equal(enrol_service_invite(f->service, &(InviteOptions){}, &link, &stored), -ENOSPC);
+        /* What is of no use makes room. */
+        mock_mesh_run(f->mesh, 2 * USEC_PER_MINUTE);
+        g_free(invite(f, &(InviteOptions){}));
+        power_cycle(f);
+        enrol_service_foreach_invite(f->service, count_invite, &n);
+        assert_int_equal(n, INVITES_MAX);
+        /* And those for asking need none. */
+        g_free(invite(f, &(InviteOptions){ .needs_approval = true }));
+}
+
+/* --- approvals --- */
+
+static void test_approval(void **state) {
+        Fixture *f = *state;
+        g_autofree char *link = invite(f, &(InviteOptions){ .needs_approval = true });
+        Joiner *a = add_joiner(f), *b = add_joiner(f);
+
+        start(f, a, link, "anna", USEC_INFINITY);
+        start(f, b, link, "bert", USEC_INFINITY);
+        mock_mesh_run(f->mesh, USEC_PER_HOUR);
+        expect(a->log, "pending;");
+        expect(f->log, "+pending anna;+pending bert;");
+        assert_int_equal(enrol_service_approve(f->service, &f->net.root->id), -ENOENT);
+        assert_int_equal(enrol_service_approve(f->service, &a->identity->id), 0);
+        assert_int_equal(enrol_service_approve(f->service, &a->identity->id), -ENOENT);
+        assert_int_equal(enrol_service_refuse(f->service, &b->identity->id), 0);
+        assert_int_equal(enrol_service_refuse(f->service, &b->identity->id), -ENOENT);
+        expect(f->log, "-pending anna;enrolled anna;-pending bert;");
+        mock_mesh_run(f->mesh, 10 * USEC_PER_SEC);
+        expect(a->log, "welcome anna;");
+        expect(b->log, "pending;error NotPermitted;");
+        power_cycle(f);
+        assert_non_null(directory_certificate(f->directory, &a->identity->id));
+        assert_null(directory_certificate(f->directory, &b->identity->id));
+}
+
+static void test_applicants_are_bounded(void **state) {
+        Fixture *f = *state;
+        g_autofree char *link = invite(f, &(InviteOptions){ .needs_approval = true });
+        Joiner *late;
+
+        for (unsigned i = 0; i < APPROVALS_PENDING_MAX; i++)
+                assert_string_equal(join(f, add_joiner(f), link, "x"), "pending;error Timeout;");
+        late = add_joiner(f);
+        assert_string_equal(join(f, late, link, "late"), "pending;error Timeout;");
+        /* The first has given up long ago by now. */
+        assert_non_null(strstr(f->log->str, "-pending x;"));
+        for (unsigned i = 0; i < f->n_joiners; i++)
+                start(f, &f->joiner[i], link, "x", USEC_INFINITY);
+        g_string_truncate(late->log, 0);
+        mock_mesh_run(f->mesh, 12 * USEC_PER_MINUTE);
+        late = add_joiner(f);
+        assert_string_equal(join(f, late, link, "late"), "error Full;");
+        for (unsigned i = 0; i < f->n_joiners; i++)
+                f->joiner[i].client = enrol_client_free(f->joiner[i].client);
+        mock_mesh_run(f->mesh, 12 * USEC_PER_MINUTE);
+        assert_int_equal(g_tree_nnodes(f->service->applicants), 0);
+}
+
+/* --- the disk --- */
+
+static void test_store_fails(void **state) {
+        Fixture *f = *state;
+        g_autofree char *link = invite(f, &(InviteOptions){});
+        Joiner *a = add_joiner(f);
+
+        /* begin, invite, use, record, commit: whichever fails, nothing has happened. */
+        for (unsigned n = 0; n < 5; n++) {
+                memory_store_fail_after(f->store, n, -EIO);
+                assert_string_equal(join(f, a, link, "a"), "error Failed;");
+                memory_store_fail_after(f->store, 0, 0);
+                assert_null(directory_certificate(f->directory, &a->identity->id));
+        }
+        expect(f->log, "");
+        power_cycle(f);
+        assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        /* The answer left after the commit: a power failure in between cannot be seen. */
+        power_cycle(f);
+        assert_true(
+                        g_bytes_equal(directory_certificate(f->directory, &a->identity->id)->bytes,
+                                      a->certificate));
+        assert_string_equal(join(f, add_joiner(f), link, "b"), "error InviteUsed;");
+}
+
+/* --- revocation --- */
+
+static void read_uses(void *userdata, const StoredInvite *i) {
+        *(unsigned *) userdata += i->uses;
+}
+
+static void test_revoke(void **state) {
+        Fixture *f = *state;
+        unsigned uses = 0;
+        g_autofree char *fresh = invite(f, &(InviteOptions){});
+        g_autofree char *link = invite(f, &(InviteOptions){ .uses = 9 });
+        Joiner *a = add_joiner(f);
+        MachineId stranger = mock_machine_id(1);
+
+        assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        assert_int_equal(enrol_service_revoke(f->service, &stranger, REVOCATION_REMOVED), -ENOENT);
+        assert_int_equal(enrol_service_revoke(f->service, &f->net.issuer->id, REVOCATION_LEFT), -EPERM);
+        assert_int_equal(enrol_service_revoke(f->service, &f->net.id, REVOCATION_LEFT), -EPERM);
+        memory_store_fail_after(f->store, 2, -EIO);
+        assert_int_equal(enrol_service_revoke(f->service, &a->identity->id, REVOCATION_LEFT), -EIO);
+        memory_store_fail_after(f->store, 0, 0);
+        assert_int_equal(enrol_service_revoke(f->service, &a->identity->id, REVOCATION_KEY_LOST), 0);
+        power_cycle(f);
+        assert_true(directory_is_revoked(f->directory, &a->identity->id));
+        assert_string_equal(join(f, a, link, "a"), "error NotPermitted;");
+        assert_string_equal(join(f, a, fresh, "a"), "error NotPermitted;");
+        /* Which cost the invite nothing. */
+        enrol_service_foreach_invite(f->service, read_uses, &uses);
+        assert_int_equal(uses, 1);
+}
+
+static void test_revocations_of_a_revoked_issuer(void **state) {
+        Fixture *f = *state;
+        Identity *second = mock_identity(50), *victim = mock_identity(51);
+        RecordBody body = f->net.issuer_certificate->body;
+        g_autoptr(Record) certificate = NULL, revocation = NULL;
+        Record *adopted;
+
+        body.machine = second->id;
+        g_strlcpy(body.certificate.name, "second", sizeof(body.certificate.name));
+        certificate = mock_record(&f->net, f->net.root, &body);
+        revocation = mock_revocation(&f->net, second, &victim->id, MOCK_NOW);
+        directory_offer(f->directory, certificate, false, NULL);
+        directory_offer(f->directory, revocation, false, NULL);
+        assert_int_equal(enrol_service_revoke(f->service, &second->id, REVOCATION_KEY_LOST), 0);
+        adopted = directory_get(f->directory, RECORD_REVOCATION, &victim->id);
+        assert_true(machine_id_equal(&adopted->signer, &f->net.issuer->id));
+        identity_free(second);
+        identity_free(victim);
+}
+
+/* --- hostile clients --- */
+
+static void on_raw(void *userdata, const char *error, const uint8_t *data, size_t len) {
+        g_string_append(userdata, error ?: "answer");
+}
+
+static const char *ask_raw(Fixture *f, Joiner *j, const char *channel, const void *data, size_t len) {
+        const ChannelProvider *p = mock_node_provider(j->mock);
+
+        g_string_truncate(j->log, 0);
+        p->ops->request(p->self, &f->net.issuer->id, channel, data, len, USEC_PER_SEC, on_raw,
+                        j->log, NULL);
+        mock_mesh_run(f->mesh, 2 * USEC_PER_SEC);
+        return j->log->str;
+}
+
+static void test_hostile_client(void **state) {
+        Fixture *f = *state;
+        Joiner *a = add_joiner(f), *b = add_joiner(f);
+        EnrolRequest r = { .name = "a" };
+        uint8_t data[64];
+        g_autoptr(GBytes) unsigned_ = enrol_request_encode(&r), others = NULL;
+
+        mock_mesh_link_up(f->mesh, a->mock, f->gateway);
+        assert_string_equal(ask_raw(f, a, "enrol", "", 0), "Malformed");
+        assert_string_equal(ask_raw(f, a, "enrol", "\xff\xff", 2), "Malformed");
+        assert_string_equal(
+                        ask_raw(f, a, "enrol", g_bytes_get_data(unsigned_, NULL),
+                                g_bytes_get_size(unsigned_)),
+                        "NotPermitted");
+        /* What another machine has signed. */
+        memcpy(data, f->net.id.bytes, 32);
+        memcpy(data + 32, b->identity->id.bytes, 32);
+        identity_sign(b->identity, ENROL_CONTEXT, data, sizeof(data), r.signature);
+        others = enrol_request_encode(&r);
+        assert_string_equal(
+                        ask_raw(f, a, "enrol", g_bytes_get_data(others, NULL),
+                                g_bytes_get_size(others)),
+                        "NotPermitted");
+        /* A stranger has nothing to renew; what it says does not matter. */
+        assert_string_equal(ask_raw(f, a, "cert", "\xa0", 1), "NotPermitted");
+        assert_string_equal(ask_raw(f, a, "cert", "", 0), "NotPermitted");
+        expect(f->log, "");
+}
+
+/* --- hostile issuers --- */
+
+static void
+answer_replaced(void *userdata,
+                const MachineId *sender,
+                ChannelRequest *request,
+                const uint8_t *data,
+                size_t len) {
+        Fixture *f = userdata;
+        const ChannelProvider *p = mock_node_provider(f->gateway);
+
+        p->ops->reply(p->self, request, g_bytes_get_data(f->replace_answer, NULL),
+                      g_bytes_get_size(f->replace_answer));
+}
+
+enum Lie {
+        HONEST,
+        FOR_ANOTHER,
+        SIGNED_BY_NOBODY,
+        FOREIGN_NETWORK,
+        NO_ISSUER,
+        ENDED,
+        GATEWAY_NOT_CERTIFIED,
+        GATEWAY_IS_NONE,
+        WE_ARE_REVOKED,
+        SUBNET_LOOPBACK,
+        SUBNET_ALL,
+        SUBNET_TINY,
+        SUBNET_MULTICAST,
+        N_LIES,
+};
+
+static GBytes *make_lie(Fixture *f, const Joiner *j, enum Lie lie) {
+        const MachineId *whom = lie == FOR_ANOTHER ? &f->net.root->id : &j->identity->id;
+        const Identity *signer = lie == SIGNED_BY_NOBODY ? j->identity : f->net.issuer;
+        static const char *const subnets[N_LIES] = {
+                [SUBNET_LOOPBACK] = "127.0.0.0/8",
+                [SUBNET_ALL] = "0.0.0.0/1",
+                [SUBNET_TINY] = "10.0.0.0/31",
+                [SUBNET_MULTICAST] = "224.0.0.0/8",
+        };
+        EnrolResponse r = {
+                .status = ENROL_WELCOME,
+                .network_name = "home",
+                .gateway = lie == GATEWAY_NOT_CERTIFIED ? j->identity->id
+                           : lie == GATEWAY_IS_NONE     ? mock_machine_id(3)
+                                                        : f->net.issuer->id,
+                .records = g_ptr_array_new_with_free_func((GDestroyNotify) record_unref),
+        };
+        MockNetwork net = f->net;
+        GBytes *bytes;
+
+        if (lie == FOREIGN_NETWORK)
+                net.id = j->identity->id;
+        assert_int_equal(ip_prefix_parse(subnets[lie] ?: "10.0.0.0/16", &r.subnet), 0);
+        r.certificate = mock_certificate(
+                        &net, signer, whom, "a", ROLE_MEMBER,
+                        MOCK_NOW - (lie == ENDED ? 60 * USEC_PER_DAY : 0));
+        if (lie != NO_ISSUER)
+                r.issuer_certificate = record_ref(f->net.issuer_certificate);
+        if (lie == WE_ARE_REVOKED) {
+                /* Only believed of an authority whose certificate came before. */
+                g_ptr_array_add(r.records, record_ref(f->net.issuer_certificate));
+                g_ptr_array_add(r.records, mock_revocation(&f->net, f->net.issuer, whom, MOCK_NOW));
+        }
+        bytes = enrol_response_encode(&r);
+        enrol_response_clear(&r);
+        return bytes;
+}
+
+static void test_hostile_issuer(void **state) {
+        Fixture *f = *state;
+        g_autofree char *link = invite(f, &(InviteOptions){});
+        const ChannelProvider *p = mock_node_provider(f->gateway);
+        Joiner *a = add_joiner(f);
+
+        assert_int_equal(p->ops->off_channel(p->self, "enrol"), 0);
+        assert_int_equal(p->ops->on_channel(p->self, "enrol", NULL, answer_replaced, f), 0);
+        for (enum Lie lie = HONEST; lie < N_LIES; lie++) {
+                f->replace_answer = make_lie(f, a, lie);
+                assert_string_equal(
+                                join(f, a, link, "a"),
+                                lie == HONEST ? "welcome a;" : "error Malformed;");
+                g_bytes_unref(f->replace_answer);
+        }
+        f->replace_answer = g_bytes_new_static("\xa1\x01\x07", 3);
+        assert_string_equal(join(f, a, link, "a"), "error Malformed;");
+        g_bytes_unref(f->replace_answer);
+}
+
+/* --- certificates that end --- */
+
+static void test_renewal(void **state) {
+        Fixture *f = *state;
+        g_autofree char *link = invite(f, &(InviteOptions){});
+        Joiner *a = add_joiner(f);
+        const MachineId *id = &a->identity->id;
+        g_autoptr(Record) first = NULL;
+        Directory *d;
+        CertClient *client;
+        Record *now;
+
+        assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        assert_int_equal(directory_new(&f->net.id, mock_mesh_env(f->mesh), NULL, &d), 0);
+        directory_offer(d, f->net.issuer_certificate, false, NULL);
+        first = record_ref(directory_certificate(f->directory, id));
+        directory_offer(d, first, false, NULL);
+        assert_int_equal(
+                        cert_client_new(mock_mesh_of(a->mock), d, mock_mesh_env(f->mesh), id, &client),
+                        0);
+
+        /* A third of 30 days is left on the 20th. */
+        mock_mesh_run(f->mesh, 19 * USEC_PER_DAY + 23 * USEC_PER_HOUR);
+        assert_ptr_equal(directory_certificate(d, id), first);
+        assert_ptr_equal(directory_certificate(f->directory, id), first);
+        /* The gateway is away for some days, and its disk is full when it is back. */
+        mock_mesh_set_reachable(f->mesh, a->mock, f->gateway, false);
+        mock_mesh_run(f->mesh, 3 * USEC_PER_DAY);
+        mock_mesh_set_reachable(f->mesh, a->mock, f->gateway, true);
+        memory_store_fail_after(f->store, 0, -ENOSPC);
+        mock_mesh_run(f->mesh, 2 * USEC_PER_HOUR);
+        assert_ptr_equal(directory_certificate(d, id), first);
+        memory_store_fail_after(f->store, 0, 0);
+        mock_mesh_run(f->mesh, 2 * USEC_PER_HOUR);
+        now = directory_certificate(d, id);
+        assert_ptr_not_equal(now, first);
+        assert_true(now->body.not_after > first->body.not_after + 20 * USEC_PER_DAY);
+        assert_string_equal(now->body.certificate.name, "a");
+        assert_true(g_bytes_equal(now->bytes, directory_certificate(f->directory, id)->bytes));
+        power_cycle(f);
+        assert_true(g_bytes_equal(now->bytes, directory_certificate(f->directory, id)->bytes));
+
+        /* And so on, and nothing more often than that. */
+        for (unsigned i = 0; i < 10; i++)
+                mock_mesh_run(f->mesh, 30 * USEC_PER_DAY);
+        now = directory_certificate(d, id);
+        assert_int_equal(directory_check_peer(d, now, NULL), DROP_NONE);
+        cert_client_free(client);
+        directory_free(d);
+        cert_client_free(NULL);
+}
+
+static void test_gateway_certificate(void **state) {
+        Fixture *f = *state;
+        g_autoptr(Record) c = NULL;
+        Directory *d;
+
+        assert_int_equal(
+                        enrol_make_gateway_certificate(
+                                        f->net.root, &f->net.issuer->id, "My Gateway", "me",
+                                        MOCK_NOW, &c),
+                        0);
+        assert_int_equal(directory_new(&f->net.id, mock_mesh_env(f->mesh), NULL, &d), 0);
+        assert_int_equal(directory_offer(d, c, true, NULL), DIRECTORY_NEWS);
+        assert_non_null(directory_issuer(d, &f->net.issuer->id));
+        assert_true(c->body.certificate.roles & ROLE_GATEWAY);
+        directory_free(d);
+}
+
+int main(void) {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        const struct CMUnitTest tests[] = {
+                T(test_join),
+                T(test_one_use),
+                T(test_several_uses_and_names),
+                T(test_expired_and_unknown),
+                T(test_invites_are_bounded),
+                T(test_approval),
+                T(test_applicants_are_bounded),
+                T(test_store_fails),
+                T(test_revoke),
+                T(test_revocations_of_a_revoked_issuer),
+                T(test_hostile_client),
+                T(test_hostile_issuer),
+                T(test_renewal),
+                T(test_gateway_certificate),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

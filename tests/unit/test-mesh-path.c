@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "core/mesh/endpoint-book.h"
+#include "core/mesh/path.h"
+#include "memory-store.h"
+
+static Endpoint at(const char *text) {
+        Endpoint e;
+
+        assert_int_equal(endpoint_parse(text, 18002, &e), 0);
+        return e;
+}
+
+static void add(PathSet *set, PathOrigin origin, const char *text) {
+        Endpoint e = at(text);
+
+        path_set_add(set, origin, &e);
+}
+
+static bool arrived(PathSet *set, const char *text, usec_t now) {
+        Endpoint e = at(text);
+
+        return path_set_arrived(set, &e, now);
+}
+
+static void assert_candidates(const PathSet *set, unsigned rotate, const char *list) {
+        g_autoptr(GString) s = g_string_new(NULL);
+        Path c[PATHS_MAX];
+        unsigned n = path_set_candidates(set, rotate, c);
+
+        for (unsigned i = 0; i < n; i++)
+                g_string_append_printf(
+                                s, "%s%u", i ? " " : "",
+                                ntohl(c[i].endpoint.in.sin_addr.s_addr) & 0xff);
+        assert_string_equal(s->str, list);
+}
+
+static void test_order(void **state) {
+        PathSet set = PATH_SET_EMPTY;
+
+        assert_null(path_set_active(&set));
+        assert_candidates(&set, 0, "");
+        add(&set, PATH_STORED, "10.0.0.1");
+        add(&set, PATH_PRESENCE, "10.0.0.2");
+        add(&set, PATH_HINT, "10.0.0.3");
+        add(&set, PATH_PRESENCE, "10.0.0.2");
+        assert_candidates(&set, 0, "3 2 1");
+        assert_candidates(&set, 1, "2 1 3");
+        assert_candidates(&set, 5, "1 3 2");
+        /* Known better now. */
+        add(&set, PATH_HINT, "10.0.0.1");
+        assert_candidates(&set, 0, "1 3 2");
+        assert_true(arrived(&set, "10.0.0.2", 5));
+        assert_false(arrived(&set, "10.0.0.2", 6));
+        assert_candidates(&set, 0, "2 1 3");
+        assert_true(arrived(&set, "10.0.0.9", 7));
+        assert_candidates(&set, 0, "9 2 1 3");
+        /* Nowhere is no place. */
+        add(&set, PATH_HINT, "224.0.0.1");
+        assert_false(arrived(&set, "224.0.0.1", 8));
+        assert_candidates(&set, 0, "9 2 1 3");
+}
+
+static void test_full(void **state) {
+        PathSet set = PATH_SET_EMPTY;
+
+        for (unsigned i = 1; i <= 12; i++) {
+                char text[20];
+
+                snprintf(text, sizeof text, "10.0.0.%u", i);
+                add(&set, PATH_PRESENCE, text);
+        }
+        assert_int_equal(set.n, PATHS_MAX);
+        /* A better one finds room, the active one is never thrown out. */
+        add(&set, PATH_HINT, "10.0.0.50");
+        assert_int_equal(set.n, PATHS_MAX);
+        assert_candidates(&set, 0, "50 1 2 3 4 5 6 7");
+        for (unsigned i = 100; i < 120; i++) {
+                char text[20];
+
+                snprintf(text, sizeof text, "10.0.0.%u", i);
+                assert_true(arrived(&set, text, i));
+                assert_int_equal(ntohl(path_set_endpoint(&set).in.sin_addr.s_addr) & 0xff, i);
+        }
+        assert_candidates(&set, 0, "119 118 117 116 115 114 113 112");
+}
+
+/* --- endpoint book --- */
+
+static usec_t book_now(void *userdata) {
+        return *(usec_t *) userdata;
+}
+
+static void test_book(void **state) {
+        usec_t now = USEC_PER_SEC;
+        MeshEnv env = { .userdata = &now, .timers = timer_queue_new(), .now = book_now };
+        MemoryStore *store = memory_store_new();
+        EndpointBook *b = endpoint_book_new(&env, memory_store_mesh(store));
+        MachineId anna = { .bytes = { 1 } }, bob = { .bytes = { 2 } };
+        Endpoint e1 = at("10.0.0.1"), e2 = at("10.0.0.2");
+        PathSet set = PATH_SET_EMPTY;
+        unsigned commits;
+
+        assert_false(endpoint_book_knows(b, &anna));
+        endpoint_book_add_hint(b, &anna, &e1);
+        endpoint_book_add_hint(b, &anna, &e1);
+        assert_true(endpoint_book_knows(b, &anna));
+        assert_true(endpoint_book_has_hint(b, &anna));
+        endpoint_book_reached(b, &anna, &e2);
+        endpoint_book_reached(b, &bob, &e1);
+        endpoint_book_fill(b, &anna, &set);
+        assert_candidates(&set, 0, "1 2");
+        /* Written once, later, in one commit. */
+        assert_int_equal(memory_store_commits(store), 0);
+        endpoint_book_reached(b, &bob, &e2);
+        now += USEC_PER_MINUTE;
+        timer_queue_run(env.timers, now);
+        assert_int_equal(memory_store_commits(store), 1);
+        endpoint_book_reached(b, &bob, &e2);
+        assert_int_equal(timer_queue_next(env.timers), USEC_INFINITY);
+        endpoint_book_reached(b, &bob, &e1);
+        b = endpoint_book_free(b);
+        commits = memory_store_commits(store);
+        assert_int_equal(commits, 2);
+        b = endpoint_book_new(&env, memory_store_mesh(store));
+        set = PATH_SET_EMPTY;
+        endpoint_book_fill(b, &bob, &set);
+        assert_candidates(&set, 0, "1");
+        assert_false(endpoint_book_has_hint(b, &anna));
+        assert_true(endpoint_book_knows(b, &anna));
+        /* A broken disk is no reason to stop. */
+        memory_store_fail_after(store, 0, -EIO);
+        endpoint_book_reached(b, &bob, &e2);
+        now += USEC_PER_MINUTE;
+        timer_queue_run(env.timers, now);
+        memory_store_fail_after(store, 0, 0);
+        endpoint_book_free(b);
+        memory_store_free(store);
+        timer_queue_free(env.timers);
+}
+
+static void test_hints_are_bounded(void **state) {
+        usec_t now = USEC_PER_SEC;
+        MeshEnv env = { .userdata = &now, .timers = timer_queue_new(), .now = book_now };
+        EndpointBook *b = endpoint_book_new(&env, NULL);
+        MachineId id = {};
+        Endpoint e = at("10.0.0.1");
+        PathSet set = PATH_SET_EMPTY;
+
+        for (unsigned i = 0; i < HINTED_MACHINES_MAX; i++) {
+                write_le32(id.bytes, i);
+                endpoint_book_add_hint(b, &id, &e);
+                assert_true(endpoint_book_has_hint(b, &id));
+        }
+        write_le32(id.bytes, HINTED_MACHINES_MAX);
+        endpoint_book_add_hint(b, &id, &e);
+        assert_false(endpoint_book_has_hint(b, &id));
+        write_le32(id.bytes, 5);
+        for (unsigned i = 2; i < 30; i++) {
+                char text[20];
+
+                snprintf(text, sizeof text, "10.0.0.%u", i);
+                e = at(text);
+                endpoint_book_add_hint(b, &id, &e);
+        }
+        endpoint_book_fill(b, &id, &set);
+        assert_candidates(&set, 0, "29 28 27 26 25 24 23 22");
+        endpoint_book_free(b);
+        timer_queue_free(env.timers);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_order),
+                cmocka_unit_test(test_full),
+                cmocka_unit_test(test_book),
+                cmocka_unit_test(test_hints_are_bounded),
+        };
+
+        return cmocka_run_group_tests_name("mesh-path", tests, NULL, NULL);
+}
