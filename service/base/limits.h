@@ -54,3 +54,13 @@
 #define ENDPOINTS_MAX 8U
 /* A signed record: certificate, lease, revocation, presence. */
 #define RECORD_MAX 1024U
+
+/* Connections through the SOCKS5 and HTTP proxy, and as many through all port forwards; what an
+ * engine of netif/netstack.h carries. Two fds each. */
+#define PROXY_CONNECTIONS_MAX 4096U
+/* From accepting a client to its whole request; RFC 1928 section 6 gives a refused one as long to
+ * go away. */
+#define PROXY_HANDSHAKE_USEC (10 * USEC_PER_SEC)
+/* For one address; under the two minutes after which programs commonly give up themselves. */
+#define PROXY_DIAL_USEC (30 * USEC_PER_SEC)
+#define FORWARDS_MAX 256U

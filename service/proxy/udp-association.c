@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/macros.h"
+#include "proxy/listener.h"
+#include "proxy/socks5-udp.h"
+#include "proxy/udp-association.h"
+
+/* Datagrams of one wake-up, before others have their turn. */
+#define DATAGRAMS_MAX 64U
+/* Where in the buffer a datagram is received, so that either header fits before what it carries,
+ * whichever header it came with. */
+#define HEADROOM 32U
+static_assert(HEADROOM >= PROXY_UDP_HEADER_SIZE && HEADROOM >= SOCKS5_UDP_REPLY_HEADER_MAX, "");
+
+struct UdpAssociation {
+        const ProxyDialer *dialer;
+        int client_fd, network_fd;
+        sd_event_source *client_source, *network_source;
+        Endpoint local, client;
+        uint8_t *buffer;
+        UdpAssociationGone gone;
+        void *userdata;
+};
+
+static void to_network(UdpAssociation *a, const Endpoint *from, size_t len) {
+        uint8_t *data = a->buffer + HEADROOM;
+        IpAddr addresses[PROXY_ADDRESSES_MAX];
+        ProxyTarget target;
+        int header;
+
+        if (!endpoint_same_address(from, &a->client) ||
+            (endpoint_port(&a->client) != 0 && endpoint_port(from) != endpoint_port(&a->client)))
+                return;
+        header = socks5_udp_header_decode(data, len, &target);
+        if (header < 0 || target.port == 0 || proxy_resolve(a->dialer, &target, addresses) < 0)
+                return;
+        a->client = *from;
+        data += header;
+        len -= (size_t) header;
+        data -= PROXY_UDP_HEADER_SIZE;
+        proxy_udp_header_encode(&addresses[0], target.port, data);
+        (void) send(a->network_fd, data, PROXY_UDP_HEADER_SIZE + len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int on_client(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        UdpAssociation *a = userdata;
+
+        for (unsigned i = 0; i < DATAGRAMS_MAX; i++) {
+                struct sockaddr_storage ss;
+                socklen_t ss_len = sizeof ss;
+                Endpoint from;
+                ssize_t n = recvfrom(
+                                fd, a->buffer + HEADROOM, UDP_ASSOCIATION_BUFFER_SIZE - HEADROOM, 0,
+                                (struct sockaddr *) &ss, &ss_len);
+
+                if (n < 0 && errno == EAGAIN)
+                        break;
+                /* A port unreachable that an earlier answer met. */
+                if (n < 0)
+                        continue;
+                if (endpoint_from_sockaddr((struct sockaddr *) &ss, ss_len, &from) >= 0)
+                        to_network(a, &from, (size_t) n);
+        }
+        return 0;
+}
+
+static void to_client(UdpAssociation *a, size_t len) {
+        uint8_t header[SOCKS5_UDP_REPLY_HEADER_MAX], *data = a->buffer + HEADROOM;
+        IpAddr from;
+        uint16_t port;
+        size_t n;
+
+        /* Nobody to tell it to as long as the client has not sent. */
+        if (endpoint_port(&a->client) == 0 || proxy_udp_header_decode(data, len, &from, &port) < 0)
+                return;
+        data += PROXY_UDP_HEADER_SIZE;
+        len -= PROXY_UDP_HEADER_SIZE;
+        n = socks5_udp_header_encode(&from, port, header);
+        memcpy(data - n, header, n);
+        (void) sendto(a->client_fd, data - n, n + len, MSG_DONTWAIT | MSG_NOSIGNAL, &a->client.sa,
+                      endpoint_len(&a->client));
+}
+
+static int on_network(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        UdpAssociation *a = userdata;
+
+        for (unsigned i = 0; i < DATAGRAMS_MAX; i++) {
+                ssize_t n = recv(fd, a->buffer + HEADROOM, UDP_ASSOCIATION_BUFFER_SIZE - HEADROOM, 0);
+
+                if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                        break;
+                if (n <= 0) {
+                        (void) sd_event_source_set_enabled(a->network_source, SD_EVENT_OFF);
+                        a->gone(a->userdata);
+                        return 0;
+                }
+                to_client(a, (size_t) n);
+        }
+        return 0;
+}
+
+int udp_association_new(
+                sd_event *event,
+                const ProxyDialer *dialer,
+                int network_fd,
+                const Endpoint *local,
+                const Endpoint *client,
+                uint8_t buffer[static UDP_ASSOCIATION_BUFFER_SIZE],
+                UdpAssociationGone gone,
+                void *userdata,
+                UdpAssociation **ret) {
+        UdpAssociation *a = NEW(UdpAssociation);
+        int r = 0;
+
+        *a = (UdpAssociation){
+                .dialer = dialer,
+                .client_fd = -EBADF,
+                .network_fd = network_fd,
+                .local = *local,
+                .client = *client,
+                .buffer = buffer,
+                .gone = gone,
+                .userdata = userdata,
+        };
+        endpoint_set_port(&a->local, 0);
+        a->client_fd = socket(local->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (a->client_fd < 0 || bind(a->client_fd, &a->local.sa, endpoint_len(&a->local)) < 0)
+                r = -errno;
+        if (r >= 0)
+                r = sd_event_add_io(event, &a->client_source, a->client_fd, EPOLLIN, on_client, a);
+        if (r >= 0)
+                r = sd_event_add_io(event, &a->network_source, a->network_fd, EPOLLIN, on_network, a);
+        if (r < 0) {
+                udp_association_free(a);
+                return r;
+        }
+        a->local = listener_local(a->client_fd);
+        *ret = a;
+        return 0;
+}
+
+UdpAssociation *udp_association_free(UdpAssociation *a) {
+        if (!a)
+                return NULL;
+        sd_event_source_disable_unref(a->client_source);
+        sd_event_source_disable_unref(a->network_source);
+        if (a->client_fd >= 0)
+                close(a->client_fd);
+        close(a->network_fd);
+        g_free(a);
+        return NULL;
+}
+
+const Endpoint *udp_association_local(const UdpAssociation *a) {
+        return &a->local;
+}
