@@ -35,6 +35,8 @@ static const char usage[] =
                 "\n"
                 "  --user                   for one user, without privileges, on the session bus\n"
                 "  --netstack ENGINE        with --user: auto, kernel, lwip (default: auto)\n"
+                "  --socks-proxy PORT       a SOCKS5 and HTTP proxy on loopback\n"
+                "  --socks-auth FILE        its USER:PASSWORD\n"
                 "  --vpn                    make the interface omerta0 (needs CAP_NET_ADMIN)\n"
                 "  --gateway                without a network: make one, with us as gateway\n"
                 "  --network NAME           its name (default: omerta)\n"
@@ -137,6 +139,8 @@ static int parse_arguments(int argc, char **argv, Arguments *a) {
         enum {
                 OPT_USER = 256,
                 OPT_NETSTACK,
+                OPT_SOCKS_PROXY,
+                OPT_SOCKS_AUTH,
                 OPT_VPN,
                 OPT_GATEWAY,
                 OPT_NETWORK,
@@ -152,6 +156,8 @@ static int parse_arguments(int argc, char **argv, Arguments *a) {
         static const struct option options[] = {
                 { "user", no_argument, NULL, OPT_USER },
                 { "netstack", required_argument, NULL, OPT_NETSTACK },
+                { "socks-proxy", required_argument, NULL, OPT_SOCKS_PROXY },
+                { "socks-auth", required_argument, NULL, OPT_SOCKS_AUTH },
                 { "vpn", no_argument, NULL, OPT_VPN },
                 { "gateway", no_argument, NULL, OPT_GATEWAY },
                 { "network", required_argument, NULL, OPT_NETWORK },
@@ -175,6 +181,13 @@ static int parse_arguments(int argc, char **argv, Arguments *a) {
                         break;
                 case OPT_NETSTACK:
                         r = parse_netstack(optarg, &a->manager.netstack);
+                        break;
+                case OPT_SOCKS_PROXY:
+                        r = parse_port(optarg, &a->manager.socks_port);
+                        a->manager.socks = true;
+                        break;
+                case OPT_SOCKS_AUTH:
+                        a->manager.socks_auth = optarg;
                         break;
                 case OPT_VPN:
                         a->manager.vpn = true;

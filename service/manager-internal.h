@@ -7,6 +7,7 @@
 #include "host/rtnl.h"
 #include "manager.h"
 #include "netif/netif.h"
+#include "proxy/server.h"
 #include "store/store.h"
 
 /* An fd systemd passed and nobody has claimed yet. */
@@ -50,6 +51,8 @@ struct Manager {
         uint16_t port;
 
         GPtrArray *networks; /* of ManagedNetwork */
+        ProxyServer *proxy;  /* NULL: none */
+        ProxyDialer proxy_dialer;
         ManagerObserver observer;
 };
 
@@ -100,6 +103,10 @@ void manager_publish_endpoints(Manager *m);
 int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error);
 /* The packet thread does not use @n->netif any more. Calls under way fail. */
 void managed_network_close_netstack(ManagedNetwork *n);
+
+/* --- manager-proxy.c --- */
+/* With the sockets systemd passes for it, and on the port of the options. */
+int manager_open_proxy(Manager *m);
 
 /* --- managed-network.c --- */
 ManagedNetwork *managed_network_free(ManagedNetwork *n);

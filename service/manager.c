@@ -311,6 +311,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 r = manager_open_sockets(m);
         if (r >= 0)
                 r = setup_loop(m);
+        if (r >= 0)
+                r = manager_open_proxy(m);
         if (r < 0) {
                 manager_free(m);
                 return r;
@@ -323,6 +325,7 @@ Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
         m->observer = (ManagerObserver){};
+        m->proxy = proxy_server_free(m->proxy);
         while (m->networks->len > 0)
                 managed_network_free(m->networks->pdata[m->networks->len - 1]);
         g_ptr_array_unref(m->networks);

@@ -23,6 +23,9 @@ typedef struct ManagerOptions {
         /* Of an ordinary user: networks end in this process (netif/netstack.h), not in omerta0. */
         bool user_mode;
         NetstackEngine netstack; /* user mode: AUTO, KERNEL, LWIP */
+        bool socks;              /* a proxy (proxy/server.h) on loopback */
+        uint16_t socks_port;     /* 0: any */
+        const char *socks_auth;  /* file with USER:PASSWORD, or NULL */
 } ManagerOptions;
 
 /* What bus/ listens to. Any may be NULL. */
@@ -55,7 +58,7 @@ typedef struct ManagerObserver {
  * manager_new() - open the state directory, take the sockets, start the packet thread
  *
  * Sockets and interfaces come from systemd where it passes some (sd_listen_fds_with_names(3):
- * "mesh4", "mesh6", "tun-NAME"), else they are opened here. Logs what is wrong.
+ * "mesh4", "mesh6", "tun-NAME", "socks"), else they are opened here. Logs what is wrong.
  */
 int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret);
 Manager *manager_free(Manager *m);
@@ -125,8 +128,8 @@ int manager_join(
 Network *managed_network_core(ManagedNetwork *n); /* NULL while down */
 Manager *managed_network_manager(ManagedNetwork *n);
 const Membership *managed_network_membership(const ManagedNetwork *n);
-const char *managed_network_state(const ManagedNetwork *n);     /* of the D-Bus property */
-const char *managed_network_reason(const ManagedNetwork *n);    /* never NULL */
+const char *managed_network_state(const ManagedNetwork *n);  /* of the D-Bus property */
+const char *managed_network_reason(const ManagedNetwork *n); /* never NULL */
 /* Of this machine; never NULL; "" in user mode, where it is nobody else's. */
 const char *managed_network_interface(const ManagedNetwork *n);
 unsigned managed_network_mtu(const ManagedNetwork *n);

@@ -109,7 +109,7 @@ def both_engines(test):
             gw = lab.machines[0] if lab.machines else lab.gateway()
             host = next((m for m in lab.machines if m.name == "m1"), None) or lab.machine("m1")
             u = User(lab, host, engine)
-            u.start("--netstack", engine)
+            u.start("--netstack", engine, "--socks-proxy", "1080")
             r = u.omerta("network", "join", gw.omerta("network", "invite", "--name", engine),
                          check=False)
             if r.returncode != 0 and ("user namespaces" in r.stderr or "no lwIP" in r.stderr):
@@ -118,6 +118,8 @@ def both_engines(test):
             assert r.returncode == 0, r
             assert u.property("Netstack") == engine, u.property("NetstackReason")
             test(lab, gw, u)
+            u.daemon.terminate()
+            assert u.daemon.wait(timeout=20) == 0, "omertad did not end well"
     return wrapper
 
 
@@ -135,6 +137,105 @@ def test_user_dials_a_tun_member(lab, gw, u):
     assert r.returncode == NOT_FOUND, r
     r = u.omerta("nc", "10.0.77.77", "7001", check=False)
     assert r.returncode == NOT_FOUND, r
+
+
+@both_engines
+def test_ping_and_ssh(lab, gw, u):
+    name = gw.json("network", "peers")["machines"][0]["host_name"]
+    r = u.omerta("ping", "--count", "1", name)
+    assert name in r and "10.0.0.1" in r and "direct" in r, r
+    r = u.omerta("ping", "10.0.0.250", check=False)
+    assert r.returncode == NOT_FOUND, r
+    r = u.omerta("status")
+    assert f"Stack: {u.property('Netstack')}: {u.property('NetstackReason')}" in r, r
+    if not shutil.which("sshd") or not shutil.which("ssh-keygen"):
+        print("# no sshd")
+        return
+    d = lab.dir / "ssh"
+    if not d.exists():
+        d.mkdir()
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(d / "host"))
+        os.makedirs("/run/sshd", exist_ok=True)  # of sshd's privilege separation
+        (d / "config").write_text(f"HostKey {d}/host\nPidFile none\nPort 2222\n"
+                                  "AuthenticationMethods none\nPasswordAuthentication no\n")
+        lab.spawn(gw.command(shutil.which("sshd"), "-D", "-f", str(d / "config")), env=gw.env)
+        wait_for("sshd", lambda: ":2222 " in gw.run("ss", "-Hltn").stdout)
+    # Nobody is let in; that the server says so, behind its host key, shows that ssh is there.
+    key = (d / "host.pub").read_text().split()[:2]
+    hosts = u.home / "known_hosts"
+    hosts.write_text(f"[{name}.omerta]:2222 {' '.join(key)}\n")
+    ssh = ["ssh", "-p", "2222", "-F", "none", "-o", f"UserKnownHostsFile={hosts}", "-o", "BatchMode=yes",
+           f"{u.name}@{name}.omerta", "true"]
+    r = u.omerta(*ssh, check=False)
+    assert r.returncode == 255 and "Permission denied" in r.stderr, r
+    hosts.write_text("")
+    r = u.omerta(*ssh, check=False)
+    assert r.returncode == 255 and "Host key verification failed" in r.stderr, r
+
+
+@both_engines
+def test_socks(lab, gw, u):
+    name = gw.json("network", "peers")["machines"][0]["host_name"]
+    page = lab.dir / "www"
+    if not page.exists():
+        page.mkdir()
+        (page / "page").write_text("z" * 1_000_000)
+        lab.spawn(gw.command("/usr/bin/python3", "-m", "http.server", "8080", "-d", page), env=gw.env)
+        wait_for("the web server", lambda: ":8080 " in gw.run("ss", "-Hltn").stdout)
+
+    def curl(*args):
+        r = u.run("curl", "-sS", "-m", "20", *args, check=False)
+        return r.returncode, r.stdout, r.stderr
+
+    for proxy in (["--socks5-hostname", "127.0.0.1:1080"], ["-p", "-x", "http://[::1]:1080"]):
+        for host in ("10.0.0.1", f"{name}.omerta"):
+            code, out, err = curl(*proxy, f"http://{host}:8080/page")
+            assert code == 0 and out == "z" * 1_000_000, (code, err, len(out))
+    # RFC 1928's replies: 5 refused, 4 unreachable; curl's message ends with them.
+    for host, port, reply in (("10.0.0.1", 8081, 5), ("10.0.77.77", 80, 4), ("nobody", 80, 4),
+                              ("127.0.0.1", 22, 4)):
+        code, _, err = curl("--socks5-hostname", "127.0.0.1:1080", f"http://{host}:{port}/")
+        assert code == 97 and f"({reply})" in err, (host, port, code, err)
+
+
+def test_tun_mode_dials(lab):
+    gw = lab.gateway()
+    m1 = lab.member(gw, "m1")
+    m1.wait_ping("10.0.0.1")
+    serve(gw, 7001)
+    assert m1.omerta("nc", "10.0.0.1", "7001", input="12345") == "5 12345"
+    r = m1.omerta("nc", "10.0.0.1", "7002", check=False)
+    assert r.returncode == 1 and "7002" in r.stderr, r
+    m1.run("sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647")
+    assert "direct" in m1.omerta("ping", "--count", "1", "10.0.0.1")
+    assert "Stack: tun" in m1.omerta("status")
+    # Who goes away does not answer: within the time, and with the name of the reason.
+    gw.run("ip", "link", "set", "eth0", "down")
+    r = m1.busctl("--timeout=20", "call", "org.omerta.Mesh1", "/org/omerta/Mesh1",
+                  "org.omerta.Mesh1.Manager", "Dial", "sqa{sv}", "10.0.0.1", "7001", "1", "timeout",
+                  "t", "1500000", check=False)
+    assert r.returncode != 0 and "does not answer" in r.stderr, r
+
+
+def test_user_beside_system(lab):
+    gw = lab.gateway()
+    m1 = lab.member(gw, "m1")
+    u = User(lab, m1, "u")
+    # Without one of their own the system's is asked.
+    assert u.omerta("network", "address") == "10.0.0.100"
+    u.start()
+    u.join(gw)
+    assert u.omerta("network", "address") == "10.0.0.101"
+    assert u.omerta("network", "address", "--system") == "10.0.0.100"
+    # The tun member reaches the user's machine; it has no listener, so the stack refuses.
+    m1.wait_ping("10.0.0.101")
+    r = m1.omerta("nc", "10.0.0.101", "9", check=False)
+    assert r.returncode == 1 and "takes connections" in r.stderr, r
+    u.daemon.terminate()
+    assert u.daemon.wait(timeout=20) == 0
+    u.start()
+    wait_for("the address after a restart",
+             lambda: u.omerta("network", "address", check=False).stdout.strip() == "10.0.0.101")
 
 
 if __name__ == "__main__":
