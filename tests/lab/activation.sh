@@ -29,7 +29,7 @@ check "its sockets are enabled with it" on gw systemctl is-enabled omertad.socke
 check "the socket can be started" on gw systemctl start omertad.socket
 check "the IPv6 socket comes with it" on gw systemctl is-active omertad6.socket
 same "nothing runs yet" inactive "$(on gw systemctl is-active omertad.service)"
-same "both have a receive buffer of 256 KiB" 2 "$(on gw ss -Hulmn sport = :18002 | grep -c rb262144)"
+same "both have a receive buffer of 512 KiB" 2 "$(on gw ss -Hulmn sport = :18002 | grep -c rb524288)"
 sockets() { on gw ss -Hulne sport = :18002 | grep -o 'ino:[0-9]*'; }
 held=$(sockets)
 

@@ -390,7 +390,7 @@ static Build next(const Build *b) {
         return n;
 }
 
-static void test_coalesce_rules(void **state) {
+/* Two packets of a flow, one or both changed, merge or do not. */
 #define RULE(name, expect, base_v6, base_udp, ...)                                                 \
         do {                                                                                       \
                 g_autofree Merge *m = merge_new();                                                 \
@@ -411,6 +411,7 @@ static void test_coalesce_rules(void **state) {
                 }                                                                                  \
         } while (0)
 
+static void test_coalesce_rules(void **state) {
         for (unsigned six = 0; six < 2; six++) {
                 RULE("plain", true, six, false, {});
                 RULE("plain udp", true, six, true, {});

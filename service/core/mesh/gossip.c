@@ -58,7 +58,8 @@ typedef struct Peer {
 
         Timer digest_timer;
         usec_t digest_sent, last_tick, last_heard;
-        bool differs; /* since our last digest it showed that it knows something else */
+        bool differs;    /* since our last digest it showed that it knows something else */
+        unsigned agreed; /* ticks since it last did */
 
         GArray *wanted; /* of uint64_t: to be asked for; NULL: nothing */
         unsigned wanted_next;
@@ -547,6 +548,17 @@ static void arm_tick(Peer *p) {
         timer_set(env->timers, &p->digest_timer, due, on_tick, p);
 }
 
+/* News is pushed, digests only find what got lost: as long as they agree they come after 1, 2, 4,
+ * 8 ticks and then every 16th. */
+static bool is_due(Peer *p) {
+        if (p->differs) {
+                p->agreed = 0;
+                return true;
+        }
+        p->agreed++;
+        return p->agreed % 16 == 0 || (p->agreed < 16 && (p->agreed & (p->agreed - 1)) == 0);
+}
+
 /* A link over which nothing came and that agreed the last time is left in peace. */
 static void on_tick(void *userdata) {
         Peer *p = userdata;
@@ -557,7 +569,7 @@ static void on_tick(void *userdata) {
 
         p->last_tick = env_now(g->env);
         arm_tick(p);
-        if ((used || p->differs) && may_talk(g, &p->id))
+        if ((used || p->differs) && is_due(p) && may_talk(g, &p->id))
                 send_digest(p);
 }
 
@@ -587,6 +599,7 @@ static void on_link_state(void *userdata, const MachineId *machine, LinkState st
                 g_tree_insert(g->peers, &p->id, p);
         } else
                 forget_wanted(p); /* it has forgotten what we asked it */
+        p->agreed = 0;
         p->last_tick = env_now(g->env);
         arm_tick(p);
         if (may_talk(g, machine))
