@@ -194,6 +194,10 @@ IpAddr lwip_ip_from(const ip_addr_t *a);
 int lwip_ip_to(const IpAddr *a, ip_addr_t *ret);
 int lwip_errno(err_t e);
 
+/* netstack-lwip-output.c: for struct netif. */
+err_t lwip_output4(struct netif *n, struct pbuf *p, const ip4_addr_t *to);
+err_t lwip_output6(struct netif *n, struct pbuf *p, const ip6_addr_t *to);
+
 /* netstack-lwip-input.c */
 void lwip_input_packet(LwipStack *s, const PacketOut *p);
 /* Nothing points into the batch any more. */

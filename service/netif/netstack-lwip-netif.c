@@ -25,9 +25,6 @@
 /* Connections in TIME-WAIT, about 300 bytes each; the oldest go first. lwIP has no limit of its
  * own when memory comes from malloc(). */
 #define TIME_WAIT_MAX 2048U
-/* The output's headers: TCP's and UDP's checksum fields. */
-#define TCP_CHECKSUM_OFFSET 16U
-#define UDP_CHECKSUM_OFFSET 6U
 
 usec_t lwip_now(void) {
         return now_usec(CLOCK_MONOTONIC);
@@ -93,80 +90,6 @@ int lwip_errno(err_t e) {
 }
 
 /* --- output --- */
-
-/* RFC 1071: of the pseudo header, not complemented: what hardware would start from. */
-static uint16_t pseudo_sum(const uint8_t *addresses, size_t len, uint8_t protocol, size_t l4_len) {
-        uint32_t sum = protocol + (uint32_t) l4_len;
-
-        for (size_t i = 0; i < len; i += 2)
-                sum += read_be16(addresses + i);
-        sum = (sum & 0xffff) + (sum >> 16);
-        return (uint16_t) ((sum & 0xffff) + (sum >> 16));
-}
-
-/* lwIP leaves TCP's and UDP's checksum out; the packet says so. Fragments have one that was
- * computed before the cut. */
-static void leave_checksum(uint8_t *ip, size_t len, OffloadInfo *ret) {
-        size_t at, l4_len, offset;
-        const uint8_t *addresses;
-        uint8_t protocol;
-
-        if (ip[0] >> 4 == 4) {
-                at = (size_t) (ip[0] & 0xf) * 4;
-                protocol = ip[9];
-                addresses = ip + 12;
-                if ((read_be16(ip + 6) & 0x3fff) != 0)
-                        return;
-        } else {
-                at = IP6_HLEN;
-                protocol = ip[6];
-                addresses = ip + 8;
-        }
-        if (protocol == IPPROTO_TCP)
-                offset = TCP_CHECKSUM_OFFSET;
-        else if (protocol == IPPROTO_UDP)
-                offset = UDP_CHECKSUM_OFFSET;
-        else
-                return;
-        if (len < at + offset + 2)
-                return;
-        l4_len = len - at;
-        write_be16(ip + at + offset,
-                   pseudo_sum(addresses, ip[0] >> 4 == 4 ? 8 : 32, protocol, l4_len));
-        *ret = (OffloadInfo){
-                .needs_csum = true,
-                .csum_start = (uint16_t) at,
-                .csum_offset = (uint16_t) offset,
-        };
-}
-
-static err_t output(struct netif *n, struct pbuf *p) {
-        LwipStack *s = n->state;
-        LwipArena *a = &s->arena[s->filling];
-        uint8_t *at = a->bytes + a->used;
-        PacketIn *out;
-
-        /* TCP keeps the segment and is asked again when the arena was read. */
-        if (a->n == OUTPUT_PACKETS_MAX || OUTPUT_BYTES_MAX - a->used < p->tot_len) {
-                s->output_full = true;
-                return ERR_MEM;
-        }
-        pbuf_copy_partial(p, at, p->tot_len, 0);
-        out = &a->packet[a->n++];
-        *out = (PacketIn){ .data = at, .len = p->tot_len };
-        leave_checksum(at, out->len, &out->offload);
-        a->used += (p->tot_len + 15U) & ~15U;
-        lwip_wake(s);
-        return ERR_OK;
-}
-
-static err_t output4(struct netif *n, struct pbuf *p, const ip4_addr_t *to) {
-        return output(n, p);
-}
-
-static err_t output6(struct netif *n, struct pbuf *p, const ip6_addr_t *to) {
-        return output(n, p);
-}
 
 static unsigned take_output(LwipArena *a, PacketIn *packets, unsigned max) {
         unsigned k = MIN(max, a->n - a->next);
@@ -479,8 +402,8 @@ int lwip_fd(Netif *n) {
 static err_t init_netif(struct netif *n) {
         n->name[0] = 'o';
         n->name[1] = 'm';
-        n->output = output4;
-        n->output_ip6 = output6;
+        n->output = lwip_output4;
+        n->output_ip6 = lwip_output6;
         n->flags = NETIF_FLAG_UP | NETIF_FLAG_LINK_UP;
         /* IPv4's header is checked by every kernel, ICMP has no offload. */
         n->chksum_flags = NETIF_CHECKSUM_GEN_IP | NETIF_CHECKSUM_GEN_ICMP | NETIF_CHECKSUM_GEN_ICMP6;

@@ -89,8 +89,8 @@ int netstack_new(
                 Netstack **ret,
                 Netif **ret_netif,
                 char **ret_reason);
-/* The interface must not be in use by the packet thread any more. Calls under way are cancelled;
- * connections of lwip end, those of kernel and tun are the callers' and stay. */
+/* Not from a callback. The interface must not be in use by the packet thread any more. Calls under
+ * way are cancelled; connections of lwip end, those of kernel and tun are the callers' and stay. */
 Netstack *netstack_free(Netstack *s);
 NetstackEngine netstack_engine(const Netstack *s);
 

@@ -784,17 +784,26 @@ static void test_echo(void **state) {
 
                 int r;
 
-                p->called = 0;
-                r = netstack_echo(p->client, to, sizes[i / 2], 5 * USEC_PER_SEC, on_echoed, p, NULL);
-                if (r == -EACCES && !p->wire) {
-                        print_message("skipped: net.ipv4.ping_group_range allows no ping\n");
-                        skip();
+                /* Again, if it is lost: a kernel has a new IPv6 address only a moment later, when
+                 * its work queue has run (addrconf_dad_work). */
+                for (unsigned k = 0; k < 5; k++) {
+                        p->called = 0;
+                        r =
+                                        netstack_echo(p->client, to, sizes[i / 2], USEC_PER_SEC,
+                                                      on_echoed, p, NULL);
+                        if (r == -EACCES && !p->wire) {
+                                print_message("skipped: net.ipv4.ping_group_range allows no ping\n");
+                                skip();
+                        }
+                        assert_int_equal(r, 0);
+                        while (p->called == 0)
+                                run_once(p);
+                        assert_int_equal(p->echo_error, 0);
+                        if (p->rtt < USEC_INFINITY)
+                                break;
+                        print_message("echo %zu: lost\n", i);
                 }
-                assert_int_equal(r, 0);
-                while (p->called == 0)
-                        run_once(p);
-                assert_int_equal(p->echo_error, 0);
-                assert_true(p->rtt < 5 * USEC_PER_SEC);
+                assert_true(p->rtt < USEC_PER_SEC);
         }
         if (!p->wire)
                 return;
