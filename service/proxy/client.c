@@ -40,7 +40,7 @@ struct ProxyClient {
         Socks5 socks5;
 
         int fd;
-        sd_event_source *source;
+        PollerWatch watch;
         uint8_t *buffer; /* read, not consumed */
         size_t size, filled;
 
@@ -87,7 +87,7 @@ ProxyClient *proxy_client_free(ProxyClient *c) {
                 s->dialer->cancel(s->dialer->userdata, c->udp_call);
         udp_association_free(c->association);
         relay_free(c->relay);
-        sd_event_source_disable_unref(c->source);
+        poller_watch_remove(&c->watch);
         if (c->fd >= 0)
                 close(c->fd);
         if (c->buffer)
@@ -109,7 +109,7 @@ static void client_linger(ProxyClient *c) {
         c->state = CLIENT_REFUSED;
         c->server->stats.refused++;
         client_set_deadline(c);
-        if (shutdown(c->fd, SHUT_WR) < 0 || sd_event_source_set_io_events(c->source, EPOLLIN) < 0)
+        if (shutdown(c->fd, SHUT_WR) < 0 || poller_watch_set(&c->watch, EPOLLIN) < 0)
                 proxy_client_free(c);
 }
 
@@ -169,7 +169,7 @@ static void client_on_dialed(void *userdata, int fd) {
         }
         s->stats.connected++;
         c->state = CLIENT_RELAY;
-        c->source = sd_event_source_disable_unref(c->source);
+        poller_watch_remove(&c->watch);
         r = relay_new(s->relays, TAKE_FD(c->fd), fd, c->buffer, c->filled, &s->stats.bytes,
                       client_on_relay_ended, c, &c->relay);
         if (r < 0) {
@@ -224,7 +224,7 @@ static void client_on_udp(void *userdata, int fd) {
         c->filled = 0;
         s->stats.connected++;
         if (!client_say_connected(c, udp_association_local(c->association)) ||
-            sd_event_source_set_io_events(c->source, EPOLLIN) < 0)
+            poller_watch_set(&c->watch, EPOLLIN) < 0)
                 proxy_client_free(c);
 }
 
@@ -236,7 +236,7 @@ static void client_start(ProxyClient *c, const ProxyTarget *target, bool udp) {
         client_forget_deadline(c);
         /* Whoever has sent a request may have said all they have to say: the end of their half is
          * no reason to give up, a hang-up or a reset, which are always reported, is. */
-        r = sd_event_source_set_io_events(c->source, 0);
+        r = poller_watch_set(&c->watch, 0);
         if (r >= 0 && udp) {
                 c->udp_port = target->port;
                 r = s->dialer->udp(s->dialer->userdata, client_on_udp, c, &c->udp_call);
@@ -341,7 +341,7 @@ static ssize_t client_receive(ProxyClient *c, uint8_t *buffer, size_t size) {
         return n < 0 && errno != EAGAIN && errno != EINTR ? 0 : n;
 }
 
-static int client_on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static void client_on_io(void *userdata, uint32_t revents) {
         ProxyClient *c = userdata;
         uint8_t waste[4096];
         ssize_t n = 0;
@@ -352,7 +352,7 @@ static int client_on_io(sd_event_source *source, int fd, uint32_t revents, void 
                 if (n > 0) {
                         c->filled += (size_t) n;
                         client_handle_bytes(c);
-                        return 0;
+                        return;
                 }
                 break;
         case CLIENT_DIALING: /* hung up or reset */
@@ -362,11 +362,10 @@ static int client_on_io(sd_event_source *source, int fd, uint32_t revents, void 
                 n = client_receive(c, waste, sizeof waste);
                 break;
         case CLIENT_RELAY:
-                return 0;
+                return;
         }
         if (n == 0)
                 proxy_client_free(c);
-        return 0;
 }
 
 void proxy_client_new(ProxyServer *s, int fd) {
@@ -383,6 +382,6 @@ void proxy_client_new(ProxyServer *s, int fd) {
         c->waiting.data = c;
         g_queue_push_tail_link(&s->clients, &c->link);
         client_set_deadline(c);
-        if (sd_event_add_io(s->event, &c->source, fd, EPOLLIN, client_on_io, c) < 0)
+        if (poller_add(relay_loop_poller(s->relays), &c->watch, fd, EPOLLIN, client_on_io, c) < 0)
                 proxy_client_free(c);
 }

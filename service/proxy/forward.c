@@ -179,19 +179,29 @@ static void forward_on_network_accepted(void *userdata, int fd, const IpAddr *pe
 
 /* --- forwards --- */
 
-Forwards *forwards_new(sd_event *event, const ProxyDialer *dialer, const ForwardsOptions *options) {
+int forwards_new(
+                sd_event *event,
+                const ProxyDialer *dialer,
+                const ForwardsOptions *options,
+                Forwards **ret) {
         Forwards *f = NEW(Forwards);
+        int r;
 
         *f = (Forwards){
                 .event = sd_event_ref(event),
                 .network = dialer,
                 .host = host_dialer_new(event),
-                .relays = relay_loop_new(event),
                 .all = g_ptr_array_new(),
                 .connections_max = options->connections_max ?: PROXY_CONNECTIONS_MAX,
                 .dial_usec = options->dial_usec ?: PROXY_DIAL_USEC,
         };
-        return f;
+        r = relay_loop_new(event, &f->relays);
+        if (r < 0) {
+                forwards_free(f);
+                return r;
+        }
+        *ret = f;
+        return 0;
 }
 
 Forwards *forwards_free(Forwards *f) {

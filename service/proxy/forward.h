@@ -67,7 +67,11 @@ typedef struct ForwardsOptions {
 } ForwardsOptions;
 
 /* @dialer: the network; borrowed. */
-Forwards *forwards_new(sd_event *event, const ProxyDialer *dialer, const ForwardsOptions *options);
+int forwards_new(
+                sd_event *event,
+                const ProxyDialer *dialer,
+                const ForwardsOptions *options,
+                Forwards **ret);
 Forwards *forwards_free(Forwards *f);
 
 /**

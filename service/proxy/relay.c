@@ -4,7 +4,6 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "base/macros.h"
@@ -12,8 +11,8 @@
 
 /* A read of so much says that there is more where it came from. */
 #define BULK_BYTES (32U * 1024U)
-/* Of one direction before others have their turn: about half a millisecond. */
-#define TURN_BYTES_MAX (1024U * 1024U)
+/* Of one direction before others have their turn: about a tenth of a millisecond. */
+#define TURN_BYTES_MAX (256U * 1024U)
 /* The bus, timers and listeners come first. */
 #define PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
@@ -22,7 +21,7 @@ typedef struct Pipe {
 } Pipe;
 
 struct RelayLoop {
-        sd_event *event;
+        Poller *poller;
         uint8_t buffer[RELAY_BUFFER_SIZE];
         Pipe idle[RELAY_PIPES_MAX]; /* empty ones */
         unsigned n_idle, n_pipes;
@@ -31,9 +30,8 @@ struct RelayLoop {
 typedef struct Side {
         Relay *relay;
         int fd;
-        uint32_t events;
         bool hung_up; /* nothing to do until a direction wants it again */
-        sd_event_source *source;
+        PollerWatch watch;
 } Side;
 
 /* One direction. At most one of kept and piped is not 0. */
@@ -58,14 +56,25 @@ struct Relay {
         bool clean;
 };
 
-RelayLoop *relay_loop_new(sd_event *event) {
+int relay_loop_new(sd_event *event, RelayLoop **ret) {
         RelayLoop *l = NEW(RelayLoop);
         struct sigaction action;
+        int r;
+
+        r = poller_new(event, PRIORITY, &l->poller);
+        if (r < 0) {
+                g_free(l);
+                return r;
+        }
 
         if (sigaction(SIGPIPE, NULL, &action) >= 0 && action.sa_handler == SIG_DFL)
                 (void) signal(SIGPIPE, SIG_IGN);
-        l->event = sd_event_ref(event);
-        return l;
+        *ret = l;
+        return 0;
+}
+
+Poller *relay_loop_poller(const RelayLoop *l) {
+        return l->poller;
 }
 
 static void pipe_close(RelayLoop *l, Pipe *p) {
@@ -80,7 +89,7 @@ RelayLoop *relay_loop_free(RelayLoop *l) {
         while (l->n_idle > 0)
                 pipe_close(l, &l->idle[--l->n_idle]);
         assert(l->n_pipes == 0);
-        sd_event_unref(l->event);
+        poller_free(l->poller);
         g_free(l);
         return NULL;
 }
@@ -223,7 +232,6 @@ static int half_pump(Half *h) {
 
 static int side_update(Side *s, const Half *in, const Half *out) {
         uint32_t events = 0;
-        int r;
 
         if (in->done && out->done)
                 return 0;
@@ -231,28 +239,21 @@ static int side_update(Side *s, const Half *in, const Half *out) {
                 events |= EPOLLIN;
         if (!out->done && half_is_blocked(out))
                 events |= EPOLLOUT;
-        if (events != s->events) {
-                r = sd_event_source_set_io_events(s->source, events);
-                if (r < 0)
-                        return r;
-                s->events = events;
-        }
         /* The kernel reports a hang-up, and the end of both directions, as long as it lasts: where
-         * there is nothing to do about it, only turning the source off helps. */
-        return sd_event_source_set_enabled(
-                        s->source, events == 0 && (s->hung_up || (in->eof && out->done))
-                                                   ? SD_EVENT_OFF
-                                                   : SD_EVENT_ON);
+         * there is nothing to do about it, only turning the watch off helps. */
+        if (events == 0 && (s->hung_up || (in->eof && out->done)))
+                events = POLLER_OFF;
+        return poller_watch_set(&s->watch, events);
 }
 
 static void relay_end(Relay *r, int error) {
         r->clean = error >= 0;
         for (unsigned i = 0; i < ELEMENTSOF(r->side); i++)
-                (void) sd_event_source_set_enabled(r->side[i].source, SD_EVENT_OFF);
+                poller_watch_remove(&r->side[i].watch);
         r->ended(r->userdata, error);
 }
 
-static int relay_on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static void relay_on_io(void *userdata, uint32_t revents) {
         Side *s = userdata;
         Relay *r = s->relay;
         unsigned i = s == &r->side[0] ? 0 : 1;
@@ -277,7 +278,6 @@ static int relay_on_io(sd_event_source *source, int fd, uint32_t revents, void *
                 e = side_update(&r->side[k], &r->half[k], &r->half[!k]);
         if (e < 0 || (in->done && out->done))
                 relay_end(r, e);
-        return 0;
 }
 
 int relay_new(RelayLoop *loop,
@@ -312,15 +312,13 @@ int relay_new(RelayLoop *loop,
         }
         for (unsigned i = 0; i < ELEMENTSOF(relay->side); i++) {
                 Side *s = &relay->side[i];
+                uint32_t events = EPOLLIN;
 
                 /* Who writes decides how much goes in a segment, not we. Not TCP: no matter. */
                 (void) setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-                s->events = i == 0 && head_len > 0 ? 0 : EPOLLIN;
-                if (i == 1 && head_len > 0)
-                        s->events |= EPOLLOUT;
-                r = sd_event_add_io(loop->event, &s->source, s->fd, s->events, relay_on_io, s);
-                if (r >= 0)
-                        r = sd_event_source_set_priority(s->source, PRIORITY);
+                if (head_len > 0) /* that first */
+                        events = i == 0 ? 0 : EPOLLIN | EPOLLOUT;
+                r = poller_add(loop->poller, &s->watch, s->fd, events, relay_on_io, s);
                 if (r < 0) {
                         relay_free(relay);
                         return r;
@@ -338,7 +336,7 @@ Relay *relay_free(Relay *r) {
         for (unsigned i = 0; i < ELEMENTSOF(r->side); i++) {
                 Side *s = &r->side[i];
 
-                sd_event_source_disable_unref(s->source);
+                poller_watch_remove(&s->watch);
                 if (!r->clean)
                         (void) setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
                 close(s->fd);

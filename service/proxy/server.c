@@ -90,7 +90,6 @@ int proxy_server_new(
         *s = (ProxyServer){
                 .event = sd_event_ref(event),
                 .dialer = dialer,
-                .relays = relay_loop_new(event),
                 .secret = secret,
                 .connections_max = options->connections_max ?: PROXY_CONNECTIONS_MAX,
                 .handshake_usec = options->handshake_usec ?: PROXY_HANDSHAKE_USEC,
@@ -99,7 +98,10 @@ int proxy_server_new(
         };
         g_queue_init(&s->clients);
         g_queue_init(&s->waiting);
-        r = sd_event_add_time(event, &s->deadline, CLOCK_MONOTONIC, 0, 0, server_on_deadline, s);
+        r = relay_loop_new(event, &s->relays);
+        if (r >= 0)
+                r = sd_event_add_time(
+                                event, &s->deadline, CLOCK_MONOTONIC, 0, 0, server_on_deadline, s);
         if (r >= 0)
                 r = sd_event_source_set_enabled(s->deadline, SD_EVENT_OFF);
         if (r < 0) {

@@ -60,8 +60,10 @@ static int setup(void **state) {
 
         assert_true(sd_event_new(&w->event) >= 0);
         w->dialer = plain_dialer_new(w->event);
-        w->forwards = forwards_new(
-                        w->event, &w->dialer->ops, &(ForwardsOptions){ .connections_max = 8 });
+        assert_int_equal(
+                        forwards_new(w->event, &w->dialer->ops,
+                                     &(ForwardsOptions){ .connections_max = 8 }, &w->forwards),
+                        0);
         w->served = g_array_new(false, false, sizeof(int));
         fd = listener_open(&local);
         local = listener_local(fd);
