@@ -7,7 +7,6 @@ import functools
 import os
 import pwd
 import shutil
-import subprocess
 
 from machines import BUILD, OMERTA, OMERTAD, Failure, main, run, wait_for
 
@@ -83,6 +82,20 @@ class User:
         self.omerta("network", "join", gw.omerta("network", "invite", *invite))
 
 
+# SOCKS5's greeting, and what comes back.
+GREET = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(10)
+s.connect(sys.argv[1])
+try:
+    s.sendall(b"\\x05\\x01\\x00")
+    print(s.recv(2))
+except ConnectionError:
+    print(b"")
+"""
+
+
 ECHO_SERVER = """
 import socket, sys
 s = socket.create_server(("", int(sys.argv[1])), backlog=20)
@@ -100,6 +113,17 @@ def serve(m, port):
     """Answers with the number of bytes after the client's half close."""
     m.lab.spawn(m.command("/usr/bin/python3", "-c", ECHO_SERVER, str(port)), env=m.env)
     wait_for("the server", lambda: f":{port} " in m.run("ss", "-Hltn").stdout)
+
+
+def serve_page(m):
+    """http://m:8080/page"""
+    www = m.lab.dir / "www"
+    if www.exists():
+        return
+    www.mkdir()
+    (www / "page").write_text("z" * 1_000_000)
+    m.lab.spawn(m.command("/usr/bin/python3", "-m", "http.server", "8080", "-d", www), env=m.env)
+    wait_for("the web server", lambda: ":8080 " in m.run("ss", "-Hltn").stdout)
 
 
 def both_engines(test):
@@ -176,12 +200,7 @@ def test_ping_and_ssh(lab, gw, u):
 @both_engines
 def test_socks(lab, gw, u):
     name = gw.json("network", "peers")["machines"][0]["host_name"]
-    page = lab.dir / "www"
-    if not page.exists():
-        page.mkdir()
-        (page / "page").write_text("z" * 1_000_000)
-        lab.spawn(gw.command("/usr/bin/python3", "-m", "http.server", "8080", "-d", page), env=gw.env)
-        wait_for("the web server", lambda: ":8080 " in gw.run("ss", "-Hltn").stdout)
+    serve_page(gw)
 
     def curl(*args):
         r = u.run("curl", "-sS", "-m", "20", *args, check=False)
@@ -196,6 +215,100 @@ def test_socks(lab, gw, u):
                               ("127.0.0.1", 22, 4)):
         code, _, err = curl("--socks5-hostname", "127.0.0.1:1080", f"http://{host}:{port}/")
         assert code == 97 and f"({reply})" in err, (host, port, code, err)
+
+
+def test_socks_needs_a_password(lab):
+    gw = lab.gateway()
+    u = User(lab, gw, "u")
+    secret = u.home / "secret"
+    secret.write_text("me:open sesame\n")
+    u.start("--socks-proxy", "1080", "--socks-auth", secret)
+    u.join(gw)
+    serve_page(gw)
+    for user, code in (("me:open sesame", 0), ("me:wrong", 97), (None, 97)):
+        r = u.run("curl", "-sS", "-m", "10", "-o", "/dev/null", *(["-U", user] if user else []),
+                  "--socks5-hostname", "127.0.0.1:1080", "http://10.0.0.1:8080/page", check=False)
+        assert r.returncode == code, (user, r)
+
+
+def test_socks_on_a_passed_unix_socket(lab):
+    if not shutil.which("systemd-socket-activate"):
+        print("# no systemd-socket-activate")
+        return
+    gw = lab.gateway()
+    u = User(lab, gw, "u")
+    serve_page(gw)
+    socket = u.home / "socks"
+    u.daemon = u.spawn("systemd-socket-activate", "--fdname=socks", f"--listen={socket}",
+                       *[f"--setenv={k}={u.env[k]}" for k in
+                         ("HOME", "PATH", "DBUS_SESSION_BUS_ADDRESS", "OMERTA_NETNS_HELPER")],
+                       u.bin / "omertad", "start", "--user")
+    wait_for("the socket", socket.exists)
+
+    def curl():
+        return u.run("curl", "-sS", "-m", "10", "-o", "/dev/null", "--proxy",
+                     f"socks5h://localhost{socket}", "http://10.0.0.1:8080/page", check=False)
+
+    # The first connection starts the daemon, which is in no network yet.
+    r = curl()
+    assert r.returncode == 97, r
+    wait_for("the daemon", u.is_ready)
+    u.join(gw)
+    r = curl()
+    assert r.returncode == 0, r
+    # Where the file's mode lets everybody in, the daemon sends all but root and its user away.
+    os.chmod(socket, 0o777)
+    os.chmod(u.home, 0o755)
+    for uid, answer in ((1, "b''"), (u.uid, "b'\\x05\\x00'"), (0, "b'\\x05\\x00'")):
+        r = run("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "/usr/bin/python3",
+                "-c", GREET, socket)
+        assert r.stdout.strip() == answer, (uid, r)
+
+
+def test_only_the_user_may_ask(lab):
+    gw = lab.gateway()
+    u = User(lab, gw, "u")
+    # A session bus lets nobody else in; this one does.
+    gw.stop()
+    u.bus_address = u.env["DBUS_SESSION_BUS_ADDRESS"] = gw.bus_address
+    u.start()
+
+    def call(uid, *args):
+        return run("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "busctl",
+                   f"--address={u.bus_address}", "call", "org.omerta.Mesh1", "/org/omerta/Mesh1",
+                   "org.omerta.Mesh1.Manager", *args, check=False).stderr
+
+    dial = ["Dial", "sqa{sv}", "10.0.0.1", "22", "0"]
+    assert "Access denied" in call(1, *dial)
+    for uid in (u.uid, 0):
+        assert "in no network" in call(uid, *dial), call(uid, *dial)
+
+
+def test_arguments(lab):
+    gw = lab.machine("gw")
+    for words, says in ((["--netstack", "lwip"], "--user"),
+                        (["--user", "--netstack", "tun"], "auto, kernel or lwip"),
+                        (["--user", "--interface", "x"], "--user")):
+        r = gw.run(OMERTAD, "start", *words, check=False)
+        assert r.returncode == 2 and says in r.stderr, r
+
+
+def test_network_goes_while_dialing(lab):
+    gw = lab.gateway()
+    u = User(lab, gw, "u")
+    u.start()
+    u.join(gw)
+    # An address that is leased, and nobody is there.
+    m1 = lab.member(gw, "m1")
+    wait_for("the lease", lambda: "10.0.0.101" in u.omerta("dhcp", "leases"))
+    m1.stop(9)
+    dial = u.spawn(u.bin / "omerta", "nc", "10.0.0.101", "7001")
+    wait_for("the dial", lambda: "connecting" in u.omerta("tunnel", "sessions"))
+    u.omerta("network", "leave")
+    assert dial.wait(timeout=5) == 1
+    assert "cannot be reached now" in u.log.read_text()
+    u.daemon.terminate()
+    assert u.daemon.wait(timeout=20) == 0
 
 
 def test_tun_mode_dials(lab):
