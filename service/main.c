@@ -134,25 +134,81 @@ static int check_mode(Arguments *a) {
         return 1;
 }
 
+enum {
+        OPT_USER = 256,
+        OPT_NETSTACK,
+        OPT_SOCKS_PROXY,
+        OPT_SOCKS_AUTH,
+        OPT_VPN,
+        OPT_GATEWAY,
+        OPT_NETWORK,
+        OPT_SUBNET,
+        OPT_HOST_NAME,
+        OPT_PORT,
+        OPT_INTERFACE,
+        OPT_STATE_DIR,
+        OPT_BOOTSTRAP,
+        OPT_LOG_LEVEL,
+        OPT_VERSION,
+};
+
+#define OPTION_DONE 1
+
+/* Return: 0, OPTION_DONE: there is nothing else to do, or negative errno. */
+static int take_option(int c, Arguments *a) {
+        switch (c) {
+        case OPT_USER:
+                a->manager.user_mode = true;
+                return 0;
+        case OPT_NETSTACK:
+                return parse_netstack(optarg, &a->manager.netstack);
+        case OPT_SOCKS_PROXY:
+                a->manager.socks = true;
+                return parse_port(optarg, &a->manager.socks_port);
+        case OPT_SOCKS_AUTH:
+                a->manager.socks_auth = optarg;
+                return 0;
+        case OPT_VPN:
+                a->manager.vpn = true;
+                return 0;
+        case OPT_GATEWAY:
+                a->gateway = true;
+                return 0;
+        case OPT_NETWORK:
+                a->create.name = optarg;
+                return 0;
+        case OPT_SUBNET:
+                a->create.subnet = optarg;
+                return 0;
+        case OPT_HOST_NAME:
+                a->create.host_name = optarg;
+                return 0;
+        case OPT_PORT:
+                a->port_given = true;
+                return parse_port(optarg, &a->manager.port);
+        case OPT_INTERFACE:
+                a->manager.interface = optarg;
+                return 0;
+        case OPT_STATE_DIR:
+                a->manager.state_dir = optarg;
+                return 0;
+        case OPT_BOOTSTRAP:
+                return parse_bootstrap(optarg, a);
+        case OPT_LOG_LEVEL:
+                return parse_log_level(optarg, &a->log_level);
+        case OPT_VERSION:
+                puts("omertad " OMERTA_VERSION);
+                return OPTION_DONE;
+        case 'h':
+                fputs(usage, stdout);
+                return OPTION_DONE;
+        default:
+                return -EINVAL;
+        }
+}
+
 /* Return: 1 go on, 0 done, negative: bad arguments, said why. */
 static int parse_arguments(int argc, char **argv, Arguments *a) {
-        enum {
-                OPT_USER = 256,
-                OPT_NETSTACK,
-                OPT_SOCKS_PROXY,
-                OPT_SOCKS_AUTH,
-                OPT_VPN,
-                OPT_GATEWAY,
-                OPT_NETWORK,
-                OPT_SUBNET,
-                OPT_HOST_NAME,
-                OPT_PORT,
-                OPT_INTERFACE,
-                OPT_STATE_DIR,
-                OPT_BOOTSTRAP,
-                OPT_LOG_LEVEL,
-                OPT_VERSION,
-        };
         static const struct option options[] = {
                 { "user", no_argument, NULL, OPT_USER },
                 { "netstack", required_argument, NULL, OPT_NETSTACK },
@@ -172,65 +228,13 @@ static int parse_arguments(int argc, char **argv, Arguments *a) {
                 { "version", no_argument, NULL, OPT_VERSION },
                 {},
         };
-        int c, r = 0;
+        int c, r;
 
-        while (r >= 0 && (c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
-                switch (c) {
-                case OPT_USER:
-                        a->manager.user_mode = true;
-                        break;
-                case OPT_NETSTACK:
-                        r = parse_netstack(optarg, &a->manager.netstack);
-                        break;
-                case OPT_SOCKS_PROXY:
-                        r = parse_port(optarg, &a->manager.socks_port);
-                        a->manager.socks = true;
-                        break;
-                case OPT_SOCKS_AUTH:
-                        a->manager.socks_auth = optarg;
-                        break;
-                case OPT_VPN:
-                        a->manager.vpn = true;
-                        break;
-                case OPT_GATEWAY:
-                        a->gateway = true;
-                        break;
-                case OPT_NETWORK:
-                        a->create.name = optarg;
-                        break;
-                case OPT_SUBNET:
-                        a->create.subnet = optarg;
-                        break;
-                case OPT_HOST_NAME:
-                        a->create.host_name = optarg;
-                        break;
-                case OPT_PORT:
-                        r = parse_port(optarg, &a->manager.port);
-                        a->port_given = true;
-                        break;
-                case OPT_INTERFACE:
-                        a->manager.interface = optarg;
-                        break;
-                case OPT_STATE_DIR:
-                        a->manager.state_dir = optarg;
-                        break;
-                case OPT_BOOTSTRAP:
-                        r = parse_bootstrap(optarg, a);
-                        break;
-                case OPT_LOG_LEVEL:
-                        r = parse_log_level(optarg, &a->log_level);
-                        break;
-                case OPT_VERSION:
-                        puts("omertad " OMERTA_VERSION);
-                        return 0;
-                case 'h':
-                        fputs(usage, stdout);
-                        return 0;
-                default:
-                        r = -EINVAL;
-                }
-        if (r < 0)
-                return r;
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+                r = take_option(c, a);
+                if (r != 0)
+                        return r == OPTION_DONE ? 0 : r;
+        }
         if (optind + 1 != argc || strcmp(argv[optind], "start") != 0) {
                 fprintf(stderr, "omertad: say 'omertad start'; 'omertad --help' tells more\n");
                 return -EINVAL;
