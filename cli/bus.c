@@ -10,12 +10,42 @@
 /* sd-bus' own, which $SYSTEMD_BUS_TIMEOUT changes. */
 #define CALL_TIMEOUT_DEFAULT_USEC (25 * USEC_PER_SEC)
 
+/* The user's own daemon goes before the system's where both run; it is not started for this. */
+static bool user_runs(sd_bus **ret) {
+        sd_bus *bus = NULL;
+        int owned = 0;
+        sd_bus_message *reply = NULL;
+
+        if (sd_bus_open_user(&bus) >= 0 &&
+            sd_bus_call_method(
+                            bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                            "org.freedesktop.DBus", "NameHasOwner", NULL, &reply, "s",
+                            OMERTA_BUS_NAME) >= 0)
+                (void) sd_bus_message_read_basic(reply, 'b', &owned);
+        sd_bus_message_unref(reply);
+        if (owned)
+                *ret = bus;
+        else
+                sd_bus_flush_close_unref(bus);
+        return owned;
+}
+
+int cli_bus_open_quietly(Cli *cli) {
+        unsigned asked = CLI_OPTION_BIT(OPTION_USER) | CLI_OPTION_BIT(OPTION_SYSTEM);
+
+        if (!(cli->options.given & asked) && user_runs(&cli->bus)) {
+                cli->options.user = true;
+                return 0;
+        }
+        return cli->options.user ? sd_bus_open_user(&cli->bus) : sd_bus_open_system(&cli->bus);
+}
+
 CliExit cli_bus_open(Cli *cli) {
         int r;
 
         if (cli->bus)
                 return CLI_OK;
-        r = cli->options.user ? sd_bus_open_user(&cli->bus) : sd_bus_open_system(&cli->bus);
+        r = cli_bus_open_quietly(cli);
         if (r < 0) {
                 cli_error(cli->options.user ? _("no connection to the user bus: %s")
                                             : _("no connection to the system bus: %s"),

@@ -8,6 +8,8 @@
 #include "dbus/client.h"
 
 CliExit cli_bus_open(Cli *cli);
+/* The same without a word. Return: 0, or negative errno. */
+int cli_bus_open_quietly(Cli *cli);
 
 /* A call of a method of omertad at @path; opens the bus if need be. */
 CliExit

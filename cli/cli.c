@@ -125,7 +125,8 @@ static CliExit run(Cli *cli, char **words) {
         }
         for (unsigned i = 0; words[i]; i++)
                 /* File names may be anything; all else goes over the bus, which is UTF-8. */
-                if (!g_utf8_validate(words[i], -1, NULL) && v->run != cli_network_join) {
+                if (!g_utf8_validate(words[i], -1, NULL) && v->run != cli_network_join &&
+                    v->run != cli_ssh) {
                         cli_error(_("'%s' is not valid UTF-8"), words[i]);
                         return CLI_USAGE;
                 }

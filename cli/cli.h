@@ -56,6 +56,9 @@ void cli_note(const char *format, ...) _printf_(1, 2);
 
 CliExit cli_status(Cli *cli, char **args);
 CliExit cli_version(Cli *cli, char **args);
+CliExit cli_nc(Cli *cli, char **args);
+CliExit cli_ssh(Cli *cli, char **args);
+CliExit cli_ping(Cli *cli, char **args);
 CliExit cli_up(Cli *cli, char **args);
 CliExit cli_down(Cli *cli, char **args);
 

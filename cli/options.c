@@ -24,12 +24,7 @@ const CliOption cli_options[_CLI_OPTION_MAX] = {
                                network,
                                N_("Network: its name, id or beginning of the id")),
         [OPTION_SYSTEM] =
-                        OPTION("system",
-                               0,
-                               NULL,
-                               CLI_OPTION_FALSE,
-                               user,
-                               N_("Ask the system's omertad (default)")),
+                        OPTION("system", 0, NULL, CLI_OPTION_FALSE, user, N_("Ask the system's omertad")),
         [OPTION_USER] = OPTION("user", 0, NULL, CLI_OPTION_TRUE, user, N_("Ask your own omertad")),
         [OPTION_SUBNET] =
                         OPTION("subnet",
@@ -102,6 +97,20 @@ const CliOption cli_options[_CLI_OPTION_MAX] = {
                                CLI_OPTION_TRUE,
                                force,
                                N_("On the gateway: end the network")),
+        [OPTION_FDPASS] =
+                        OPTION("fdpass",
+                               0,
+                               NULL,
+                               CLI_OPTION_TRUE,
+                               fdpass,
+                               N_("Pass the connection to the calling program")),
+        [OPTION_COUNT] =
+                        OPTION("count",
+                               'c',
+                               "N",
+                               CLI_OPTION_COUNT,
+                               count,
+                               N_("How many packets are sent (4)")),
 };
 
 /* What getopt_long() returns for an option without a letter. */
@@ -145,10 +154,25 @@ static int option_take(const CliOption *o, char *text, CliOptions *options) {
         return -EINVAL;
 }
 
+/* @letters: with "+": the first word ends the options. */
+static bool is_for_ssh(int argc, char **argv, const char *letters, const struct option *table) {
+        int c, errors = opterr;
+
+        optind = 0;
+        opterr = 0; /* said when they are looked at again */
+        while ((c = getopt_long(argc, argv, letters, table, NULL)) >= 0 && c != '?')
+                ;
+        opterr = errors;
+        return c < 0 && optind < argc && strcmp(argv[optind], "ssh") == 0 &&
+               !(optind + 2 == argc &&
+                 (strcmp(argv[optind + 1], "--help") == 0 || strcmp(argv[optind + 1], "-h") == 0));
+}
+
 int cli_options_parse(int argc, char **argv, CliOptions *ret, int *ret_words) {
         struct option table[_CLI_OPTION_MAX + 1] = {};
-        char letters[2 * _CLI_OPTION_MAX + 1] = "";
-        size_t n_letters = 0;
+        char letters[2 * _CLI_OPTION_MAX + 2] = "+";
+        size_t n_letters = 1;
+        bool ordered;
         int c, r;
 
         *ret = (CliOptions){};
@@ -167,8 +191,9 @@ int cli_options_parse(int argc, char **argv, CliOptions *ret, int *ret_words) {
                         letters[n_letters++] = ':';
         }
 
+        ordered = is_for_ssh(argc, argv, letters, table);
         optind = 0; /* start anew, also when called a second time */
-        while ((c = getopt_long(argc, argv, letters, table, NULL)) >= 0) {
+        while ((c = getopt_long(argc, argv, ordered ? letters : letters + 1, table, NULL)) >= 0) {
                 size_t i = 0;
 
                 if (c == '?')

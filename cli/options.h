@@ -29,6 +29,8 @@ typedef enum CliOptionId {
         OPTION_QR,
         OPTION_OUTPUT,
         OPTION_FORCE,
+        OPTION_FDPASS,
+        OPTION_COUNT,
         _CLI_OPTION_MAX,
 } CliOptionId;
 
@@ -64,7 +66,8 @@ typedef struct CliOptions {
         char **endpoints; /* NULL: none */
         unsigned uses;    /* 0: not given */
         usec_t expires;   /* 0: not given */
-        bool approval, qr, force;
+        unsigned count;   /* 0: not given */
+        bool approval, qr, force, fdpass;
 
         unsigned given; /* CLI_OPTION_BITs */
 } CliOptions;
@@ -74,6 +77,7 @@ typedef struct CliOptions {
  * @argv: reordered: words come last
  * @ret_words: index of the first word in @argv
  *
+ * Words after "ssh" are ssh's, with their options, and stay as they are.
  * Says on stderr what is wrong. Return: 0, or -EINVAL. Either way cli_options_done() frees.
  */
 int cli_options_parse(int argc, char **argv, CliOptions *ret, int *ret_words);

@@ -130,6 +130,8 @@ void cli_json_daemon(JsonBuilder *b, const ClientManager *m, GArray *drops) {
         cli_json_string(b, "machine", m->machine_id);
         cli_json_count(b, "port", m->port);
         cli_json_string(b, "cipher", m->cipher);
+        cli_json_string(b, "netstack", m->netstack);
+        cli_json_string(b, "netstack_reason", m->netstack_reason);
         cli_drops_json(b, drops);
         json_builder_end_object(b);
 }
@@ -137,11 +139,17 @@ void cli_json_daemon(JsonBuilder *b, const ClientManager *m, GArray *drops) {
 void cli_daemon_print(const ClientManager *m) {
         g_autofree char *version = cli_format_text(m->version), *mode = cli_format_text(m->mode);
         g_autofree char *cipher = cli_format_text(m->cipher);
+        g_autofree char *stack = cli_format_text(m->netstack);
+        g_autofree char *reason = cli_format_text(m->netstack_reason);
 
         printf("omertad %s (%s)\n", version, mode);
         cli_field_take(_("Machine"), cli_format_text(m->machine_id));
         cli_field_take(_("UDP port"), g_strdup_printf("%u", m->port));
         cli_field_take(_("Cipher"), g_steal_pointer(&cipher));
+        if (*m->netstack)
+                cli_field_take(_("Stack"), *m->netstack_reason
+                                                           ? g_strdup_printf("%s: %s", stack, reason)
+                                                           : g_steal_pointer(&stack));
 }
 
 static CliExit status_network(Cli *cli, const ClientNetwork *n, JsonBuilder *b) {
@@ -203,7 +211,7 @@ static char *daemon_version(Cli *cli) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
         const char *version;
 
-        if ((cli->options.user ? sd_bus_open_user(&cli->bus) : sd_bus_open_system(&cli->bus)) < 0)
+        if (cli_bus_open_quietly(cli) < 0)
                 return NULL;
         if (sd_bus_message_new_method_call(
                             cli->bus, &m, OMERTA_BUS_NAME, OMERTA_PATH,

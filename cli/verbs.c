@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <limits.h>
+
 #include "cli/cli.h"
 #include "cli/i18n.h"
 
@@ -80,6 +82,18 @@ const CliVerb cli_verbs[] = {
           N_("Closes the sessions with a machine, or the one of a channel, on both sides.\n"
              "The next packet makes a new one."),
           cli_tunnel_close },
+        { "ping", NULL, "MACHINE", 1, 1, B(COUNT), N_("See whether a machine answers, and how fast"),
+          N_("Sends echo requests to a machine, one a second, and shows how long each answer\n"
+             "took and whether the machine is reached directly. Needs no interface."),
+          cli_ping },
+        { "nc", NULL, "MACHINE PORT", 2, 2, B(FDPASS), N_("Connect standard input and output"),
+          N_("Connects to a TCP port of a machine and copies the standard input there, and\n"
+             "what comes back to the standard output. Needs no interface."),
+          cli_nc },
+        { "ssh", NULL, "DESTINATION...", 1, UINT_MAX, 0, N_("Run ssh to a machine"),
+          N_("Runs ssh(1), which connects through omertad: all options behind 'ssh' are\n"
+             "ssh's, those of omerta stand before it."),
+          cli_ssh },
         { "version", NULL, "", 0, 0, 0, N_("Show the versions of omerta and omertad"),
           N_("Shows the version of this program and of the running daemon."), cli_version },
         { NULL },

@@ -31,6 +31,8 @@ static const Field manager_fields[] = {
         FIELD(ClientManager, "MachineId", FIELD_STRING, machine_id),
         FIELD(ClientManager, "Mode", FIELD_STRING, mode),
         FIELD(ClientManager, "Cipher", FIELD_STRING, cipher),
+        FIELD(ClientManager, "Netstack", FIELD_STRING, netstack),
+        FIELD(ClientManager, "NetstackReason", FIELD_STRING, netstack_reason),
         FIELD(ClientManager, "Networks", FIELD_STRINGS, networks),
         FIELD(ClientManager, "Port", FIELD_U32, port),
         END_OF_FIELDS,

@@ -22,6 +22,8 @@ typedef struct ClientManager {
         char *machine_id;
         char *mode;
         char *cipher;
+        char *netstack;
+        char *netstack_reason;
         char **networks; /* object paths */
         uint32_t port;
 } ClientManager;

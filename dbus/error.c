@@ -51,10 +51,14 @@ static const ClientErrorText error_texts[] = {
           N_("This machine has no address in the network yet."),
           N_("'omerta status' says what it waits for.") },
         { OMERTA_ERROR_TIMEOUT, CLIENT_ERROR_TIMEOUT, N_("No answer came in time."),
-          N_("Check that the gateway runs and can be reached over UDP, then try again.") },
-        { OMERTA_ERROR_UNREACHABLE, CLIENT_ERROR_FAILED, N_("The gateway cannot be reached."),
-          N_("Check this machine's connection, and that the gateway's UDP port (18002) is open. "
-             "An invite made with --endpoint carries another address of it.") },
+          N_("Check that the other machine runs and can be reached over UDP ('omerta network "
+             "peers'), then try again.") },
+        { OMERTA_ERROR_UNREACHABLE, CLIENT_ERROR_FAILED, N_("It cannot be reached."),
+          N_("Check this machine's connection ('omerta status'), and that the gateway's UDP port "
+             "(18002) is open. An invite made with --endpoint carries another address of it.") },
+        { OMERTA_ERROR_REFUSED, CLIENT_ERROR_FAILED, N_("The machine refuses connections there."),
+          N_("Check the port, and that the program behind it runs and listens on the virtual "
+             "network's address.") },
         { OMERTA_ERROR_NOT_PERMITTED, CLIENT_ERROR_DENIED, N_("This is not permitted."),
           N_("See the command's entry in omerta(1) for what it needs.") },
         { OMERTA_ERROR_INTERFACE_UNAVAILABLE, CLIENT_ERROR_FAILED,

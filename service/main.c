@@ -18,6 +18,7 @@
 
 typedef struct Arguments {
         ManagerOptions manager;
+        bool port_given;
         CreateOptions create;
         bool gateway;
         MachineId bootstrap;
@@ -32,15 +33,20 @@ static const char usage[] =
                 "Joins this machine to its private networks. Normally systemd starts it:\n"
                 "'systemctl start omertad'. With 'start' it runs in the foreground.\n"
                 "\n"
+                "  --user                   for one user, without privileges, on the session bus\n"
+                "  --netstack ENGINE        with --user: auto, kernel, lwip (default: auto)\n"
+                "  --socks-proxy PORT       a SOCKS5 and HTTP proxy on loopback\n"
+                "  --socks-auth FILE        its USER:PASSWORD\n"
                 "  --vpn                    make the interface omerta0 (needs CAP_NET_ADMIN)\n"
                 "  --gateway                without a network: make one, with us as gateway\n"
                 "  --network NAME           its name (default: omerta)\n"
                 "  --subnet PREFIX          its addresses (default: 10.0.0.0/16 if free)\n"
                 "  --host-name NAME         this machine's name in it\n"
-                "  --port PORT              UDP port (default: 18002)\n"
+                "  --port PORT              UDP port (default: 18002; any with --user)\n"
                 "  --interface NAME         of the first network (default: omerta0)\n"
                 "  --state-dir DIR          default: " OMERTA_STATE_DIR
                 "\n"
+                "                           with --user: ~/.local/state/omerta\n"
                 "  --bootstrap ID@HOST:PORT where a member is reached\n"
                 "  --log-level LEVEL        error, warning, notice, info, debug\n"
                 "  -h, --help               this text\n"
@@ -96,22 +102,118 @@ static int parse_bootstrap(char *text, Arguments *a) {
         return -EINVAL;
 }
 
+static int parse_netstack(const char *text, NetstackEngine *ret) {
+        NetstackEngine e = netstack_engine_from_string(text);
+
+        if (e < 0 || e == NETSTACK_TUN) {
+                fprintf(stderr, "omertad: --netstack is auto, kernel or lwip, not '%s'\n", text);
+                return -EINVAL;
+        }
+        *ret = e;
+        return 0;
+}
+
+/* What belongs to a daemon of the system or of a user, and its defaults. Return: 1, or -EINVAL. */
+static int check_mode(Arguments *a) {
+        ManagerOptions *m = &a->manager;
+
+        if (!m->user_mode && m->netstack != NETSTACK_AUTO) {
+                fprintf(stderr, "omertad: --netstack goes with --user\n");
+                return -EINVAL;
+        }
+        if (m->user_mode && m->interface) {
+                fprintf(stderr, "omertad: with --user there is no interface to name\n");
+                return -EINVAL;
+        }
+        if (!m->user_mode)
+                return 1;
+        m->vpn = true;
+        /* The system's daemon has the well-known one. */
+        if (!a->port_given)
+                m->port = 0;
+        return 1;
+}
+
+enum {
+        OPT_USER = 256,
+        OPT_NETSTACK,
+        OPT_SOCKS_PROXY,
+        OPT_SOCKS_AUTH,
+        OPT_VPN,
+        OPT_GATEWAY,
+        OPT_NETWORK,
+        OPT_SUBNET,
+        OPT_HOST_NAME,
+        OPT_PORT,
+        OPT_INTERFACE,
+        OPT_STATE_DIR,
+        OPT_BOOTSTRAP,
+        OPT_LOG_LEVEL,
+        OPT_VERSION,
+};
+
+#define OPTION_DONE 1
+
+/* Return: 0, OPTION_DONE: there is nothing else to do, or negative errno. */
+static int take_option(int c, Arguments *a) {
+        switch (c) {
+        case OPT_USER:
+                a->manager.user_mode = true;
+                return 0;
+        case OPT_NETSTACK:
+                return parse_netstack(optarg, &a->manager.netstack);
+        case OPT_SOCKS_PROXY:
+                a->manager.socks = true;
+                return parse_port(optarg, &a->manager.socks_port);
+        case OPT_SOCKS_AUTH:
+                a->manager.socks_auth = optarg;
+                return 0;
+        case OPT_VPN:
+                a->manager.vpn = true;
+                return 0;
+        case OPT_GATEWAY:
+                a->gateway = true;
+                return 0;
+        case OPT_NETWORK:
+                a->create.name = optarg;
+                return 0;
+        case OPT_SUBNET:
+                a->create.subnet = optarg;
+                return 0;
+        case OPT_HOST_NAME:
+                a->create.host_name = optarg;
+                return 0;
+        case OPT_PORT:
+                a->port_given = true;
+                return parse_port(optarg, &a->manager.port);
+        case OPT_INTERFACE:
+                a->manager.interface = optarg;
+                return 0;
+        case OPT_STATE_DIR:
+                a->manager.state_dir = optarg;
+                return 0;
+        case OPT_BOOTSTRAP:
+                return parse_bootstrap(optarg, a);
+        case OPT_LOG_LEVEL:
+                return parse_log_level(optarg, &a->log_level);
+        case OPT_VERSION:
+                puts("omertad " OMERTA_VERSION);
+                return OPTION_DONE;
+        case 'h':
+                fputs(usage, stdout);
+                return OPTION_DONE;
+        default:
+                return -EINVAL;
+        }
+}
+
 /* Return: 1 go on, 0 done, negative: bad arguments, said why. */
 static int parse_arguments(int argc, char **argv, Arguments *a) {
-        enum {
-                OPT_VPN = 256,
-                OPT_GATEWAY,
-                OPT_NETWORK,
-                OPT_SUBNET,
-                OPT_HOST_NAME,
-                OPT_PORT,
-                OPT_INTERFACE,
-                OPT_STATE_DIR,
-                OPT_BOOTSTRAP,
-                OPT_LOG_LEVEL,
-                OPT_VERSION,
-        };
         static const struct option options[] = {
+                { "user", no_argument, NULL, OPT_USER },
+                { "netstack", required_argument, NULL, OPT_NETSTACK },
+                { "socks-proxy", required_argument, NULL, OPT_SOCKS_PROXY },
+                { "socks-auth", required_argument, NULL, OPT_SOCKS_AUTH },
                 { "vpn", no_argument, NULL, OPT_VPN },
                 { "gateway", no_argument, NULL, OPT_GATEWAY },
                 { "network", required_argument, NULL, OPT_NETWORK },
@@ -126,51 +228,13 @@ static int parse_arguments(int argc, char **argv, Arguments *a) {
                 { "version", no_argument, NULL, OPT_VERSION },
                 {},
         };
-        int c, r = 0;
+        int c, r;
 
-        while (r >= 0 && (c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
-                switch (c) {
-                case OPT_VPN:
-                        a->manager.vpn = true;
-                        break;
-                case OPT_GATEWAY:
-                        a->gateway = true;
-                        break;
-                case OPT_NETWORK:
-                        a->create.name = optarg;
-                        break;
-                case OPT_SUBNET:
-                        a->create.subnet = optarg;
-                        break;
-                case OPT_HOST_NAME:
-                        a->create.host_name = optarg;
-                        break;
-                case OPT_PORT:
-                        r = parse_port(optarg, &a->manager.port);
-                        break;
-                case OPT_INTERFACE:
-                        a->manager.interface = optarg;
-                        break;
-                case OPT_STATE_DIR:
-                        a->manager.state_dir = optarg;
-                        break;
-                case OPT_BOOTSTRAP:
-                        r = parse_bootstrap(optarg, a);
-                        break;
-                case OPT_LOG_LEVEL:
-                        r = parse_log_level(optarg, &a->log_level);
-                        break;
-                case OPT_VERSION:
-                        puts("omertad " OMERTA_VERSION);
-                        return 0;
-                case 'h':
-                        fputs(usage, stdout);
-                        return 0;
-                default:
-                        r = -EINVAL;
-                }
-        if (r < 0)
-                return r;
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+                r = take_option(c, a);
+                if (r != 0)
+                        return r == OPTION_DONE ? 0 : r;
+        }
         if (optind + 1 != argc || strcmp(argv[optind], "start") != 0) {
                 fprintf(stderr, "omertad: say 'omertad start'; 'omertad --help' tells more\n");
                 return -EINVAL;
@@ -179,7 +243,7 @@ static int parse_arguments(int argc, char **argv, Arguments *a) {
                 fprintf(stderr, "omertad: --subnet goes with --gateway\n");
                 return -EINVAL;
         }
-        return 1;
+        return check_mode(a);
 }
 
 /* --gateway means: be one. On an empty state directory that makes a network. */
@@ -285,6 +349,7 @@ int main(int argc, char **argv) {
                 .manager = { .port = OMERTA_PORT_DEFAULT },
                 .log_level = LOG_INFO,
         };
+        g_autofree char *user_state = NULL;
         sigset_t signals;
         int r;
 
@@ -292,7 +357,12 @@ int main(int argc, char **argv) {
         if (r <= 0)
                 return r < 0 ? 2 : EXIT_SUCCESS;
         if (!a.manager.state_dir)
-                a.manager.state_dir = getenv("STATE_DIRECTORY") ?: OMERTA_STATE_DIR;
+                a.manager.state_dir = getenv("STATE_DIRECTORY");
+        if (!a.manager.state_dir && a.manager.user_mode)
+                a.manager.state_dir = user_state =
+                                g_build_filename(g_get_user_state_dir(), "omerta", NULL);
+        if (!a.manager.state_dir)
+                a.manager.state_dir = OMERTA_STATE_DIR;
         log_setup(a.log_level);
 
         /* Blocked before any thread starts, so that sd-event gets them all. */

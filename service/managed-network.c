@@ -64,6 +64,13 @@ static int open_interface(ManagedNetwork *n, ManagerError *error) {
 
         if (!m->options.vpn || n->netif)
                 return 0;
+        if (m->options.user_mode) {
+                r = managed_network_open_netstack(n, m->options.netstack, error);
+                if (r < 0 && error)
+                        log_network(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s",
+                                    error->message);
+                return r;
+        }
         if (!*n->stored.interface) {
                 char name[16];
 
@@ -89,7 +96,7 @@ static int open_interface(ManagedNetwork *n, ManagerError *error) {
 
                 (void) sd_pid_notify_with_fds(0, false, state, &fd, 1);
         }
-        return 0;
+        return managed_network_open_netstack(n, NETSTACK_TUN, error);
 }
 
 static void close_interface(ManagedNetwork *n, bool forget) {
@@ -98,9 +105,10 @@ static void close_interface(ManagedNetwork *n, bool forget) {
         if (n->in_dataplane)
                 (void) dataplane_remove_network(n->manager->dataplane, network_mesh(n->core));
         n->in_dataplane = false;
-        if (forget)
+        if (forget && !n->manager->options.user_mode)
                 (void) sd_notifyf(false, "FDSTOREREMOVE=1\nFDNAME=tun-%s", n->netif->name);
         n->netif = netif_free(n->netif);
+        managed_network_close_netstack(n);
 }
 
 static void configure_interface(ManagedNetwork *n) {
@@ -648,7 +656,7 @@ const char *managed_network_reason(const ManagedNetwork *n) {
 }
 
 const char *managed_network_interface(const ManagedNetwork *n) {
-        return n->netif ? n->netif->name : "";
+        return n->netif && !n->manager->options.user_mode ? n->netif->name : "";
 }
 
 unsigned managed_network_mtu(const ManagedNetwork *n) {

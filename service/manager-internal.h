@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The inside of the aggregate, for manager.c, manager-sockets.c and managed-network.c. */
+/* The inside of the aggregate, for manager.c, manager-*.c and managed-network.c. */
 
 #include "dataplane/dataplane.h"
 #include "host/rtnl.h"
 #include "manager.h"
 #include "netif/netif.h"
+#include "proxy/server.h"
 #include "store/store.h"
 
 /* An fd systemd passed and nobody has claimed yet. */
@@ -31,6 +32,8 @@ struct Manager {
         Identity *identity;
         uint8_t boot_id[BOOT_ID_SIZE];
         char *cipher;
+        NetstackEngine netstack;
+        char *netstack_reason;
 
         TimerQueue *timers;
         MeshEnv env;
@@ -48,6 +51,8 @@ struct Manager {
         uint16_t port;
 
         GPtrArray *networks; /* of ManagedNetwork */
+        ProxyServer *proxy;  /* NULL: none */
+        ProxyDialer proxy_dialer;
         ManagerObserver observer;
 };
 
@@ -59,6 +64,8 @@ struct ManagedNetwork {
         bool is_stored;
         Network *core; /* NULL while down */
         Netif *netif;
+        Netstack *netstack; /* while there is an interface; user mode: owns it */
+        GQueue calls;       /* ManagerCall.link */
         bool in_dataplane;
         char *down_reason;
         char *last_logged; /* state logged last, so that flapping is not */
@@ -90,6 +97,16 @@ void manager_close_passed_fds(Manager *m);
 unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
 /* The same, to all networks. */
 void manager_publish_endpoints(Manager *m);
+
+/* --- manager-connect.c --- */
+/* Beside the tun, or in user mode in its place: then @n->netif is set too. */
+int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error);
+/* The packet thread does not use @n->netif any more. Calls under way fail. */
+void managed_network_close_netstack(ManagedNetwork *n);
+
+/* --- manager-proxy.c --- */
+/* With the sockets systemd passes for it, and on the port of the options. */
+int manager_open_proxy(Manager *m);
 
 /* --- managed-network.c --- */
 ManagedNetwork *managed_network_free(ManagedNetwork *n);

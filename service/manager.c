@@ -280,6 +280,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
 
         m->options = *options;
         m->interface = g_strdup(options->interface ?: "omerta0");
+        m->netstack = options->user_mode ? options->netstack : NETSTACK_TUN;
+        m->netstack_reason = g_strdup("no network is up");
         m->event = sd_event_ref(event);
         m->socket4 = m->socket6 = m->monitor_fd = -EBADF;
         m->networks = g_ptr_array_new();
@@ -309,6 +311,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 r = manager_open_sockets(m);
         if (r >= 0)
                 r = setup_loop(m);
+        if (r >= 0)
+                r = manager_open_proxy(m);
         if (r < 0) {
                 manager_free(m);
                 return r;
@@ -321,6 +325,7 @@ Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
         m->observer = (ManagerObserver){};
+        m->proxy = proxy_server_free(m->proxy);
         while (m->networks->len > 0)
                 managed_network_free(m->networks->pdata[m->networks->len - 1]);
         g_ptr_array_unref(m->networks);
@@ -350,6 +355,7 @@ Manager *manager_free(Manager *m) {
         store_close(m->store);
         sd_event_unref(m->event);
         g_free(m->cipher);
+        g_free(m->netstack_reason);
         g_free(m->interface);
         g_free(m);
         return NULL;
@@ -399,6 +405,14 @@ const MeshEnv *manager_env(const Manager *m) {
 
 const char *manager_cipher(const Manager *m) {
         return m->cipher;
+}
+
+NetstackEngine manager_netstack(const Manager *m) {
+        return m->netstack;
+}
+
+const char *manager_netstack_reason(const Manager *m) {
+        return m->netstack_reason;
 }
 
 unsigned manager_n_networks(const Manager *m) {

@@ -10,6 +10,7 @@
 #include <systemd/sd-event.h>
 
 #include "core/network.h"
+#include "netif/netstack.h"
 
 typedef struct Manager Manager;
 typedef struct ManagedNetwork ManagedNetwork;
@@ -19,7 +20,12 @@ typedef struct ManagerOptions {
         uint16_t port;         /* 0: any */
         bool vpn;              /* make interfaces; else member without packets */
         const char *interface; /* of the first network; NULL: "omerta0" */
+        /* Of an ordinary user: networks end in this process (netif/netstack.h), not in omerta0. */
         bool user_mode;
+        NetstackEngine netstack; /* user mode: AUTO, KERNEL, LWIP */
+        bool socks;              /* a proxy (proxy/server.h) on loopback */
+        uint16_t socks_port;     /* 0: any */
+        const char *socks_auth;  /* file with USER:PASSWORD, or NULL */
 } ManagerOptions;
 
 /* What bus/ listens to. Any may be NULL. */
@@ -44,13 +50,15 @@ typedef struct ManagerObserver {
                         const MachineId *machine,
                         const char *name,
                         bool pending);
+        /* manager_netstack() or its reason. */
+        void (*netstack_changed)(void *userdata);
 } ManagerObserver;
 
 /**
  * manager_new() - open the state directory, take the sockets, start the packet thread
  *
  * Sockets and interfaces come from systemd where it passes some (sd_listen_fds_with_names(3):
- * "mesh4", "mesh6", "tun-NAME"), else they are opened here. Logs what is wrong.
+ * "mesh4", "mesh6", "tun-NAME", "socks"), else they are opened here. Logs what is wrong.
  */
 int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret);
 Manager *manager_free(Manager *m);
@@ -66,6 +74,11 @@ DropCounters *manager_drops(Manager *m);
 const MeshEnv *manager_env(const Manager *m);
 /* "AES-256-GCM (libipsec-mb)" */
 const char *manager_cipher(const Manager *m);
+
+/* What connections into the networks go by: what was asked for until a network is up, then what
+ * is in use; and why. Borrowed. */
+NetstackEngine manager_netstack(const Manager *m);
+const char *manager_netstack_reason(const Manager *m);
 
 /* In the order they were joined; borrowed. */
 unsigned manager_n_networks(const Manager *m);
@@ -115,9 +128,10 @@ int manager_join(
 Network *managed_network_core(ManagedNetwork *n); /* NULL while down */
 Manager *managed_network_manager(ManagedNetwork *n);
 const Membership *managed_network_membership(const ManagedNetwork *n);
-const char *managed_network_state(const ManagedNetwork *n);     /* of the D-Bus property */
-const char *managed_network_reason(const ManagedNetwork *n);    /* never NULL */
-const char *managed_network_interface(const ManagedNetwork *n); /* never NULL */
+const char *managed_network_state(const ManagedNetwork *n);  /* of the D-Bus property */
+const char *managed_network_reason(const ManagedNetwork *n); /* never NULL */
+/* Of this machine; never NULL; "" in user mode, where it is nobody else's. */
+const char *managed_network_interface(const ManagedNetwork *n);
 unsigned managed_network_mtu(const ManagedNetwork *n);
 int managed_network_up(ManagedNetwork *n, ManagerError *error);
 int managed_network_down(ManagedNetwork *n, ManagerError *error);
@@ -129,3 +143,44 @@ int managed_network_invite(
                 const InviteOptions *options,
                 char **ret_link,
                 ManagerError *error);
+
+/* --- connections into the networks --- */
+
+/**
+ * manager_resolve() - whom a person means
+ * @only: NULL: any network
+ * @host: address, host name of a member, HOST.omerta, id of a machine or its unique beginning
+ *
+ * Return: 0, or negative errno and @error.
+ */
+int manager_resolve(
+                Manager *m,
+                ManagedNetwork *only,
+                const char *host,
+                ManagedNetwork **ret_network,
+                MachineId *ret_machine,
+                IpAddr *ret_address,
+                ManagerError *error);
+
+/* As netif/netstack.h has them. -ENETUNREACH also for a network that is down, or goes down
+ * meanwhile. A call ends by itself with its callback, which must not cancel it any more. */
+typedef struct ManagerCall ManagerCall;
+int managed_network_dial(
+                ManagedNetwork *n,
+                const IpAddr *address,
+                uint16_t port,
+                usec_t timeout,
+                NetstackDialed done,
+                void *userdata,
+                ManagerCall **ret);
+int managed_network_udp(ManagedNetwork *n, NetstackDialed done, void *userdata, ManagerCall **ret);
+int managed_network_echo(
+                ManagedNetwork *n,
+                const IpAddr *address,
+                usec_t timeout,
+                NetstackEchoed done,
+                void *userdata,
+                ManagerCall **ret);
+ManagerCall *manager_call_cancel(ManagerCall *c);
+/* What a negative errno of these means to a person. @port 0: an echo. Return: @r. */
+int manager_call_error(int r, const char *host, uint16_t port, ManagerError *error);

@@ -24,6 +24,8 @@ _omerta() {
                 ['network invite']='--uses --expires --name --approval --endpoint --qr --output'
                 ['network join']='--host-name --owner'
                 ['network leave']='--force'
+                ['nc']='--fdpass'
+                ['ping']='--count'
         )
         local global='--help --version --json --network --system --user'
         local -a ask=() words=()
@@ -50,7 +52,7 @@ _omerta() {
                         ((i++))
                         ;;
                 --subnet | --host-name | --owner | --uses | --expires | --name | --endpoint | \
-                        -o | --output)
+                        -o | --output | -c | --count)
                         [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
                         ((i++))
                         ;;
@@ -76,7 +78,7 @@ _omerta() {
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 return
                 ;;
-        --subnet | --host-name | --owner | --uses | --name | --endpoint)
+        --subnet | --host-name | --owner | --uses | --name | --endpoint | -c | --count)
                 return
                 ;;
         esac
@@ -89,12 +91,12 @@ _omerta() {
 
         case "${words[*]}" in
         '')
-                word='status network up down mesh dhcp tunnel version'
+                word='status network up down mesh dhcp tunnel ping nc ssh version'
                 ;;
         network | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}
                 ;;
-        'network revoke' | 'tunnel close')
+        'network revoke' | 'tunnel close' | ping | nc | ssh)
                 word=$(_omerta_column HOST "${ask[@]}" network peers)
                 ;;
         'network approve' | 'network refuse')

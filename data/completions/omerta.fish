@@ -19,7 +19,7 @@ function __omerta_words
         end
         switch $word
             case -n --network --subnet --host-name --owner --uses --expires --name --endpoint \
-                    -o --output
+                    -o --output -c --count
                 set skip 1
             case '-?*'
             case '*'
@@ -53,6 +53,9 @@ complete -c omerta -n '__omerta_at' -a down -d 'Switch a network off'
 complete -c omerta -n '__omerta_at' -a mesh -d 'Links to other machines'
 complete -c omerta -n '__omerta_at' -a dhcp -d 'Addresses'
 complete -c omerta -n '__omerta_at' -a tunnel -d 'Sessions'
+complete -c omerta -n '__omerta_at' -a ping -d 'See whether a machine answers'
+complete -c omerta -n '__omerta_at' -a nc -d 'Connect standard input and output'
+complete -c omerta -n '__omerta_at' -a ssh -d 'Run ssh to a machine'
 complete -c omerta -n '__omerta_at' -a version -d 'Show versions'
 
 complete -c omerta -n '__omerta_at network' -a create -d 'Make a network; this is its gateway'
@@ -89,7 +92,13 @@ complete -c omerta -n '__omerta_at network invite' -l qr -d 'Show a QR code firs
 complete -c omerta -n '__omerta_at network invite' -s o -l output -r -F -d 'Write to a file'
 complete -c omerta -n '__omerta_in network leave' -l force -d 'On the gateway: end the network'
 
+complete -c omerta -n '__omerta_in ping' -s c -l count -x -d 'How many packets are sent'
+complete -c omerta -n '__omerta_in nc' -l fdpass -d 'Pass the connection to the caller'
+
 complete -c omerta -n '__omerta_at network join' -F
+for verb in ping nc ssh
+    complete -c omerta -n "__omerta_at $verb" -a '(__omerta_column HOST network peers)'
+end
 complete -c omerta -n '__omerta_at network uninvite' -a '(__omerta_column ID network invites)'
 for verb in approve refuse
     complete -c omerta -n "__omerta_at network $verb" \

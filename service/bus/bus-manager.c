@@ -2,6 +2,7 @@
 
 /* org.omerta.Mesh1.Manager */
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -82,21 +83,12 @@ static int method_join(sd_bus_message *call, void *userdata, sd_bus_error *error
         return 1; /* answered by on_joined() */
 }
 
-static int method_get_network(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        Bus *b = userdata;
-        g_autofree char *path = NULL;
-        ManagedNetwork *n;
-        const char *name;
-        int r;
+static int find_network(Bus *b, const char *name, ManagedNetwork **ret, sd_bus_error *error) {
+        int r = manager_find_network(b->manager, name, ret);
 
-        r = sd_bus_message_read(call, "s", &name);
-        if (r < 0)
-                return r;
-        r = manager_find_network(b->manager, name, &n);
         switch (r) {
         case 0:
-                path = bus_network_path(n);
-                return sd_bus_reply_method_return(call, "o", path);
+                return 0;
         case -ENOTCONN:
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_NOT_JOINED, "this machine is in no network");
@@ -114,6 +106,21 @@ static int method_get_network(sd_bus_message *call, void *userdata, sd_bus_error
         }
 }
 
+static int method_get_network(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        g_autofree char *path = NULL;
+        ManagedNetwork *n;
+        const char *name;
+        int r;
+
+        r = sd_bus_message_read(call, "s", &name);
+        if (r >= 0)
+                r = find_network(userdata, name, &n, error);
+        if (r < 0)
+                return r;
+        path = bus_network_path(n);
+        return sd_bus_reply_method_return(call, "o", path);
+}
+
 static int method_get_drops(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         sd_bus_message *reply = NULL;
@@ -126,6 +133,174 @@ static int method_get_drops(sd_bus_message *call, void *userdata, sd_bus_error *
                 r = sd_bus_send(NULL, reply, NULL);
         sd_bus_message_unref(reply);
         return r;
+}
+
+/* --- connections --- */
+
+#define DIAL_TIMEOUT_USEC (10 * USEC_PER_SEC)
+
+/* A call that is answered when the other machine has. */
+typedef struct Dialing {
+        sd_bus_message *call;
+        char *host;
+        uint16_t port;      /* 0: Ping */
+        char *machine_path; /* Ping */
+} Dialing;
+
+static void dialing_failed(Dialing *d, int r) {
+        g_autofree char *name = NULL;
+        ManagerError e = {};
+
+        (void) manager_call_error(r, d->host, d->port, &e);
+        name = g_strconcat(OMERTA_ERROR_PREFIX, e.name, NULL);
+        r = sd_bus_reply_method_errorf(d->call, name, "%s", e.message);
+        if (r < 0)
+                (void) log_debug_errno(r, "cannot answer a call: %m");
+        manager_error_clear(&e);
+}
+
+static void dialing_free(Dialing *d) {
+        sd_bus_message_unref(d->call);
+        g_free(d->host);
+        g_free(d->machine_path);
+        g_free(d);
+}
+
+static Dialing *dialing_new(sd_bus_message *call, const char *host, uint16_t port) {
+        Dialing *d = NEW(Dialing);
+
+        *d = (Dialing){ .call = sd_bus_message_ref(call), .host = g_strdup(host), .port = port };
+        return d;
+}
+
+static void on_dialed(void *userdata, int fd) {
+        Dialing *d = userdata;
+        int flags;
+
+        if (fd < 0)
+                dialing_failed(d, fd);
+        else {
+                /* As socket(2) makes them: what programs expect. */
+                flags = fcntl(fd, F_GETFL);
+                if (flags >= 0)
+                        (void) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+                if (sd_bus_reply_method_return(d->call, "h", fd) < 0)
+                        log_debug("cannot answer Dial");
+                close(fd);
+        }
+        dialing_free(d);
+}
+
+static void on_echoed(void *userdata, int error, usec_t rtt) {
+        Dialing *d = userdata;
+
+        if (error < 0 || rtt == USEC_INFINITY)
+                dialing_failed(d, error < 0 ? error : -ETIMEDOUT);
+        else if (sd_bus_reply_method_return(d->call, "to", rtt, d->machine_path) < 0)
+                log_debug("cannot answer Ping");
+        dialing_free(d);
+}
+
+/* Options of both, and who is meant. */
+static int
+read_target(sd_bus_message *call,
+            Bus *b,
+            const char *host,
+            ManagedNetwork **ret_network,
+            MachineId *ret_machine,
+            IpAddr *ret_address,
+            usec_t *ret_timeout,
+            sd_bus_error *error) {
+        const char *network = NULL;
+        uint64_t timeout = DIAL_TIMEOUT_USEC;
+        const BusOption table[] = {
+                { "network", "s", &network },
+                { "timeout", "t", &timeout },
+                {},
+        };
+        ManagedNetwork *only = NULL;
+        ManagerError e = {};
+        int r;
+
+        r = bus_read_options(call, table, error);
+        if (r < 0)
+                return r;
+        if (timeout == 0 || timeout > NETSTACK_TIMEOUT_USEC_MAX)
+                return sd_bus_error_setf(
+                                error, OMERTA_ERROR_INVALID_ARGUMENT,
+                                "a timeout is between 1 us and %u s",
+                                (unsigned) (NETSTACK_TIMEOUT_USEC_MAX / USEC_PER_SEC));
+        r = bus_authorize(b, call, OMERTA_ACTION_CONNECT, error);
+        if (r <= 0)
+                return r < 0 ? r : -EINPROGRESS;
+        if (network) {
+                r = find_network(b, network, &only, error);
+                if (r < 0)
+                        return r;
+        }
+        r = manager_resolve(b->manager, only, host, ret_network, ret_machine, ret_address, &e);
+        if (r < 0)
+                return bus_set_error(error, &e);
+        *ret_timeout = timeout;
+        return 0;
+}
+
+static int method_dial(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        ManagerError e = {};
+        ManagedNetwork *n;
+        MachineId machine;
+        const char *host;
+        IpAddr address;
+        usec_t timeout;
+        uint16_t port;
+        Dialing *d;
+        int r;
+
+        r = sd_bus_message_read(call, "sq", &host, &port);
+        if (r < 0)
+                return r;
+        if (port == 0)
+                return sd_bus_error_setf(error, OMERTA_ERROR_INVALID_ARGUMENT, "there is no port 0");
+        r = read_target(call, b, host, &n, &machine, &address, &timeout, error);
+        if (r < 0)
+                return r == -EINPROGRESS ? 1 : r;
+        d = dialing_new(call, host, port);
+        r = managed_network_dial(n, &address, port, timeout, on_dialed, d, NULL);
+        if (r < 0) {
+                dialing_free(d);
+                (void) manager_call_error(r, host, port, &e);
+                return bus_set_error(error, &e);
+        }
+        return 1; /* answered by on_dialed() */
+}
+
+static int method_ping(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        ManagerError e = {};
+        ManagedNetwork *n;
+        MachineId machine;
+        const char *host;
+        IpAddr address;
+        usec_t timeout;
+        Dialing *d;
+        int r;
+
+        r = sd_bus_message_read(call, "s", &host);
+        if (r < 0)
+                return r;
+        r = read_target(call, b, host, &n, &machine, &address, &timeout, error);
+        if (r < 0)
+                return r == -EINPROGRESS ? 1 : r;
+        d = dialing_new(call, host, 0);
+        d->machine_path = bus_machine_path(n, &machine);
+        r = managed_network_echo(n, &address, timeout, on_echoed, d, NULL);
+        if (r < 0) {
+                dialing_free(d);
+                (void) manager_call_error(r, host, 0, &e);
+                return bus_set_error(error, &e);
+        }
+        return 1; /* answered by on_echoed() */
 }
 
 static int
@@ -152,6 +327,11 @@ get_property(sd_bus *bus,
                 return sd_bus_message_append(reply, "q", manager_port(m));
         if (strcmp(property, "Cipher") == 0)
                 return sd_bus_message_append(reply, "s", manager_cipher(m));
+        if (strcmp(property, "Netstack") == 0)
+                return sd_bus_message_append(
+                                reply, "s", netstack_engine_to_string(manager_netstack(m)));
+        if (strcmp(property, "NetstackReason") == 0)
+                return sd_bus_message_append(reply, "s", manager_netstack_reason(m));
 
         r = sd_bus_message_open_container(reply, 'a', "o");
         for (unsigned i = 0; r >= 0 && i < manager_n_networks(m); i++) {
@@ -189,11 +369,25 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_RESULT("a{st}", drops),
                         method_get_drops,
                         SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "Dial",
+                        SD_BUS_ARGS("s", host, "q", port, "a{sv}", options),
+                        SD_BUS_RESULT("h", socket),
+                        method_dial,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "Ping",
+                        SD_BUS_ARGS("s", host, "a{sv}", options),
+                        SD_BUS_RESULT("t", rtt, "o", machine),
+                        method_ping,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("MachineId", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Mode", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Port", "q", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Cipher", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Netstack", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("NetstackReason", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Networks", "ao", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,
 };

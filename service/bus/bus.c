@@ -361,6 +361,11 @@ static void on_approval_requested(
                 (void) log_debug_errno(r, "cannot signal a request: %m");
 }
 
+static void on_netstack_changed(void *userdata) {
+        bus_touch(userdata, OMERTA_PATH, OMERTA_IFACE_MANAGER, "Netstack");
+        bus_touch(userdata, OMERTA_PATH, OMERTA_IFACE_MANAGER, "NetstackReason");
+}
+
 /* logind tells before and after a sleep; after it every link is looked at at once. */
 static int on_prepare_for_sleep(sd_bus_message *signal, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
@@ -403,6 +408,7 @@ int bus_new(sd_event *event, Manager *manager, Bus **ret) {
                 .lease_changed = on_lease_changed,
                 .session_changed = on_session_changed,
                 .approval_requested = on_approval_requested,
+                .netstack_changed = on_netstack_changed,
         };
         bool user = manager_options(manager)->user_mode;
         ManagerObserver o = observer;

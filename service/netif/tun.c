@@ -386,9 +386,10 @@ int tun_new(const TunOptions *options, Netif **ret, char **ret_error) {
         r = fcntl(t->fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 ? -errno : set_options(t);
         if (r >= 0)
                 r = ioctl(t->fd, TUNGETIFF, &ifr) < 0 ? -errno : 0;
-        if (r >= 0)
+        t->netif.ifindex = options->ifindex;
+        if (r >= 0 && options->ifindex == 0)
                 r = rtnl_open(&rtnl);
-        if (r >= 0)
+        if (r >= 0 && options->ifindex == 0)
                 r = rtnl_link_index(rtnl, ifr.ifr_name, &t->netif.ifindex);
         if (r < 0) {
                 *ret_error =

@@ -15,6 +15,9 @@ typedef struct TunOptions {
         int fd;             /* of a former life (fd store), taken over; -EBADF: open a new one */
         unsigned queue_len; /* packets; 0: 100 */
         bool single_queue;  /* default is IFF_MULTI_QUEUE */
+        /* With @fd: of an interface in another network namespace, where its name says nothing
+         * here; configure() must then be called there. 0: of this one. */
+        unsigned ifindex;
 } TunOptions;
 
 /**

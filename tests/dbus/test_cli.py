@@ -67,6 +67,7 @@ class CliTest(unittest.TestCase):
     def daemon(self, networks=()):
         self.fake.add(
             ROOT, 'Manager', Version='0.1.0', MachineId=IDS['laptop'], Mode='system', Port=18002,
+            Netstack='tun', NetstackReason='the interface belongs to the machine',
             Cipher='AES-256-GCM', Networks=networks)
 
     def home(self, **properties):
@@ -177,7 +178,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 22)
+        self.assertEqual(len(verbs), 25)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -223,7 +224,8 @@ class CliTest(unittest.TestCase):
         self.assertEqual(self.json('status'), {
             'daemon': {
                 'version': '0.1.0', 'mode': 'system', 'machine': IDS['laptop'], 'port': 18002,
-                'cipher': 'AES-256-GCM', 'drops': {'mac1': 7, 'malformed': 2}},
+                'cipher': 'AES-256-GCM', 'netstack': 'tun',
+                'netstack_reason': 'the interface belongs to the machine', 'drops': {'mac1': 7, 'malformed': 2}},
             'networks': [{**self.home_json, 'drops': {'replayed': 3, 'from-the-future': 1}}]})
 
     home_json = {
@@ -658,6 +660,7 @@ class CliTest(unittest.TestCase):
                 'DBUS_SESSION_BUS_ADDRESS': self.bus.address}
         self.assertIn('home: online', self.ok('status', '--user', environment=user).out)
         self.fails(3, '--user', '--system', 'status', environment=user)
+        self.assertIn('home: online', self.ok('status', environment=user).out)
 
     def test_daemon_absent(self):
         with fake.Bus() as empty:

@@ -71,6 +71,22 @@ static void test_parse(void **state) {
         cli_options_done(&o);
         assert_int_equal(parse("omerta network create -- --x", &o, "network create --x"), 0);
         cli_options_done(&o);
+
+        /* what stands behind ssh is ssh's, but a question about it */
+        assert_int_equal(
+                        parse("omerta --user ssh -n -p 22 --json nas ls -h", &o,
+                              "ssh -n -p 22 --json nas ls -h"),
+                        0);
+        assert_true(o.user);
+        assert_false(o.json || o.help);
+        assert_null(o.network);
+        cli_options_done(&o);
+        assert_int_equal(parse("omerta ssh --help", &o, "ssh"), 0);
+        assert_true(o.help);
+        cli_options_done(&o);
+        assert_int_equal(parse("omerta network join ssh --json", &o, "network join ssh"), 0);
+        assert_true(o.json);
+        cli_options_done(&o);
 }
 
 static void test_refuse(void **state) {

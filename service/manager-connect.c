@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Connections into the networks: whom a name means, through which network they go, and what is
+ * left of them when that network goes down. */
+
+#include <string.h>
+
+#include "base/macros.h"
+#include "core/crypto/kdf.h"
+#include "manager-internal.h"
+
+#define DOMAIN_SUFFIX ".omerta"
+
+/* Bytes of an echo request beside its header, as of ping(8). */
+#define ECHO_PAYLOAD 56U
+
+struct ManagerCall {
+        ManagedNetwork *network;
+        GList link; /* in network->calls */
+        NetstackCall *call;
+        NetstackDialed dialed; /* or */
+        NetstackEchoed echoed;
+        void *userdata;
+};
+
+/* --- the stack of a network --- */
+
+int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error) {
+        g_autofree char *reason = NULL;
+        Manager *m = n->manager;
+        Netif *netif = NULL;
+        int r;
+
+        r = netstack_new(m->event, engine, OMERTA_MTU_DEFAULT, &n->netstack, &netif, &reason);
+        if (r < 0)
+                return manager_fail(
+                                error, r, "InterfaceUnavailable",
+                                "the network stack \"%s\" cannot be used: %s",
+                                netstack_engine_to_string(engine), reason ?: g_strerror(-r));
+        if (netif)
+                n->netif = netif;
+        m->netstack = netstack_engine(n->netstack);
+        g_free(m->netstack_reason);
+        m->netstack_reason = g_steal_pointer(&reason);
+        if (m->observer.netstack_changed)
+                m->observer.netstack_changed(m->observer.userdata);
+        return 0;
+}
+
+static void call_unlink(ManagerCall *c) {
+        g_queue_unlink(&c->network->calls, &c->link);
+}
+
+static void call_finish(ManagerCall *c, int fd_or_error, usec_t rtt) {
+        call_unlink(c);
+        if (c->dialed)
+                c->dialed(c->userdata, fd_or_error);
+        else
+                c->echoed(c->userdata, fd_or_error, rtt);
+        g_free(c);
+}
+
+void managed_network_close_netstack(ManagedNetwork *n) {
+        Netstack *s = TAKE_PTR(n->netstack);
+        GList *l;
+
+        /* Whoever is told may try the network again, which must not find the stack. */
+        while ((l = g_queue_peek_head_link(&n->calls))) {
+                ManagerCall *c = l->data;
+
+                c->call = netstack_cancel(c->call);
+                call_finish(c, -ENETUNREACH, USEC_INFINITY);
+        }
+        netstack_free(s);
+}
+
+/* --- calls --- */
+
+static void on_dialed(void *userdata, int fd) {
+        call_finish(userdata, fd, 0);
+}
+
+static void on_echoed(void *userdata, int error, usec_t rtt) {
+        call_finish(userdata, error, rtt);
+}
+
+static ManagerCall *
+call_new(ManagedNetwork *n, NetstackDialed dialed, NetstackEchoed echoed, void *userdata) {
+        ManagerCall *c = NEW(ManagerCall);
+
+        *c = (ManagerCall){
+                .network = n,
+                .link.data = c,
+                .dialed = dialed,
+                .echoed = echoed,
+                .userdata = userdata,
+        };
+        g_queue_push_tail_link(&n->calls, &c->link);
+        return c;
+}
+
+/* @r: of the stack's function. */
+static int call_started(ManagerCall *c, int r, ManagerCall **ret) {
+        if (r < 0) {
+                call_unlink(c);
+                g_free(c);
+        } else if (ret)
+                *ret = c;
+        return r;
+}
+
+int managed_network_dial(
+                ManagedNetwork *n,
+                const IpAddr *address,
+                uint16_t port,
+                usec_t timeout,
+                NetstackDialed done,
+                void *userdata,
+                ManagerCall **ret) {
+        ManagerCall *c;
+
+        if (!n->netstack)
+                return -ENETUNREACH;
+        c = call_new(n, done, NULL, userdata);
+        return call_started(
+                        c, netstack_dial(n->netstack, address, port, timeout, on_dialed, c, &c->call),
+                        ret);
+}
+
+int managed_network_udp(ManagedNetwork *n, NetstackDialed done, void *userdata, ManagerCall **ret) {
+        ManagerCall *c;
+
+        if (!n->netstack)
+                return -ENETUNREACH;
+        c = call_new(n, done, NULL, userdata);
+        return call_started(c, netstack_udp(n->netstack, 0, on_dialed, c, &c->call), ret);
+}
+
+int managed_network_echo(
+                ManagedNetwork *n,
+                const IpAddr *address,
+                usec_t timeout,
+                NetstackEchoed done,
+                void *userdata,
+                ManagerCall **ret) {
+        ManagerCall *c;
+
+        if (!n->netstack)
+                return -ENETUNREACH;
+        c = call_new(n, NULL, done, userdata);
+        return call_started(
+                        c,
+                        netstack_echo(n->netstack, address, ECHO_PAYLOAD, timeout, on_echoed, c,
+                                      &c->call),
+                        ret);
+}
+
+ManagerCall *manager_call_cancel(ManagerCall *c) {
+        if (!c)
+                return NULL;
+        netstack_cancel(c->call);
+        call_unlink(c);
+        g_free(c);
+        return NULL;
+}
+
+int manager_call_error(int r, const char *host, uint16_t port, ManagerError *error) {
+        switch (r) {
+        case -ECONNREFUSED:
+                return manager_fail(
+                                error, r, "Refused", "nothing on %s takes connections at port %u",
+                                host, port);
+        case -ETIMEDOUT:
+                return manager_fail(error, r, "Timeout", "%s does not answer", host);
+        case -ENETUNREACH:
+        case -EHOSTUNREACH:
+                return manager_fail(error, r, "Unreachable", "%s cannot be reached now", host);
+        case -EACCES:
+                /* Only of the machine's own network namespace (ping(8) has a privilege). */
+                return manager_fail(
+                                error, r, "NotPermitted",
+                                "omertad may not send echo requests: see net.ipv4.ping_group_range");
+        case -EMFILE:
+        case -ENFILE:
+        case -ENOBUFS:
+        case -ENOSPC:
+                return manager_fail(error, r, "LimitReached", "omertad has too many connections open");
+        default:
+                return manager_fail(error, r, "Failed", "cannot reach %s: %s", host, g_strerror(-r));
+        }
+}
+
+/* --- names --- */
+
+/* "nas.omerta" and "nas.omerta." are "nas". */
+static char *strip_domain(const char *host) {
+        size_t len = strlen(host), suffix = strlen(DOMAIN_SUFFIX);
+
+        if (len > 1 && host[len - 1] == '.')
+                len--;
+        if (len > suffix && g_ascii_strncasecmp(host + len - suffix, DOMAIN_SUFFIX, suffix) == 0)
+                len -= suffix;
+        return g_strndup(host, len);
+}
+
+static IpAddr address_of(ManagedNetwork *n, const char *name, const MachineId *id) {
+        IpAddr a;
+
+        if (ip_parse(name, &a) >= 0 || vnet_lookup_address(network_vnet(n->core), id, &a))
+                return a;
+        /* Computed from the id: every member has it. */
+        return ula_address(&n->id, id);
+}
+
+int manager_resolve(
+                Manager *m,
+                ManagedNetwork *only,
+                const char *host,
+                ManagedNetwork **ret_network,
+                MachineId *ret_machine,
+                IpAddr *ret_address,
+                ManagerError *error) {
+        g_autofree char *name = strip_domain(host);
+        ManagedNetwork *found = NULL;
+        bool any_up = false;
+        MachineId id, last;
+
+        if (m->networks->len == 0)
+                return manager_fail(error, -ENOTCONN, "NotJoined", "this machine is in no network");
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+                int r;
+
+                if ((only && n != only) || !n->core || !network_is_member(n->core) || !n->netstack)
+                        continue;
+                any_up = true;
+                r = directory_find(network_directory(n->core), name, &last);
+                if (r == -ENOTUNIQ)
+                        return manager_fail(
+                                        error, r, "Ambiguous",
+                                        "several machines match '%s': give more of the id", host);
+                if (r < 0)
+                        continue;
+                if (found)
+                        return manager_fail(
+                                        error, -ENOTUNIQ, "Ambiguous",
+                                        "several networks have a machine '%s': name one", host);
+                found = n;
+                id = last;
+        }
+        if (!any_up)
+                return manager_fail(
+                                error, -ENETUNREACH, "Unreachable",
+                                m->options.vpn ? "no network is up: 'omerta status' says why"
+                                               : "omertad runs without an interface (--vpn)");
+        if (!found)
+                return manager_fail(
+                                error, -ENXIO, "NoSuchMachine",
+                                "no machine of the network is called '%s'", host);
+        *ret_network = found;
+        *ret_machine = id;
+        *ret_address = address_of(found, name, &id);
+        return 0;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * omerta-netns-helper: lives in a user and network namespace of its own and makes sockets in it
+ * for omertad, which started it (netif/netstack-kernel.c). A program of its own because only a
+ * process with one thread may enter a new user namespace, and because nothing of omertad's memory,
+ * keys above all, should be in a process that lives where other programs may enter.
+ *
+ * It ends when its socket does, or its parent.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "base/macros.h"
+#include "host/rtnl.h"
+#include "netif/netns-protocol.h"
+#include "netif/tun.h"
+
+/* Packets. A flow holds few of them by itself (TCP small queues); a proxy's thousand flows that
+ * speak at once should not lose most of what they say. */
+#define QUEUE_LEN 256U
+#define LOOPBACK_IFINDEX 1U /* of every network namespace */
+
+static int write_text(const char *path, const char *text) {
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+        size_t len = strlen(text);
+
+        if (fd < 0 || write(fd, text, len) != (ssize_t) len)
+                return -errno;
+        return 0;
+}
+
+/* --- namespace --- */
+
+static int enter(void) {
+        uid_t uid = geteuid();
+        gid_t gid = getegid();
+        char map[64];
+        int r;
+
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+                return -errno;
+        /* One person stays who they are: programs run in here later see their own files. Before a
+         * group can be mapped, setgroups() must be given up (user_namespaces(7)). */
+        r = write_text("/proc/self/setgroups", "deny");
+        if (r < 0 && r != -ENOENT)
+                return r;
+        g_snprintf(map, sizeof map, "%u %u 1", uid, uid);
+        r = write_text("/proc/self/uid_map", map);
+        if (r < 0)
+                return r;
+        g_snprintf(map, sizeof map, "%u %u 1", gid, gid);
+        return write_text("/proc/self/gid_map", map);
+}
+
+/* Echo without CAP_NET_RAW (icmp(7)); where /proc/sys is read-only there is no ping, all else
+ * works. */
+static void allow_echo(void) {
+        char range[32];
+
+        g_snprintf(range, sizeof range, "%u %u", getegid(), getegid());
+        (void) write_text("/proc/sys/net/ipv4/ping_group_range", range);
+}
+
+static int add_default_route(unsigned char family, unsigned ifindex) {
+        uint8_t buf[256];
+        struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+        struct mnl_socket *nl;
+        struct rtmsg *rtm;
+        ssize_t n;
+        int r = 0;
+
+        nlh->nlmsg_type = RTM_NEWROUTE;
+        nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+        rtm = mnl_nlmsg_put_extra_header(nlh, sizeof *rtm);
+        rtm->rtm_family = family;
+        rtm->rtm_table = RT_TABLE_MAIN;
+        rtm->rtm_protocol = RTPROT_STATIC;
+        rtm->rtm_scope = RT_SCOPE_UNIVERSE;
+        rtm->rtm_type = RTN_UNICAST;
+        mnl_attr_put_u32(nlh, RTA_OIF, ifindex);
+
+        nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+        if (!nl)
+                return -errno;
+        if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+                r = -errno;
+        if (r == 0) {
+                uint8_t answer[8192];
+
+                n = mnl_socket_recvfrom(nl, answer, sizeof answer);
+                if (n < 0 || mnl_cb_run(answer, (size_t) n, 0, 0, NULL, NULL) < 0)
+                        r = -errno;
+        }
+        mnl_socket_close(nl);
+        return r;
+}
+
+static int loopback_up(void) {
+        _cleanup_(rtnl_closep) Rtnl *r = NULL;
+        int status = rtnl_open(&r);
+
+        return status < 0 ? status : rtnl_link_configure(r, LOOPBACK_IFINDEX, 0, 0, true);
+}
+
+/* Everything goes to the interface: which addresses there are, the virtual network knows. */
+static int configure(Netif *tun, const NetnsRequest *q) {
+        int r;
+
+        r = tun->ops->configure(tun, &q->address, q->prefix_len, &q->address6, q->prefix_len6, q->mtu);
+        if (r >= 0 && ip_is_set(&q->address))
+                r = add_default_route(AF_INET, tun->ifindex);
+        if (r >= 0 && ip_is_set(&q->address6))
+                r = add_default_route(AF_INET6, tun->ifindex);
+        return r;
+}
+
+/* --- requests --- */
+
+static int reply(const NetnsReply *p, const int *fds, unsigned n_fds) {
+        union {
+                struct cmsghdr header;
+                uint8_t bytes[CMSG_SPACE(sizeof(int) * _NETNS_FDS_MAX)];
+        } control = {};
+        struct iovec iov = { (void *) p, sizeof *p };
+        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+        if (n_fds > 0) {
+                struct cmsghdr *cm;
+
+                m.msg_control = control.bytes;
+                m.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+                cm = CMSG_FIRSTHDR(&m);
+                cm->cmsg_level = SOL_SOCKET;
+                cm->cmsg_type = SCM_RIGHTS;
+                cm->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+                memcpy(CMSG_DATA(cm), fds, sizeof(int) * n_fds);
+        }
+        return sendmsg(NETNS_HELPER_FD, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int serve(Netif *tun) {
+        for (;;) {
+                _cleanup_close_ int fd = -EBADF;
+                NetnsReply p = {};
+                NetnsRequest q;
+                ssize_t n;
+                int r;
+
+                n = recv(NETNS_HELPER_FD, &q, sizeof q, 0);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n != sizeof q)
+                        return n == 0 ? 0 : -EPROTO;
+                switch (q.kind) {
+                case NETNS_SOCKET:
+                        fd = socket(q.family, q.type | SOCK_CLOEXEC | SOCK_NONBLOCK, q.protocol);
+                        p.error = fd < 0 ? -errno : 0;
+                        break;
+                case NETNS_CONFIGURE:
+                        p.error = configure(tun, &q);
+                        break;
+                }
+                r = reply(&p, &fd, fd >= 0 ? 1 : 0);
+                if (r < 0)
+                        return r;
+        }
+}
+
+static int fail(NetnsStage stage, int error, const char *text) {
+        NetnsReply p = { .error = error, .stage = stage };
+
+        g_strlcpy(p.text, text ? text : "", sizeof p.text);
+        (void) reply(&p, NULL, 0);
+        return 1;
+}
+
+int main(void) {
+        const TunOptions options = {
+                .name = NETNS_INTERFACE,
+                .fd = -EBADF,
+                .queue_len = QUEUE_LEN,
+                .single_queue = true,
+        };
+        _cleanup_close_ int user = -EBADF, net = -EBADF;
+        g_autofree char *error = NULL;
+        NetnsReply ready = { .stage = NETNS_STAGE_READY };
+        int fds[_NETNS_FDS_MAX];
+        Netif *tun;
+        int r, type;
+        socklen_t len = sizeof type;
+
+        if (getsockopt(NETNS_HELPER_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+            type != SOCK_SEQPACKET) {
+                fputs("omerta-netns-helper is started by omertad, not by hand.\n", stderr);
+                return 2;
+        }
+        (void) fcntl(NETNS_HELPER_FD, F_SETFD, FD_CLOEXEC);
+        /* The end of the socket comes first if the parent was gone before this. Not a child of the
+         * terminal's: ^C is for omertad, which then ends us. */
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void) setsid();
+
+        r = enter();
+        if (r < 0)
+                return fail(NETNS_STAGE_UNSHARE, r, NULL);
+        allow_echo();
+        r = loopback_up();
+        if (r < 0)
+                return fail(NETNS_STAGE_UNSHARE, r, NULL);
+        r = tun_new(&options, &tun, &error);
+        if (r < 0)
+                return fail(NETNS_STAGE_TUN, r, error);
+        user = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
+        net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        if (user < 0 || net < 0)
+                return fail(NETNS_STAGE_UNSHARE, -errno, NULL);
+        (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+
+        ready.ifindex = tun->ifindex;
+        fds[NETNS_FD_TUN] = tun_fd(tun);
+        fds[NETNS_FD_USER] = user;
+        fds[NETNS_FD_NET] = net;
+        r = reply(&ready, fds, _NETNS_FDS_MAX);
+        if (r >= 0)
+                r = serve(tun);
+        netif_free(tun);
+        return r < 0 ? 1 : 0;
+}

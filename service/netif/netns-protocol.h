@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Between omertad and omerta-netns-helper, over a SOCK_SEQPACKET socket pair: one request, one
+ * reply. Both come from one build, so structures go as they are. The first reply comes unasked,
+ * when the namespace stands or could not be made.
+ */
+
+#include "base/ip.h"
+
+#define NETNS_HELPER_FD 3 /* the helper's end */
+#define NETNS_INTERFACE "omerta0"
+
+typedef enum NetnsKind {
+        NETNS_SOCKET,    /* reply carries it */
+        NETNS_CONFIGURE, /* addresses, MTU, default routes of NETNS_INTERFACE */
+} NetnsKind;
+
+typedef struct NetnsRequest {
+        NetnsKind kind;
+        int family, type, protocol;
+        IpAddr address, address6;
+        uint8_t prefix_len, prefix_len6;
+        uint16_t mtu;
+} NetnsRequest;
+
+/* What the helper was doing when it failed. */
+typedef enum NetnsStage {
+        NETNS_STAGE_READY,
+        NETNS_STAGE_UNSHARE,
+        NETNS_STAGE_TUN,
+} NetnsStage;
+
+/* fds of the first reply, in this order. */
+enum {
+        NETNS_FD_TUN,
+        NETNS_FD_USER,
+        NETNS_FD_NET,
+        _NETNS_FDS_MAX,
+};
+
+typedef struct NetnsReply {
+        int error; /* 0, or negative errno */
+        NetnsStage stage;
+        unsigned ifindex; /* of the tun, in its namespace */
+        char text[160];   /* of NETNS_STAGE_TUN: what is missing */
+} NetnsReply;

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The kernel's TCP without privilege. Theory of operation: a child process, omerta-netns-helper,
+ * enters a new user and network namespace, where it may do what needs CAP_NET_ADMIN elsewhere:
+ * make a tun. It hands the tun's fd back, and then sockets made in that namespace; a socket stays
+ * in the network namespace it was made in, whoever uses it. So connections are ordinary sockets
+ * of omertad (netstack-sockets.c), whose packets come out of a tun only we read.
+ *
+ * Requests to the helper are answered at once by a process that does nothing else, so they are
+ * synchronous, with a limit against a helper that was stopped.
+ */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "base/macros.h"
+#include "config.h"
+#include "netif/netns-protocol.h"
+#include "netif/netstack-sockets.h"
+#include "netif/tun.h"
+
+/* Making a network namespace waits for the kernel's teardown of others (RTNL): seconds at worst. */
+#define HELPER_TIMEOUT_SEC 5
+
+/* Forwards packets to the tun, configuration to the helper. */
+typedef struct KernelNetif {
+        Netif netif;
+        Netif *tun;
+        struct KernelStack *stack;
+} KernelNetif;
+
+typedef struct KernelStack {
+        NetstackSockets sockets;
+        KernelNetif netif;
+        pid_t pid;
+        int helper; /* socket */
+        int user_ns, net_ns;
+} KernelStack;
+
+/* --- helper --- */
+
+static int receive(int helper, NetnsReply *ret, int fds[static _NETNS_FDS_MAX]) {
+        union {
+                struct cmsghdr header;
+                uint8_t bytes[CMSG_SPACE(sizeof(int) * _NETNS_FDS_MAX)];
+        } control;
+        struct iovec iov = { ret, sizeof *ret };
+        struct msghdr m = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = control.bytes,
+                .msg_controllen = sizeof control.bytes,
+        };
+        unsigned n_fds = 0;
+        ssize_t n;
+
+        do
+                n = recvmsg(helper, &m, MSG_CMSG_CLOEXEC);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return errno == EAGAIN ? -ETIMEDOUT : -errno;
+        for (struct cmsghdr *cm = CMSG_FIRSTHDR(&m); cm; cm = CMSG_NXTHDR(&m, cm))
+                if (cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS) {
+                        n_fds = (unsigned) ((cm->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+                        memcpy(fds, CMSG_DATA(cm), n_fds * sizeof(int));
+                }
+        /* The kernel drops fds there is no room for in our table. */
+        if (m.msg_flags & MSG_CTRUNC) {
+                for (unsigned i = 0; i < n_fds; i++)
+                        close(fds[i]);
+                return -EMFILE;
+        }
+        if (n != sizeof *ret)
+                return n == 0 ? -ECONNRESET : -EPROTO;
+        return (int) n_fds;
+}
+
+static int request(KernelStack *s, const NetnsRequest *q, int *ret_fd) {
+        int fds[_NETNS_FDS_MAX];
+        NetnsReply p;
+        int r;
+
+        if (send(s->helper, q, sizeof *q, MSG_NOSIGNAL) < 0)
+                return -errno;
+        r = receive(s->helper, &p, fds);
+        if (r == -ETIMEDOUT)
+                /* A late answer would be taken for the next one's. */
+                (void) shutdown(s->helper, SHUT_RDWR);
+        if (r < 0)
+                return r;
+        if (p.error < 0)
+                return p.error;
+        if (ret_fd) {
+                if (r != 1)
+                        return -EPROTO;
+                *ret_fd = fds[0];
+        }
+        return 0;
+}
+
+static int make_socket(NetstackSockets *sockets, int family, int type, int protocol) {
+        const NetnsRequest q = {
+                .kind = NETNS_SOCKET,
+                .family = family,
+                .type = type,
+                .protocol = protocol,
+        };
+        int fd, r;
+
+        r = request((KernelStack *) sockets, &q, &fd);
+        return r < 0 ? r : fd;
+}
+
+static int spawn_helper(pid_t *ret_pid, int *ret_socket) {
+        const char *path = secure_getenv("OMERTA_NETNS_HELPER");
+        const struct timeval limit = { .tv_sec = HELPER_TIMEOUT_SEC };
+        _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
+        posix_spawn_file_actions_t actions;
+        posix_spawnattr_t attr;
+        char *const argv[] = { (char *) "omerta-netns-helper", NULL };
+        char *const envp[] = { NULL };
+        sigset_t none, all;
+        int pair[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        ours = pair[0];
+        theirs = pair[1];
+        if (setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0)
+                return -errno;
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_adddup2(&actions, theirs, NETNS_HELPER_FD);
+        /* The event loop blocks signals; the helper must not inherit that. */
+        sigemptyset(&none);
+        sigfillset(&all);
+        posix_spawnattr_init(&attr);
+        posix_spawnattr_setsigmask(&attr, &none);
+        posix_spawnattr_setsigdefault(&attr, &all);
+        posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        r =
+                        -posix_spawn(ret_pid, path ? path : OMERTA_LIBEXECDIR "/omerta-netns-helper",
+                                     &actions, &attr, argv, envp);
+        posix_spawn_file_actions_destroy(&actions);
+        posix_spawnattr_destroy(&attr);
+        if (r < 0)
+                return r;
+        *ret_socket = TAKE_FD(ours);
+        return 0;
+}
+
+/* --- why not --- */
+
+static bool proc_number_is(const char *proc, const char *name, char digit) {
+        g_autofree char *path = g_build_filename(proc, name, NULL);
+        g_autofree char *text = NULL;
+
+        if (!g_file_get_contents(path, &text, NULL, NULL))
+                return false;
+        return text[0] == digit && !g_ascii_isdigit(text[1]);
+}
+
+char *netstack_userns_reason(int error, const char *proc) {
+        static const struct {
+                const char *file;
+                char digit;
+                const char *name;
+        } known[] = {
+                /* Debian, Arch; apparmor: Ubuntu 23.10. */
+                { "sys/kernel/unprivileged_userns_clone", '0',
+                  "kernel.unprivileged_userns_clone = 0" },
+                { "sys/kernel/apparmor_restrict_unprivileged_userns", '1',
+                  "kernel.apparmor_restrict_unprivileged_userns = 1" },
+                { "sys/user/max_user_namespaces", '0', "user.max_user_namespaces = 0" },
+                { "sys/user/max_net_namespaces", '0', "user.max_net_namespaces = 0" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(known); i++)
+                if (proc_number_is(proc, known[i].file, known[i].digit))
+                        return g_strdup_printf("user namespaces are forbidden: %s", known[i].name);
+        if (error == -ENOSPC)
+                return g_strdup("user namespaces are used up: see user.max_user_namespaces and "
+                                "user.max_net_namespaces");
+        if (error == -EPERM || error == -EACCES)
+                return g_strdup("user namespaces are forbidden here: by a container, a sandbox "
+                                "(RestrictNamespaces=) or a security module");
+        if (error == -EINVAL || error == -ENOSYS)
+                return g_strdup("the kernel has no user namespaces");
+        return g_strdup_printf("a user namespace cannot be made: %s", g_strerror(-error));
+}
+
+/* --- interface --- */
+
+static int kernel_read_batch(Netif *n, PacketIn *packets, unsigned max) {
+        Netif *tun = ((KernelNetif *) n)->tun;
+
+        return tun->ops->read_batch(tun, packets, max);
+}
+
+static int kernel_write_batch(Netif *n, const PacketOut *packets, unsigned count) {
+        Netif *tun = ((KernelNetif *) n)->tun;
+
+        return tun->ops->write_batch(tun, packets, count);
+}
+
+static int kernel_fd(Netif *n) {
+        return tun_fd(((KernelNetif *) n)->tun);
+}
+
+static int kernel_configure(
+                Netif *n,
+                const IpAddr *address,
+                uint8_t prefix_len,
+                const IpAddr *address6,
+                uint8_t prefix_len6,
+                uint16_t mtu) {
+        const NetnsRequest q = {
+                .kind = NETNS_CONFIGURE,
+                .address = *address,
+                .prefix_len = prefix_len,
+                .address6 = *address6,
+                .prefix_len6 = prefix_len6,
+                .mtu = mtu,
+        };
+
+        return request(((KernelNetif *) n)->stack, &q, NULL);
+}
+
+/* The stack owns it. */
+static void kernel_netif_free(Netif *n) {
+}
+
+static const NetifOps kernel_netif_ops = {
+        .name = "kernel",
+        .read_batch = kernel_read_batch,
+        .write_batch = kernel_write_batch,
+        .fd = kernel_fd,
+        .configure = kernel_configure,
+        .free = kernel_netif_free,
+};
+
+/* --- life --- */
+
+static int kernel_namespaces(Netstack *n, int *ret_user_fd, int *ret_net_fd) {
+        KernelStack *s = (KernelStack *) n;
+
+        *ret_user_fd = s->user_ns;
+        *ret_net_fd = s->net_ns;
+        return 0;
+}
+
+static void kernel_free(Netstack *n) {
+        KernelStack *s = (KernelStack *) n;
+
+        netstack_sockets_done(&s->sockets);
+        netif_free(s->netif.tun);
+        closep(&s->helper);
+        closep(&s->user_ns);
+        closep(&s->net_ns);
+        if (s->pid > 0) {
+                /* It ends by itself; this is for one that was stopped. Not yet waited for, so the
+                 * number is still its. */
+                (void) kill(s->pid, SIGKILL);
+                while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+                        ;
+        }
+        g_free(s);
+}
+
+static const NetstackOps kernel_ops = {
+        .engine = NETSTACK_KERNEL,
+        .dial = netstack_sockets_dial,
+        .listen = netstack_sockets_listen,
+        .udp = netstack_sockets_udp,
+        .echo = netstack_sockets_echo,
+        .forget = netstack_sockets_forget,
+        .namespaces = kernel_namespaces,
+        .free = kernel_free,
+};
+
+/* Takes the helper's first reply. */
+static int adopt(KernelStack *s, uint16_t mtu, char **ret_reason) {
+        g_autofree char *error = NULL;
+        int fds[_NETNS_FDS_MAX];
+        TunOptions options = {};
+        NetnsReply p;
+        int r;
+
+        r = receive(s->helper, &p, fds);
+        if (r < 0) {
+                *ret_reason = g_strdup_printf("omerta-netns-helper: %s", g_strerror(-r));
+                return r;
+        }
+        if (p.error < 0) {
+                *ret_reason = p.stage == NETNS_STAGE_TUN && p.error != -EPERM
+                                              ? g_strndup(p.text, sizeof p.text)
+                                              : netstack_userns_reason(p.error, "/proc");
+                return p.error;
+        }
+        if (r != _NETNS_FDS_MAX)
+                return -EPROTO;
+        s->user_ns = fds[NETNS_FD_USER];
+        s->net_ns = fds[NETNS_FD_NET];
+        options.fd = fds[NETNS_FD_TUN];
+        options.ifindex = p.ifindex;
+        r = tun_new(&options, &s->netif.tun, &error);
+        if (r < 0) {
+                close(fds[NETNS_FD_TUN]);
+                *ret_reason = g_steal_pointer(&error);
+        }
+        return r;
+}
+
+int netstack_kernel_new(sd_event *event, uint16_t mtu, Netstack **ret, Netif **ret_netif, char **ret_reason) {
+        const IpAddr none = {};
+        KernelStack *s = NEW(KernelStack);
+        int r;
+
+        *s = (KernelStack){ .helper = -EBADF, .user_ns = -EBADF, .net_ns = -EBADF };
+        s->sockets.make = make_socket;
+        netstack_sockets_init(&s->sockets, &kernel_ops, event);
+        r = spawn_helper(&s->pid, &s->helper);
+        if (r < 0) {
+                s->pid = 0;
+                *ret_reason = g_strdup_printf(
+                                "omerta-netns-helper cannot be started: %s", g_strerror(-r));
+        } else {
+                r = adopt(s, mtu, ret_reason);
+        }
+        if (r >= 0) {
+                s->netif.stack = s;
+                s->netif.netif = (Netif){
+                        .ops = &kernel_netif_ops,
+                        .gso_tcp = s->netif.tun->gso_tcp,
+                        .gso_udp = s->netif.tun->gso_udp,
+                };
+                g_strlcpy(s->netif.netif.name, NETNS_INTERFACE, sizeof s->netif.netif.name);
+                r = kernel_configure(&s->netif.netif, &none, 0, &none, 0, mtu);
+                if (r < 0)
+                        *ret_reason = g_strdup_printf(
+                                        "%s cannot be set up: %s", NETNS_INTERFACE, g_strerror(-r));
+        }
+        if (r < 0) {
+                kernel_free(&s->sockets.netstack);
+                return r;
+        }
+        *ret = &s->sockets.netstack;
+        *ret_netif = &s->netif.netif;
+        *ret_reason = g_strdup("user namespaces are allowed here");
+        return 0;
+}

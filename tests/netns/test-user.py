@@ -1,0 +1,355 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A user's own daemon, without any privilege: its machines reach the others and are reached by
+nothing but their own user."""
+
+import functools
+import os
+import pwd
+import shutil
+
+from machines import BUILD, OMERTA, OMERTAD, Failure, main, run, wait_for
+
+UID = pwd.getpwnam("nobody").pw_uid  # dbus-daemon wants one that has a name
+HELPER = BUILD / "service" / "netif" / "omerta-netns-helper"
+UNREACHABLE, NOT_FOUND, TIMEOUT = 3, 4, 6
+
+
+class User:
+    """A person on a machine: own session bus, own daemon, no capability."""
+
+    def __init__(self, lab, machine, name):
+        self.lab, self.machine, self.uid, self.name = lab, machine, UID, name
+        self.ns = machine.ns  # so that the lab shows the log when a test fails
+        lab.machines.append(self)
+        self.home = lab.dir / self.name
+        self.home.mkdir()
+        os.chown(self.home, self.uid, self.uid)
+        # The build may be where this user cannot look.
+        self.bin = lab.dir / "bin"
+        if not self.bin.exists():
+            self.bin.mkdir()
+            for program in (OMERTA, OMERTAD, HELPER):
+                shutil.copy(program, self.bin)
+        self.log = self.home / "log"
+        self.bus_address = f"unix:path={self.home}/bus"
+        self.env = dict(machine.env, HOME=str(self.home), DBUS_SESSION_BUS_ADDRESS=self.bus_address,
+                        OMERTA_NETNS_HELPER=str(self.bin / HELPER.name),
+                        PATH=f"{self.bin}:{os.environ['PATH']}")
+        for key in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+            self.env.pop(key, None)
+        self.spawn("dbus-daemon", "--session", f"--address={self.bus_address}", "--nofork",
+                   "--nopidfile", "--nosyslog")
+        wait_for("the session bus", (self.home / "bus").exists)
+        self.daemon = None
+
+    def command(self, *args):
+        return self.machine.command("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}",
+                                    "--clear-groups", "--no-new-privs", "--inh-caps=-all", *args)
+
+    def spawn(self, *args):
+        out = open(self.log, "ab")
+        return self.lab.spawn(self.command(*args), env=self.env, cwd="/", stdout=out, stderr=out)
+
+    def run(self, *args, check=True, **kwargs):
+        return run(*self.command(*args), check=check, env=self.env, cwd="/", **kwargs)
+
+    def start(self, *args):
+        self.daemon = self.spawn(self.bin / "omertad", "start", "--user", *args)
+        wait_for(f"{self.name}'s daemon", self.is_ready)
+
+    def is_ready(self):
+        if self.daemon.poll() is not None:
+            raise Failure(f"{self.name}: omertad ended with {self.daemon.returncode}:\n"
+                          + self.log.read_text(errors="replace")[-4000:])
+        return self.busctl("get-property", "org.omerta.Mesh1", "/org/omerta/Mesh1",
+                           "org.omerta.Mesh1.Manager", "Mode", check=False).stdout.strip() == 's "user"'
+
+    def busctl(self, *args, check=True):
+        return self.run("busctl", f"--address={self.bus_address}", *args, check=check)
+
+    def omerta(self, *args, check=True, **kwargs):
+        r = self.run(self.bin / "omerta", *args, check=False, **kwargs)
+        if check and r.returncode != 0:
+            raise Failure(f"{self.name}: omerta {' '.join(args)}: exit {r.returncode}: {r.stderr}")
+        return r.stdout.strip() if check else r
+
+    def property(self, name):
+        return self.busctl("get-property", "org.omerta.Mesh1", "/org/omerta/Mesh1",
+                           "org.omerta.Mesh1.Manager", name).stdout.split('"')[1]
+
+    def join(self, gw, *invite):
+        self.omerta("network", "join", gw.omerta("network", "invite", *invite))
+
+
+# SOCKS5's greeting, and what comes back.
+GREET = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(10)
+s.connect(sys.argv[1])
+try:
+    s.sendall(b"\\x05\\x01\\x00")
+    print(s.recv(2))
+except ConnectionError:
+    print(b"")
+"""
+
+
+ECHO_SERVER = """
+import socket, sys
+s = socket.create_server(("", int(sys.argv[1])), backlog=20)
+while True:
+    c, _ = s.accept()
+    data = b""
+    while part := c.recv(65536):
+        data += part
+    c.sendall(b"%d " % len(data) + data[:20])
+    c.close()
+"""
+
+
+def serve(m, port):
+    """Answers with the number of bytes after the client's half close."""
+    m.lab.spawn(m.command("/usr/bin/python3", "-c", ECHO_SERVER, str(port)), env=m.env)
+    wait_for("the server", lambda: f":{port} " in m.run("ss", "-Hltn").stdout)
+
+
+def serve_page(m):
+    """http://m:8080/page"""
+    www = m.lab.dir / "www"
+    if www.exists():
+        return
+    www.mkdir()
+    (www / "page").write_text("z" * 1_000_000)
+    m.lab.spawn(m.command("/usr/bin/python3", "-m", "http.server", "8080", "-d", www), env=m.env)
+    wait_for("the web server", lambda: ":8080 " in m.run("ss", "-Hltn").stdout)
+
+
+def both_engines(test):
+    @functools.wraps(test)
+    def wrapper(lab):
+        for engine in ("kernel", "lwip"):
+            gw = lab.machines[0] if lab.machines else lab.gateway()
+            host = next((m for m in lab.machines if m.name == "m1"), None) or lab.machine("m1")
+            u = User(lab, host, engine)
+            u.start("--netstack", engine, "--socks-proxy", "1080")
+            r = u.omerta("network", "join", gw.omerta("network", "invite", "--name", engine),
+                         check=False)
+            if r.returncode != 0 and ("user namespaces" in r.stderr or "no lwIP" in r.stderr):
+                print(f"# {engine}: {r.stderr.splitlines()[0]}")
+                continue
+            assert r.returncode == 0, r
+            assert u.property("Netstack") == engine, u.property("NetstackReason")
+            test(lab, gw, u)
+            u.daemon.terminate()
+            assert u.daemon.wait(timeout=20) == 0, "omertad did not end well"
+    return wrapper
+
+
+@both_engines
+def test_user_dials_a_tun_member(lab, gw, u):
+    if u.property("Netstack") == "kernel":
+        serve(gw, 7001)
+    data = "x" * 3_000_000
+    for host in ("10.0.0.1", gw.json("network", "peers")["machines"][0]["host_name"]):
+        r = u.omerta("nc", host, "7001", check=False, input=data)
+        assert r.returncode == 0 and r.stdout == "3000000 " + "x" * 20, r
+    r = u.omerta("nc", "10.0.0.1", "7002", check=False)
+    assert r.returncode == 1 and "7002" in r.stderr, r
+    r = u.omerta("nc", "nobody-is-called-so", "7001", check=False)
+    assert r.returncode == NOT_FOUND, r
+    r = u.omerta("nc", "10.0.77.77", "7001", check=False)
+    assert r.returncode == NOT_FOUND, r
+
+
+@both_engines
+def test_ping_and_ssh(lab, gw, u):
+    name = gw.json("network", "peers")["machines"][0]["host_name"]
+    r = u.omerta("ping", "--count", "1", name)
+    assert name in r and "10.0.0.1" in r and "direct" in r, r
+    r = u.omerta("ping", "10.0.0.250", check=False)
+    assert r.returncode == NOT_FOUND, r
+    r = u.omerta("status")
+    assert f"Stack: {u.property('Netstack')}: {u.property('NetstackReason')}" in r, r
+    if not shutil.which("sshd") or not shutil.which("ssh-keygen"):
+        print("# no sshd")
+        return
+    d = lab.dir / "ssh"
+    if not d.exists():
+        d.mkdir()
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(d / "host"))
+        os.makedirs("/run/sshd", exist_ok=True)  # of sshd's privilege separation
+        (d / "config").write_text(f"HostKey {d}/host\nPidFile none\nPort 2222\n"
+                                  "AuthenticationMethods none\nPasswordAuthentication no\n")
+        lab.spawn(gw.command(shutil.which("sshd"), "-D", "-f", str(d / "config")), env=gw.env)
+        wait_for("sshd", lambda: ":2222 " in gw.run("ss", "-Hltn").stdout)
+    # Nobody is let in; that the server says so, behind its host key, shows that ssh is there.
+    key = (d / "host.pub").read_text().split()[:2]
+    hosts = u.home / "known_hosts"
+    hosts.write_text(f"[{name}.omerta]:2222 {' '.join(key)}\n")
+    ssh = ["ssh", "-p", "2222", "-F", "none", "-o", f"UserKnownHostsFile={hosts}", "-o", "BatchMode=yes",
+           f"{u.name}@{name}.omerta", "true"]
+    r = u.omerta(*ssh, check=False)
+    assert r.returncode == 255 and "Permission denied" in r.stderr, r
+    hosts.write_text("")
+    r = u.omerta(*ssh, check=False)
+    assert r.returncode == 255 and "Host key verification failed" in r.stderr, r
+
+
+@both_engines
+def test_socks(lab, gw, u):
+    name = gw.json("network", "peers")["machines"][0]["host_name"]
+    serve_page(gw)
+
+    def curl(*args):
+        r = u.run("curl", "-sS", "-m", "20", *args, check=False)
+        return r.returncode, r.stdout, r.stderr
+
+    for proxy in (["--socks5-hostname", "127.0.0.1:1080"], ["-p", "-x", "http://[::1]:1080"]):
+        for host in ("10.0.0.1", f"{name}.omerta"):
+            code, out, err = curl(*proxy, f"http://{host}:8080/page")
+            assert code == 0 and out == "z" * 1_000_000, (code, err, len(out))
+    # RFC 1928's replies: 5 refused, 4 unreachable; curl's message ends with them.
+    for host, port, reply in (("10.0.0.1", 8081, 5), ("10.0.77.77", 80, 4), ("nobody", 80, 4),
+                              ("127.0.0.1", 22, 4)):
+        code, _, err = curl("--socks5-hostname", "127.0.0.1:1080", f"http://{host}:{port}/")
+        assert code == 97 and f"({reply})" in err, (host, port, code, err)
+
+
+def test_socks_needs_a_password(lab):
+    gw = lab.gateway()
+    u = User(lab, gw, "u")
+    secret = u.home / "secret"
+    secret.write_text("me:open sesame\n")
+    u.start("--socks-proxy", "1080", "--socks-auth", secret)
+    u.join(gw)
+    serve_page(gw)
+    for user, code in (("me:open sesame", 0), ("me:wrong", 97), (None, 97)):
+        r = u.run("curl", "-sS", "-m", "10", "-o", "/dev/null", *(["-U", user] if user else []),
+                  "--socks5-hostname", "127.0.0.1:1080", "http://10.0.0.1:8080/page", check=False)
+        assert r.returncode == code, (user, r)
+
+
+def test_socks_on_a_passed_unix_socket(lab):
+    if not shutil.which("systemd-socket-activate"):
+        print("# no systemd-socket-activate")
+        return
+    gw = lab.gateway()
+    u = User(lab, gw, "u")
+    serve_page(gw)
+    socket = u.home / "socks"
+    u.daemon = u.spawn("systemd-socket-activate", "--fdname=socks", f"--listen={socket}",
+                       *[f"--setenv={k}={u.env[k]}" for k in
+                         ("HOME", "PATH", "DBUS_SESSION_BUS_ADDRESS", "OMERTA_NETNS_HELPER")],
+                       u.bin / "omertad", "start", "--user")
+    wait_for("the socket", socket.exists)
+
+    def curl():
+        return u.run("curl", "-sS", "-m", "10", "-o", "/dev/null", "--proxy",
+                     f"socks5h://localhost{socket}", "http://10.0.0.1:8080/page", check=False)
+
+    # The first connection starts the daemon, which is in no network yet.
+    r = curl()
+    assert r.returncode == 97, r
+    wait_for("the daemon", u.is_ready)
+    u.join(gw)
+    r = curl()
+    assert r.returncode == 0, r
+    # Where the file's mode lets everybody in, the daemon sends all but root and its user away.
+    os.chmod(socket, 0o777)
+    os.chmod(u.home, 0o755)
+    for uid, answer in ((1, "b''"), (u.uid, "b'\\x05\\x00'"), (0, "b'\\x05\\x00'")):
+        r = run("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "/usr/bin/python3",
+                "-c", GREET, socket)
+        assert r.stdout.strip() == answer, (uid, r)
+
+
+def test_only_the_user_may_ask(lab):
+    gw = lab.gateway()
+    u = User(lab, gw, "u")
+    # A session bus lets nobody else in; this one does.
+    gw.stop()
+    u.bus_address = u.env["DBUS_SESSION_BUS_ADDRESS"] = gw.bus_address
+    u.start()
+
+    def call(uid, *args):
+        return run("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "busctl",
+                   f"--address={u.bus_address}", "call", "org.omerta.Mesh1", "/org/omerta/Mesh1",
+                   "org.omerta.Mesh1.Manager", *args, check=False).stderr
+
+    dial = ["Dial", "sqa{sv}", "10.0.0.1", "22", "0"]
+    assert "Access denied" in call(1, *dial)
+    for uid in (u.uid, 0):
+        assert "in no network" in call(uid, *dial), call(uid, *dial)
+
+
+def test_arguments(lab):
+    gw = lab.machine("gw")
+    for words, says in ((["--netstack", "lwip"], "--user"),
+                        (["--user", "--netstack", "tun"], "auto, kernel or lwip"),
+                        (["--user", "--interface", "x"], "--user")):
+        r = gw.run(OMERTAD, "start", *words, check=False)
+        assert r.returncode == 2 and says in r.stderr, r
+
+
+def test_network_goes_while_dialing(lab):
+    gw = lab.gateway()
+    u = User(lab, gw, "u")
+    u.start()
+    u.join(gw)
+    # An address that is leased, and nobody is there.
+    m1 = lab.member(gw, "m1")
+    wait_for("the lease", lambda: "10.0.0.101" in u.omerta("dhcp", "leases"))
+    m1.stop(9)
+    dial = u.spawn(u.bin / "omerta", "nc", "10.0.0.101", "7001")
+    wait_for("the dial", lambda: "connecting" in u.omerta("tunnel", "sessions"))
+    u.omerta("network", "leave")
+    assert dial.wait(timeout=5) == 1
+    assert "cannot be reached now" in u.log.read_text()
+    u.daemon.terminate()
+    assert u.daemon.wait(timeout=20) == 0
+
+
+def test_tun_mode_dials(lab):
+    gw = lab.gateway()
+    m1 = lab.member(gw, "m1")
+    m1.wait_ping("10.0.0.1")
+    serve(gw, 7001)
+    assert m1.omerta("nc", "10.0.0.1", "7001", input="12345") == "5 12345"
+    r = m1.omerta("nc", "10.0.0.1", "7002", check=False)
+    assert r.returncode == 1 and "7002" in r.stderr, r
+    m1.run("sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647")
+    assert "direct" in m1.omerta("ping", "--count", "1", "10.0.0.1")
+    assert "Stack: tun" in m1.omerta("status")
+    # Who goes away does not answer: within the time, and with the name of the reason.
+    gw.run("ip", "link", "set", "eth0", "down")
+    r = m1.busctl("--timeout=20", "call", "org.omerta.Mesh1", "/org/omerta/Mesh1",
+                  "org.omerta.Mesh1.Manager", "Dial", "sqa{sv}", "10.0.0.1", "7001", "1", "timeout",
+                  "t", "1500000", check=False)
+    assert r.returncode != 0 and "does not answer" in r.stderr, r
+
+
+def test_user_beside_system(lab):
+    gw = lab.gateway()
+    m1 = lab.member(gw, "m1")
+    u = User(lab, m1, "u")
+    # Without one of their own the system's is asked.
+    assert u.omerta("network", "address") == "10.0.0.100"
+    u.start()
+    u.join(gw)
+    assert u.omerta("network", "address") == "10.0.0.101"
+    assert u.omerta("network", "address", "--system") == "10.0.0.100"
+    # The tun member reaches the user's machine; it has no listener, so the stack refuses.
+    m1.wait_ping("10.0.0.101")
+    r = m1.omerta("nc", "10.0.0.101", "9", check=False)
+    assert r.returncode == 1 and "takes connections" in r.stderr, r
+    u.daemon.terminate()
+    assert u.daemon.wait(timeout=20) == 0
+    u.start()
+    wait_for("the address after a restart",
+             lambda: u.omerta("network", "address", check=False).stdout.strip() == "10.0.0.101")
+
+
+if __name__ == "__main__":
+    main([v for k, v in list(globals().items()) if k.startswith("test_")], "setpriv", "dbus-daemon")
