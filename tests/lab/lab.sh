@@ -237,7 +237,7 @@ lab_boot() { # MACHINE
                         --register=no --keep-unit --boot --kill-signal=SIGRTMIN+4 \
                         --network-namespace-path="/run/netns/$prefix-$m" \
                         --capability=CAP_NET_ADMIN,CAP_BPF,CAP_PERFMON --system-call-filter=bpf \
-                        --bind=/dev/net/tun --resolv-conf=off --timezone=off --link-journal=no \
+                        --bind="$d/../tun:/dev/net/tun" --resolv-conf=off --timezone=off --link-journal=no \
                         --console=pipe systemd.unit=multi-user.target systemd.show_status=no
         ' - "$d" "$m" "$LAB_PREFIX" "$lower" </dev/null >"$d/console.log" 2>&1 &
         echo $! >"$d/nspawn"
@@ -371,6 +371,8 @@ lab_start() {
         trap 'exit 130' INT
         trap 'exit 143' TERM HUP
         lab_cgroups >"$LAB_STATE/cgroups"
+        # A node of our own: the machines' systemd-tmpfiles sets its mode.
+        mknod "$LAB_STATE/tun" c 10 200
         if [ -n "${OMERTA_BUILD_DIR:-}" ]; then
                 lab_sanitizers
                 # A layer newer than the root: systemd-sysusers and the journal catalog notice at boot,

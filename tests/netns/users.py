@@ -6,12 +6,22 @@ import functools
 import os
 import pwd
 import shutil
+import stat
 
 from machines import BUILD, OMERTA, OMERTAD, Failure, run, wait_for
 
 UID = pwd.getpwnam("nobody").pw_uid  # dbus-daemon wants one that has a name
 HELPER = BUILD / "service" / "netif" / "omerta-netns-helper"
 UNREACHABLE, NOT_FOUND, TIMEOUT = 3, 4, 6
+
+
+def tun_node(lab):
+    """/dev/net/tun as systemd-udevd makes it; on a machine without udev it may be root's alone."""
+    node = lab.dir / "tun"
+    if not node.exists():
+        os.mknod(node, 0o600 | stat.S_IFCHR, os.makedev(10, 200))
+        os.chmod(node, 0o666)
+    return node
 
 
 class User:
@@ -43,7 +53,9 @@ class User:
         self.daemon = None
 
     def command(self, *args):
-        return self.machine.command("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}",
+        # "ip netns exec" has mounts of its own: everybody may open the tun there, as udev has it.
+        return self.machine.command("sh", "-c", 'mount --bind "$0" /dev/net/tun && exec "$@"', tun_node(self.lab),
+                                    "setpriv", f"--reuid={self.uid}", f"--regid={self.uid}",
                                     "--clear-groups", "--no-new-privs", "--inh-caps=-all", *args)
 
     def spawn(self, *args):
