@@ -42,7 +42,8 @@ static void split_reverse(const char *text, char **ret_listen, char **ret_target
         *ret_target = g_strdup(colon ? colon + 1 : text);
 }
 
-static CliExit add(Cli *cli, const char *direction, const char *listen, const char *target, char **ret) {
+static CliExit
+add(Cli *cli, const char *direction, const char *listen, const char *target, char **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
         g_autofree char *network = NULL;
         const char *path;

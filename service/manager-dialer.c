@@ -72,7 +72,8 @@ static int dialer_resolve(void *userdata, const char *name, IpAddr ret[static PR
         ManagedNetwork *n;
         MachineId machine;
 
-        return manager_resolve(d->manager, d->only, name, &n, &machine, &ret[0], NULL) < 0 ? -ENXIO : 1;
+        return manager_resolve(d->manager, d->only, name, &n, &machine, &ret[0], NULL) < 0 ? -ENXIO
+                                                                                           : 1;
 }
 
 static void dialer_cancel(void *userdata, ProxyCall *call) {

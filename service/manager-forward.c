@@ -20,7 +20,7 @@ static void changed(ManagedNetwork *n, const Forward *f) {
 
 /* "127.0.0.1:2222 -> nas:22" */
 static char *describe(const Forward *f) {
-        g_autofree char *listen = forward_listen_format(f);
+        g_autofree char *listen = forward_spec_listen_format(forward_spec(f));
         g_autofree char *target = proxy_target_format(&forward_spec(f)->target);
 
         return g_strdup_printf(
@@ -48,7 +48,8 @@ static char *listen_error(const ForwardSpec *spec, int error) {
                 return g_strdup_printf("port %u needs a privilege omertad does not have", port);
         case -EADDRNOTAVAIL:
                 return g_strdup_printf(
-                                "this machine has no address %s", endpoint_format(&spec->listen).text);
+                                "this machine has no address %s",
+                                endpoint_format(&spec->listen).text);
         default:
                 return g_strdup_printf("cannot listen at port %u: %s", port, g_strerror(-error));
         }
@@ -65,16 +66,16 @@ static int add_failed(const ForwardSpec *spec, int r, ManagerError *error) {
         text = listen_error(spec, r);
         return manager_fail(
                         error, r,
-                        r == -EADDRINUSE                         ? "PortInUse"
-                        : r == -EACCES                           ? "NotPermitted"
-                        : r == -EADDRNOTAVAIL || spec->path[0]   ? "InvalidArgument"
-                                                                 : "Failed",
+                        r == -EADDRINUSE                       ? "PortInUse"
+                        : r == -EACCES                         ? "NotPermitted"
+                        : r == -EADDRNOTAVAIL || spec->path[0] ? "InvalidArgument"
+                                                               : "Failed",
                         "%s", text);
 }
 
 static int keep(ManagedNetwork *n, const Forward *f, ManagerError *error) {
         const ForwardSpec *spec = forward_spec(f);
-        g_autofree char *listen = forward_listen_format(f);
+        g_autofree char *listen = forward_spec_listen_format(spec);
         g_autofree char *target = proxy_target_format(&spec->target);
         StoredForward stored = {
                 .id = forward_id(f),
@@ -205,8 +206,8 @@ void managed_network_load_forwards(ManagedNetwork *n) {
 
         if (r < 0)
                 managed_network_log(
-                                n, LOG_ERR, MESSAGE_ID_STATE_DAMAGED, "cannot read the forwards: %s",
-                                g_strerror(-r));
+                                n, LOG_ERR, MESSAGE_ID_STATE_DAMAGED,
+                                "cannot read the forwards: %s", g_strerror(-r));
 }
 
 void managed_network_resume_forwards(ManagedNetwork *n) {

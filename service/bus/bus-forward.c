@@ -67,7 +67,7 @@ get_text(sd_bus *bus,
         if (strcmp(property, "Direction") == 0)
                 text = g_strdup(forward_direction_to_string(forward_spec(f)->direction));
         else if (strcmp(property, "Listen") == 0)
-                text = forward_listen_format(f);
+                text = forward_spec_listen_format(forward_spec(f));
         else if (strcmp(property, "Target") == 0)
                 text = proxy_target_format(&forward_spec(f)->target);
         else if (strcmp(property, "StateReason") == 0)

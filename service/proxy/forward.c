@@ -58,6 +58,8 @@ ForwardDirection forward_direction_from_string(const char *text) {
 /* --- what to forward --- */
 
 static int parse_listen(const char *text, ForwardSpec *spec) {
+        const char *colon = strrchr(text, ':');
+        g_autofree char *address = NULL;
         uint16_t port;
 
         spec->listen.in = (struct sockaddr_in){ .sin_family = AF_INET,
@@ -74,12 +76,15 @@ static int parse_listen(const char *text, ForwardSpec *spec) {
                 strcpy(spec->path, text);
                 return 0;
         }
-        /* An address alone would be taken with the default port, and "::1:22" for an address: there
-         * must be one colon, or brackets. */
-        if (text[0] == '[' ? !strstr(text, "]:")
-                           : !strchr(text, ':') || strchr(text, ':') != strrchr(text, ':'))
+        /* "::1:22" could mean two things. */
+        if (!colon || (text[0] == '[' ? colon[-1] != ']' : strchr(text, ':') != colon) ||
+            proxy_port_parse(colon + 1, strlen(colon + 1), &port) < 0)
                 return -EINVAL;
-        return endpoint_parse(text, 0, &spec->listen);
+        address = g_strndup(text, (size_t) (colon - text));
+        if (endpoint_parse(address, 1, &spec->listen) < 0)
+                return -EINVAL;
+        endpoint_set_port(&spec->listen, port);
+        return 0;
 }
 
 static int parse_target(const char *text, ForwardSpec *spec) {
@@ -114,6 +119,14 @@ int forward_spec_parse(
                 return r;
         *ret = spec;
         return 0;
+}
+
+char *forward_spec_listen_format(const ForwardSpec *spec) {
+        if (spec->path[0] != '\0')
+                return g_strdup(spec->path);
+        if (spec->direction == FORWARD_REVERSE)
+                return g_strdup_printf("%u", endpoint_port(&spec->listen));
+        return g_strdup(endpoint_format(&spec->listen).text);
 }
 
 /* --- connections --- */
@@ -361,14 +374,6 @@ uint16_t forward_port(const Forward *f) {
 
 int forward_error(const Forward *f) {
         return f->error;
-}
-
-char *forward_listen_format(const Forward *f) {
-        if (f->spec.path[0] != '\0')
-                return g_strdup(f->spec.path);
-        if (f->spec.direction == FORWARD_REVERSE)
-                return g_strdup_printf("%u", endpoint_port(&f->spec.listen));
-        return g_strdup(endpoint_format(&f->spec.listen).text);
 }
 
 ForwardStats forward_stats(const Forward *f) {

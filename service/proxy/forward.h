@@ -53,6 +53,9 @@ int forward_spec_parse(
                 const char *target,
                 ForwardSpec *ret);
 
+/* @listen as forward_spec_parse() takes it; the target: proxy_target_format(). The caller frees. */
+char *forward_spec_listen_format(const ForwardSpec *spec);
+
 typedef struct Forwards Forwards; /* all of one network */
 typedef struct Forward Forward;
 
@@ -100,12 +103,10 @@ unsigned forwards_count(const Forwards *f);
 Forward *forwards_at(const Forwards *f, unsigned i);
 
 uint32_t forward_id(const Forward *f); /* from 1; never used again */
+/* With the port that was chosen where 0 was asked for. */
 const ForwardSpec *forward_spec(const Forward *f);
 /* The one listened on, also where 0 was asked for; 0: a unix socket, or none yet. */
 uint16_t forward_port(const Forward *f);
 /* Why it does not listen; 0: it does. -ENETUNREACH: the network is down. */
 int forward_error(const Forward *f);
-/* Where it listens, as forward_spec_parse() takes it: with the port that was chosen. The caller
- * frees. */
-char *forward_listen_format(const Forward *f);
 ForwardStats forward_stats(const Forward *f);

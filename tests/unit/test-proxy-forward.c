@@ -327,7 +327,7 @@ static void test_network_down(void **state) {
 static void test_restore(void **state) {
         World *w = *state;
         Forward *holder = add(w, FORWARD_LOCAL, "0", "nas", w->service_port), *f, *g;
-        g_autofree char *taken = forward_listen_format(holder), *shown = NULL;
+        g_autofree char *taken = forward_spec_listen_format(forward_spec(holder)), *shown = NULL;
         ForwardSpec spec;
         int fd;
 
@@ -335,7 +335,7 @@ static void test_restore(void **state) {
         assert_int_equal(forwards_restore(w->forwards, &spec, 7, &f), 0);
         assert_int_equal(forward_id(f), 7);
         assert_int_equal(forward_error(f), -EADDRINUSE);
-        shown = forward_listen_format(f);
+        shown = forward_spec_listen_format(forward_spec(f));
         assert_string_equal(shown, taken);
         assert_int_equal(forwards_restore(w->forwards, &spec, 7, &g), -EEXIST);
         assert_int_equal(forwards_restore(w->forwards, &spec, 0, &g), -EEXIST);
@@ -380,7 +380,7 @@ static void test_listen_format(void **state) {
                                                 &spec),
                                 0);
                 assert_int_equal(forwards_restore(w->forwards, &spec, i + 1, &f), 0);
-                shown = forward_listen_format(f);
+                shown = forward_spec_listen_format(forward_spec(f));
                 assert_string_equal(shown, table[i].shown);
                 /* What is shown means the same again. */
                 assert_int_equal(
@@ -398,6 +398,8 @@ static void test_spec(void **state) {
                 { FORWARD_LOCAL, "0", "nas.omerta:22", "127.0.0.1:0 nas.omerta:22" },
                 { FORWARD_LOCAL, "0.0.0.0:80", "[fd00::1]:80", "0.0.0.0:80 [fd00::1]:80" },
                 { FORWARD_LOCAL, "[::1]:80", "nas:80", "[::1]:80 nas:80" },
+                { FORWARD_LOCAL, "[::1]:0", "nas:80", "[::1]:0 nas:80" },
+                { FORWARD_LOCAL, "192.0.2.1:0", "nas:80", "192.0.2.1:0 nas:80" },
                 { FORWARD_REVERSE, "22", "22", "127.0.0.1:22 127.0.0.1:22" },
                 { FORWARD_REVERSE, "80", "localhost:8080", "127.0.0.1:80 localhost:8080" },
                 { FORWARD_REVERSE, "80", "192.0.2.1:8080", "127.0.0.1:80 192.0.2.1:8080" },
@@ -407,6 +409,9 @@ static void test_spec(void **state) {
                 { FORWARD_LOCAL, "127.0.0.1", "nas:22" },
                 { FORWARD_LOCAL, "[::1]", "nas:22" },
                 { FORWARD_LOCAL, "::1:22", "nas:22" },
+                { FORWARD_LOCAL, "[::1]:80:1", "nas:22" },
+                { FORWARD_LOCAL, "127.0.0.1:", "nas:22" },
+                { FORWARD_LOCAL, ":22", "nas:22" },
                 { FORWARD_LOCAL, "somewhere:22", "nas:22" },
                 { FORWARD_LOCAL, "2222", "22" },
                 { FORWARD_LOCAL, "2222", "nas" },
