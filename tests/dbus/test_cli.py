@@ -591,6 +591,7 @@ class CliTest(unittest.TestCase):
                 ('Timeout', 6, 'UDP'),
                 ('Unreachable', 1, '18002'),
                 ('NotPermitted', 5, 'omerta(1)'),
+                ('NotSupported', 1, 'omerta nc'),
                 ('InterfaceUnavailable', 1, '/dev/net/tun'),
                 ('LimitReached', 1, 'Remove'),
                 ('StateDamaged', 1, 'backup'),
