@@ -94,6 +94,11 @@ const CliVerb cli_verbs[] = {
           N_("Runs ssh(1), which connects through omertad: all options behind 'ssh' are\n"
              "ssh's, those of omerta stand before it."),
           cli_ssh },
+        { "exec", NULL, "COMMAND [ARG...]", 1, UINT_MAX, 0, N_("Run a program in a network"),
+          N_("Runs a program whose only network is the virtual one, with the names of its\n"
+             "machines. For your own omertad, where it uses the kernel's TCP ('omerta\n"
+             "status'). All that stands behind 'exec' is the program's; a leading -- is not."),
+          cli_exec },
         { "version", NULL, "", 0, 0, 0, N_("Show the versions of omerta and omertad"),
           N_("Shows the version of this program and of the running daemon."), cli_version },
         { NULL },

@@ -91,13 +91,17 @@ _omerta() {
 
         case "${words[*]}" in
         '')
-                word='status network up down mesh dhcp tunnel ping nc ssh version'
+                word='status network up down mesh dhcp tunnel ping nc ssh exec version'
                 ;;
         network | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}
                 ;;
         'network revoke' | 'tunnel close' | ping | nc | ssh)
                 word=$(_omerta_column HOST "${ask[@]}" network peers)
+                ;;
+        exec)
+                mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+                return
                 ;;
         'network approve' | 'network refuse')
                 word=$(_omerta_column MACHINE "${ask[@]}" network pending)

@@ -56,6 +56,7 @@ complete -c omerta -n '__omerta_at' -a tunnel -d 'Sessions'
 complete -c omerta -n '__omerta_at' -a ping -d 'See whether a machine answers'
 complete -c omerta -n '__omerta_at' -a nc -d 'Connect standard input and output'
 complete -c omerta -n '__omerta_at' -a ssh -d 'Run ssh to a machine'
+complete -c omerta -n '__omerta_at' -a exec -d 'Run a program in a network'
 complete -c omerta -n '__omerta_at' -a version -d 'Show versions'
 
 complete -c omerta -n '__omerta_at network' -a create -d 'Make a network; this is its gateway'
@@ -99,6 +100,7 @@ complete -c omerta -n '__omerta_at network join' -F
 for verb in ping nc ssh
     complete -c omerta -n "__omerta_at $verb" -a '(__omerta_column HOST network peers)'
 end
+complete -c omerta -n '__omerta_at exec' -a '(__fish_complete_command)'
 complete -c omerta -n '__omerta_at network uninvite' -a '(__omerta_column ID network invites)'
 for verb in approve refuse
     complete -c omerta -n "__omerta_at network $verb" \

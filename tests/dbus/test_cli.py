@@ -178,7 +178,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 25)
+        self.assertEqual(len(verbs), 26)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -204,6 +204,9 @@ class CliTest(unittest.TestCase):
                 (['network', 'invite', '--endpoint', ':1'], '--endpoint'),
                 (['network', 'invite', '--endpoint', '192.0.2.1:0'], '--endpoint'),
                 (['network', 'join', '/nonexistent'], 'neither'),
+                (['exec'], 'COMMAND'),
+                (['exec', '--'], 'a program'),
+                (['exec', '--json', 'true'], "before 'exec'"),
                 (['network', 'create', b'\xff'], 'UTF-8'),
                 (['network', 'list', '-n', b'\xff'], 'UTF-8')):
             with self.subTest(words):
@@ -568,6 +571,22 @@ class CliTest(unittest.TestCase):
         self.ok('tunnel', 'close', 'gw')
         self.fake.answers['Network.FindMachine'] = Error(ERROR + 'NoSuchMachine')
         self.fails(4, 'tunnel', 'close', 'nobody', says='omerta network peers')
+
+    def test_exec(self):
+        self.home()
+        self.fake.answers['Manager.GetNamespaces'] = Error(ERROR + 'NotSupported', 'it is lwIP')
+        # What is the program's is not looked at.
+        self.fails(1, 'exec', 'true', '--json', '-x', b'\xff', says='it is lwIP')
+        self.fails(1, '-n', 'home', 'exec', '--', '--json', says='omerta nc')
+        self.assertEqual(self.called('Manager.GetNamespaces'), [
+            (ROOT, 'Manager.GetNamespaces', [{'network': NETWORK_ID}], True)] * 2)
+        self.fails(4, '-n', 'other', 'exec', 'true', says='no such network')
+        self.work()
+        self.fails(4, 'exec', 'true', says='--network')
+        # Whatever this is, it is no namespace.
+        with open('/dev/null', 'rb') as f:
+            self.fake.answers['Manager.GetNamespaces'] = (fake.dbus.types.UnixFd(f),) * 2
+            self.fails(1, '-n', 'home', 'exec', 'true', says='cannot enter the network')
 
     # What goes wrong
 
