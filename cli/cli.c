@@ -124,9 +124,9 @@ static CliExit run(Cli *cli, char **words) {
                 return CLI_OK;
         }
         for (unsigned i = 0; words[i]; i++)
-                /* File names may be anything; all else goes over the bus, which is UTF-8. */
+                /* File names and words of programs may be anything; all else goes over the bus, which is UTF-8. */
                 if (!g_utf8_validate(words[i], -1, NULL) && v->run != cli_network_join &&
-                    v->run != cli_ssh) {
+                    v->run != cli_ssh && v->run != cli_exec) {
                         cli_error(_("'%s' is not valid UTF-8"), words[i]);
                         return CLI_USAGE;
                 }

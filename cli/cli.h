@@ -22,6 +22,9 @@ typedef enum CliExit {
         CLI_NOT_FOUND = 4,
         CLI_DENIED = 5,
         CLI_TIMEOUT = 6,
+        /* As shells have them, for a program that is to be run. */
+        CLI_CANNOT_EXECUTE = 126,
+        CLI_NO_PROGRAM = 127,
 } CliExit;
 
 typedef struct Cli {
@@ -58,6 +61,7 @@ CliExit cli_status(Cli *cli, char **args);
 CliExit cli_version(Cli *cli, char **args);
 CliExit cli_nc(Cli *cli, char **args);
 CliExit cli_ssh(Cli *cli, char **args);
+CliExit cli_exec(Cli *cli, char **args);
 CliExit cli_ping(Cli *cli, char **args);
 CliExit cli_forward(Cli *cli, char **args);
 CliExit cli_expose(Cli *cli, char **args);

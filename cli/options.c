@@ -162,8 +162,9 @@ static int option_take(const CliOption *o, char *text, CliOptions *options) {
         return -EINVAL;
 }
 
-/* @letters: with "+": the first word ends the options. */
-static bool is_for_ssh(int argc, char **argv, const char *letters, const struct option *table) {
+/* Whether what follows the command is another program's.
+ * @letters: with "+": the first word ends the options. */
+static bool is_for_program(int argc, char **argv, const char *letters, const struct option *table) {
         int c, errors = opterr;
 
         optind = 0;
@@ -171,7 +172,8 @@ static bool is_for_ssh(int argc, char **argv, const char *letters, const struct 
         while ((c = getopt_long(argc, argv, letters, table, NULL)) >= 0 && c != '?')
                 ;
         opterr = errors;
-        return c < 0 && optind < argc && strcmp(argv[optind], "ssh") == 0 &&
+        return c < 0 && optind < argc &&
+               (strcmp(argv[optind], "ssh") == 0 || strcmp(argv[optind], "exec") == 0) &&
                !(optind + 2 == argc &&
                  (strcmp(argv[optind + 1], "--help") == 0 || strcmp(argv[optind + 1], "-h") == 0));
 }
@@ -199,7 +201,7 @@ int cli_options_parse(int argc, char **argv, CliOptions *ret, int *ret_words) {
                         letters[n_letters++] = ':';
         }
 
-        ordered = is_for_ssh(argc, argv, letters, table);
+        ordered = is_for_program(argc, argv, letters, table);
         optind = 0; /* start anew, also when called a second time */
         while ((c = getopt_long(argc, argv, ordered ? letters : letters + 1, table, NULL)) >= 0) {
                 size_t i = 0;

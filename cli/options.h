@@ -79,7 +79,7 @@ typedef struct CliOptions {
  * @argv: reordered: words come last
  * @ret_words: index of the first word in @argv
  *
- * Words after "ssh" are ssh's, with their options, and stay as they are.
+ * Words after "ssh" and "exec" are another program's, with their options, and stay as they are.
  * Says on stderr what is wrong. Return: 0, or -EINVAL. Either way cli_options_done() frees.
  */
 int cli_options_parse(int argc, char **argv, CliOptions *ret, int *ret_words);

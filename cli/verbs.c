@@ -94,6 +94,11 @@ const CliVerb cli_verbs[] = {
           N_("Runs ssh(1), which connects through omertad: all options behind 'ssh' are\n"
              "ssh's, those of omerta stand before it."),
           cli_ssh },
+        { "exec", NULL, "COMMAND [ARG...]", 1, UINT_MAX, 0, N_("Run a program in a network"),
+          N_("Runs a program whose only network is the virtual one, with the names of its\n"
+             "machines. For your own omertad, where it uses the kernel's TCP ('omerta\n"
+             "status'). All that stands behind 'exec' is the program's; a leading -- is not."),
+          cli_exec },
         { "forward", NULL, "PORT:MACHINE:PORT", 1, 1, B(REVERSE) | B(KEEP),
           N_("Let a port of this machine lead to another's"),
           N_("Has omertad listen at a port of this machine (0: any that is free) and connect\n"

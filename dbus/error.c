@@ -64,6 +64,8 @@ static const ClientErrorText error_texts[] = {
              "are.") },
         { OMERTA_ERROR_NOT_PERMITTED, CLIENT_ERROR_DENIED, N_("This is not permitted."),
           N_("See the command's entry in omerta(1) for what it needs.") },
+        { OMERTA_ERROR_NOT_SUPPORTED, CLIENT_ERROR_FAILED, N_("The running omertad cannot do this."),
+          N_("'omerta nc', 'omerta ssh' and the proxy of omertad(8) work with every omertad.") },
         { OMERTA_ERROR_INTERFACE_UNAVAILABLE, CLIENT_ERROR_FAILED,
           N_("The network interface cannot be made."),
           N_("omertad needs /dev/net/tun ('modprobe tun') and CAP_NET_ADMIN.") },

@@ -222,6 +222,41 @@ int manager_call_error(int r, const char *host, uint16_t port, ManagerError *err
         }
 }
 
+int managed_network_namespaces(ManagedNetwork *n, int *ret_user_fd, int *ret_net_fd, ManagerError *error) {
+        Manager *m = n->manager;
+        IpAddr address = {};
+        Vnet *v;
+        int r;
+
+        if (!n->core || !n->netstack)
+                return manager_fail(
+                                error, -ENETUNREACH, "Unreachable", "%s",
+                                m->options.vpn ? "the network is down: 'omerta status' says why"
+                                               : "omertad runs without an interface (--vpn)");
+        r = netstack_namespaces(n->netstack, ret_user_fd, ret_net_fd);
+        if (r < 0 && netstack_engine(n->netstack) == NETSTACK_TUN)
+                return manager_fail(
+                                error, r, "NotSupported",
+                                "every program of this machine reaches the network by %s: run it "
+                                "as it is",
+                                managed_network_interface(n));
+        if (r < 0)
+                return manager_fail(
+                                error, r, "NotSupported",
+                                "programs can enter the network stack \"kernel\" alone, and this "
+                                "omertad uses \"%s\": %s",
+                                netstack_engine_to_string(netstack_engine(n->netstack)),
+                                m->netstack_reason);
+        v = network_vnet(n->core);
+        if (v)
+                address = vnet_local_address(v);
+        if (!ip_is_set(&address))
+                return manager_fail(
+                                error, -EADDRNOTAVAIL, "NoAddress",
+                                "this machine has no address in the network yet");
+        return 0;
+}
+
 /* --- names --- */
 
 /* "nas.omerta" and "nas.omerta." are "nas". */

@@ -193,6 +193,8 @@ int managed_network_echo(
                 NetstackEchoed done,
                 void *userdata,
                 ManagerCall **ret);
+/* netstack_namespaces(), once there is an address. Return: 0, or negative errno and @error. */
+int managed_network_namespaces(ManagedNetwork *n, int *ret_user_fd, int *ret_net_fd, ManagerError *error);
 ManagerCall *manager_call_cancel(ManagerCall *c);
 /* What a negative errno of these means to a person. @port 0: an echo. Return: @r. */
 int manager_call_error(int r, const char *host, uint16_t port, ManagerError *error);

@@ -93,7 +93,7 @@ _omerta() {
 
         case "${words[*]}" in
         '')
-                word='status network up down mesh dhcp tunnel ping nc ssh forward expose
+                word='status network up down mesh dhcp tunnel ping nc ssh exec forward expose
                         forwards unforward version'
                 ;;
         network | mesh | dhcp | tunnel)
@@ -101,6 +101,10 @@ _omerta() {
                 ;;
         'network revoke' | 'tunnel close' | ping | nc | ssh)
                 word=$(_omerta_column HOST "${ask[@]}" network peers)
+                ;;
+        exec)
+                mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+                return
                 ;;
         'network approve' | 'network refuse')
                 word=$(_omerta_column MACHINE "${ask[@]}" network pending)

@@ -56,6 +56,7 @@ complete -c omerta -n '__omerta_at' -a tunnel -d 'Sessions'
 complete -c omerta -n '__omerta_at' -a ping -d 'See whether a machine answers'
 complete -c omerta -n '__omerta_at' -a nc -d 'Connect standard input and output'
 complete -c omerta -n '__omerta_at' -a ssh -d 'Run ssh to a machine'
+complete -c omerta -n '__omerta_at' -a exec -d 'Run a program in a network'
 complete -c omerta -n '__omerta_at' -a forward -d "Let a port of this machine lead to another's"
 complete -c omerta -n '__omerta_at' -a expose -d 'Let the network reach a port of this machine'
 complete -c omerta -n '__omerta_at' -a forwards -d 'List forwarded and exposed ports'
@@ -108,6 +109,7 @@ complete -c omerta -n '__omerta_at network join' -F
 for verb in ping nc ssh
     complete -c omerta -n "__omerta_at $verb" -a '(__omerta_column HOST network peers)'
 end
+complete -c omerta -n '__omerta_at exec' -a '(__fish_complete_command)'
 complete -c omerta -n '__omerta_at unforward' -a '(__omerta_column ID forwards)'
 complete -c omerta -n '__omerta_at network uninvite' -a '(__omerta_column ID network invites)'
 for verb in approve refuse

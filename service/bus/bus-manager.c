@@ -303,6 +303,32 @@ static int method_ping(sd_bus_message *call, void *userdata, sd_bus_error *error
         return 1; /* answered by on_echoed() */
 }
 
+static int method_get_namespaces(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        const char *network = "";
+        const BusOption table[] = {
+                { "network", "s", &network },
+                {},
+        };
+        ManagerError e = {};
+        ManagedNetwork *n;
+        int r, user_fd, net_fd;
+
+        r = bus_read_options(call, table, error);
+        if (r < 0)
+                return r;
+        r = bus_authorize(b, call, OMERTA_ACTION_CONNECT, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = find_network(b, network, &n, error);
+        if (r < 0)
+                return r;
+        r = managed_network_namespaces(n, &user_fd, &net_fd, &e);
+        if (r < 0)
+                return bus_set_error(error, &e);
+        return sd_bus_reply_method_return(call, "hh", user_fd, net_fd);
+}
+
 static int
 get_property(sd_bus *bus,
              const char *path,
@@ -380,6 +406,12 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_ARGS("s", host, "a{sv}", options),
                         SD_BUS_RESULT("t", rtt, "o", machine),
                         method_ping,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "GetNamespaces",
+                        SD_BUS_ARGS("a{sv}", options),
+                        SD_BUS_RESULT("h", user, "h", network),
+                        method_get_namespaces,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("MachineId", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -11,8 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libmnl/libmnl.h>
-#include <linux/rtnetlink.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -71,57 +69,11 @@ static void allow_echo(void) {
         (void) write_text("/proc/sys/net/ipv4/ping_group_range", range);
 }
 
-static int add_default_route(unsigned char family, unsigned ifindex) {
-        uint8_t buf[256];
-        struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-        struct mnl_socket *nl;
-        struct rtmsg *rtm;
-        ssize_t n;
-        int r = 0;
-
-        nlh->nlmsg_type = RTM_NEWROUTE;
-        nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-        rtm = mnl_nlmsg_put_extra_header(nlh, sizeof *rtm);
-        rtm->rtm_family = family;
-        rtm->rtm_table = RT_TABLE_MAIN;
-        rtm->rtm_protocol = RTPROT_STATIC;
-        rtm->rtm_scope = RT_SCOPE_UNIVERSE;
-        rtm->rtm_type = RTN_UNICAST;
-        mnl_attr_put_u32(nlh, RTA_OIF, ifindex);
-
-        nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-        if (!nl)
-                return -errno;
-        if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-                r = -errno;
-        if (r == 0) {
-                uint8_t answer[8192];
-
-                n = mnl_socket_recvfrom(nl, answer, sizeof answer);
-                if (n < 0 || mnl_cb_run(answer, (size_t) n, 0, 0, NULL, NULL) < 0)
-                        r = -errno;
-        }
-        mnl_socket_close(nl);
-        return r;
-}
-
 static int loopback_up(void) {
         _cleanup_(rtnl_closep) Rtnl *r = NULL;
         int status = rtnl_open(&r);
 
         return status < 0 ? status : rtnl_link_configure(r, LOOPBACK_IFINDEX, 0, 0, true);
-}
-
-/* Everything goes to the interface: which addresses there are, the virtual network knows. */
-static int configure(Netif *tun, const NetnsRequest *q) {
-        int r;
-
-        r = tun->ops->configure(tun, &q->address, q->prefix_len, &q->address6, q->prefix_len6, q->mtu);
-        if (r >= 0 && ip_is_set(&q->address))
-                r = add_default_route(AF_INET, tun->ifindex);
-        if (r >= 0 && ip_is_set(&q->address6))
-                r = add_default_route(AF_INET6, tun->ifindex);
-        return r;
 }
 
 /* --- requests --- */
@@ -167,7 +119,10 @@ static int serve(Netif *tun) {
                         p.error = fd < 0 ? -errno : 0;
                         break;
                 case NETNS_CONFIGURE:
-                        p.error = configure(tun, &q);
+                        /* What is not in the network has no route: programs are told at once. */
+                        p.error = tun->ops->configure(
+                                        tun, &q.address, q.prefix_len, &q.address6, q.prefix_len6,
+                                        q.mtu);
                         break;
                 }
                 r = reply(&p, &fd, fd >= 0 ? 1 : 0);

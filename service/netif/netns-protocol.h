@@ -14,7 +14,7 @@
 
 typedef enum NetnsKind {
         NETNS_SOCKET,    /* reply carries it */
-        NETNS_CONFIGURE, /* addresses, MTU, default routes of NETNS_INTERFACE */
+        NETNS_CONFIGURE, /* addresses and MTU of NETNS_INTERFACE */
 } NetnsKind;
 
 typedef struct NetnsRequest {

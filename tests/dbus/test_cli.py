@@ -178,7 +178,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 29)
+        self.assertEqual(len(verbs), 30)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -204,6 +204,9 @@ class CliTest(unittest.TestCase):
                 (['network', 'invite', '--endpoint', ':1'], '--endpoint'),
                 (['network', 'invite', '--endpoint', '192.0.2.1:0'], '--endpoint'),
                 (['network', 'join', '/nonexistent'], 'neither'),
+                (['exec'], 'COMMAND'),
+                (['exec', '--'], 'a program'),
+                (['exec', '--json', 'true'], "before 'exec'"),
                 (['forward', '2222'], '2222:nas:22'),
                 (['forward', '2222:22'], '2222:nas:22'),
                 (['forward', ':2222:22'], '2222:nas:22'),
@@ -577,6 +580,21 @@ class CliTest(unittest.TestCase):
         self.fake.answers['Network.FindMachine'] = Error(ERROR + 'NoSuchMachine')
         self.fails(4, 'tunnel', 'close', 'nobody', says='omerta network peers')
 
+    def test_exec(self):
+        self.home()
+        self.fake.answers['Manager.GetNamespaces'] = Error(ERROR + 'NotSupported', 'it is lwIP')
+        # What is the program's is not looked at.
+        self.fails(1, 'exec', 'true', '--json', '-x', b'\xff', says='it is lwIP')
+        self.fails(1, '-n', 'home', 'exec', '--', '--json', says='omerta nc')
+        self.assertEqual(self.called('Manager.GetNamespaces'), [
+            (ROOT, 'Manager.GetNamespaces', [{'network': NETWORK_ID}], True)] * 2)
+        self.fails(4, '-n', 'other', 'exec', 'true', says='no such network')
+        self.work()
+        self.fails(4, 'exec', 'true', says='--network')
+        # Whatever this is, it is no namespace.
+        with open('/dev/null', 'rb') as f:
+            self.fake.answers['Manager.GetNamespaces'] = (fake.dbus.types.UnixFd(f),) * 2
+            self.fails(1, '-n', 'home', 'exec', 'true', says='cannot enter the network')
     def forward(self, number, **properties):
         path = f'{HOME}/forward/{number}'
         values = dict(Id=number, Direction='local', Listen='127.0.0.1:2222', Target='nas:22',
@@ -665,6 +683,7 @@ class CliTest(unittest.TestCase):
                 ('Unreachable', 1, '18002'),
                 ('PortInUse', 1, 'omerta forwards'),
                 ('NotPermitted', 5, 'omerta(1)'),
+                ('NotSupported', 1, 'omerta nc'),
                 ('InterfaceUnavailable', 1, '/dev/net/tun'),
                 ('LimitReached', 1, 'Remove'),
                 ('StateDamaged', 1, 'backup'),

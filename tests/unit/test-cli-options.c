@@ -81,6 +81,10 @@ static void test_parse(void **state) {
         assert_false(o.json || o.help);
         assert_null(o.network);
         cli_options_done(&o);
+        assert_int_equal(parse("omerta -n home exec -- ls --json -n", &o, "exec -- ls --json -n"), 0);
+        assert_false(o.json);
+        assert_string_equal(o.network, "home");
+        cli_options_done(&o);
         assert_int_equal(parse("omerta ssh --help", &o, "ssh"), 0);
         assert_true(o.help);
         cli_options_done(&o);
