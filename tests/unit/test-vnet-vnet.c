@@ -341,9 +341,10 @@ static void test_role_taken_away(void **state) {
         assert_true(vnet_gateway(w.vnet, &gateway));
         assert_true(machine_id_equal(&gateway, &w.who[0]->id));
         lease(&w, 0, "10.0.0.5");
+        /* No exit: nothing for the outside is ours to carry. */
         d = route(&w, "8.8.8.8");
-        assert_true(machine_id_equal(&d.machine, &w.who[0]->id));
-        assert_null(route_table_lookup_v4(vnet_routes(w.vnet), 0x08080808).peer);
+        assert_int_equal(d.verdict, ROUTE_DROP);
+        assert_int_equal(d.reason, DROP_NO_ROUTE);
         certify(&w, 0, 0);
         assert_true(vnet_gateway(w.vnet, &gateway));
         assert_true(machine_id_equal(&gateway, &w.net.issuer->id));

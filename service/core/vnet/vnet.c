@@ -101,13 +101,13 @@ bool vnet_gateway(const Vnet *v, MachineId *ret) {
         return true;
 }
 
+/* The gateway itself carries nothing to the outside, it is no exit yet: its kernel would take
+ * packets for every address it has, and where it forwards for others send them on. */
 static void update_gateway(Vnet *v) {
         MachineId gateway;
-        bool found = vnet_gateway(v, &gateway);
 
         route_table_set_gateway(
-                        v->routes, found ? peer_of(v, &gateway) : NULL,
-                        found && is_self(v, &gateway));
+                        v->routes, vnet_gateway(v, &gateway) ? peer_of(v, &gateway) : NULL, false);
 }
 
 static void update_roles(Vnet *v, const MachineId *machine, const Record *certificate) {
