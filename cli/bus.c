@@ -144,6 +144,21 @@ CliExit cli_bus_call(Cli *cli, sd_bus_message *m, sd_bus_message **ret_reply) {
         return r < 0 ? cli_bus_failed(r, &error) : CLI_OK;
 }
 
+CliExit cli_bus_call_path(Cli *cli, sd_bus_message *m, char **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        const char *path;
+        CliExit e = cli_bus_call(cli, m, &reply);
+        int r;
+
+        if (e != CLI_OK)
+                return e;
+        r = sd_bus_message_read_basic(reply, 'o', &path);
+        if (r < 0)
+                return cli_bus_failed(r, NULL);
+        *ret = g_strdup(path);
+        return CLI_OK;
+}
+
 CliExit
 cli_bus_simple(Cli *cli,
                const char *path,
@@ -165,8 +180,7 @@ cli_bus_simple(Cli *cli,
 }
 
 CliExit cli_bus_network_path(Cli *cli, char **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
-        const char *path;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         CliExit e;
         int r;
 
@@ -174,16 +188,7 @@ CliExit cli_bus_network_path(Cli *cli, char **ret) {
         if (e != CLI_OK)
                 return e;
         r = sd_bus_message_append_basic(m, 's', cli->options.network ? cli->options.network : "");
-        if (r < 0)
-                return cli_bus_failed(r, NULL);
-        e = cli_bus_call(cli, m, &reply);
-        if (e != CLI_OK)
-                return e;
-        r = sd_bus_message_read_basic(reply, 'o', &path);
-        if (r < 0)
-                return cli_bus_failed(r, NULL);
-        *ret = g_strdup(path);
-        return CLI_OK;
+        return r < 0 ? cli_bus_failed(r, NULL) : cli_bus_call_path(cli, m, ret);
 }
 
 CliExit cli_bus_network(Cli *cli, ClientNetwork **ret) {

@@ -27,6 +27,8 @@ int cli_bus_option_bool(sd_bus_message *m, const char *key, bool value);
 
 /* Sends and waits. @ret_reply may be NULL. */
 CliExit cli_bus_call(Cli *cli, sd_bus_message *m, sd_bus_message **ret_reply);
+/* The same for a method that returns an object path. Newly allocated. */
+CliExit cli_bus_call_path(Cli *cli, sd_bus_message *m, char **ret);
 /* A call with strings for arguments and nothing to return. */
 CliExit
 cli_bus_simple(Cli *cli,

@@ -44,9 +44,8 @@ static void split_reverse(const char *text, char **ret_listen, char **ret_target
 
 static CliExit
 add(Cli *cli, const char *direction, const char *listen, const char *target, char **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         g_autofree char *network = NULL;
-        const char *path;
         CliExit e;
         int r;
 
@@ -60,16 +59,7 @@ add(Cli *cli, const char *direction, const char *listen, const char *target, cha
                 r = cli_bus_option_bool(m, "persistent", cli->options.keep);
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
-        if (r < 0)
-                return cli_bus_failed(r, NULL);
-        e = cli_bus_call(cli, m, &reply);
-        if (e != CLI_OK)
-                return e;
-        r = sd_bus_message_read_basic(reply, 'o', &path);
-        if (r < 0)
-                return cli_bus_failed(r, NULL);
-        *ret = g_strdup(path);
-        return CLI_OK;
+        return r < 0 ? cli_bus_failed(r, NULL) : cli_bus_call_path(cli, m, ret);
 }
 
 /* What was made: for scripts the place it listens at, alone. */

@@ -67,8 +67,7 @@ CliExit cli_tunnel_sessions(Cli *cli, char **args) {
 
 /* What a person calls a machine, found out by the daemon. Newly allocated object path. */
 static CliExit machine_find(Cli *cli, const char *network, const char *machine, char **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
-        const char *path;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         CliExit e;
         int r;
 
@@ -76,16 +75,7 @@ static CliExit machine_find(Cli *cli, const char *network, const char *machine, 
         if (e != CLI_OK)
                 return e;
         r = sd_bus_message_append_basic(m, 's', machine);
-        if (r < 0)
-                return cli_bus_failed(r, NULL);
-        e = cli_bus_call(cli, m, &reply);
-        if (e != CLI_OK)
-                return e;
-        r = sd_bus_message_read_basic(reply, 'o', &path);
-        if (r < 0)
-                return cli_bus_failed(r, NULL);
-        *ret = g_strdup(path);
-        return CLI_OK;
+        return r < 0 ? cli_bus_failed(r, NULL) : cli_bus_call_path(cli, m, ret);
 }
 
 /* Closing a session that has gone in the meantime is what was wanted. */
