@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/fd.h"
 #include "base/macros.h"
 #include "proxy/listener.h"
 #include "proxy/socks5-udp.h"
@@ -127,7 +128,11 @@ int udp_association_new(
         };
         endpoint_set_port(&a->local, 0);
         a->client_fd = socket(local->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (a->client_fd < 0 || bind(a->client_fd, &a->local.sa, endpoint_len(&a->local)) < 0)
+        if (a->client_fd < 0)
+                r = -errno;
+        else
+                r = a->client_fd = fd_admit(a->client_fd);
+        if (r >= 0 && bind(a->client_fd, &a->local.sa, endpoint_len(&a->local)) < 0)
                 r = -errno;
         if (r >= 0)
                 r = sd_event_add_io(event, &a->client_source, a->client_fd, EPOLLIN, on_client, a);
