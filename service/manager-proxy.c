@@ -13,6 +13,11 @@
 
 /* --- the networks as the proxy sees them --- */
 
+/* Whether manager_resolve() found no network at all: none is up, or we are in none. */
+static bool is_down(int r) {
+        return r == -ENETUNREACH || r == -ENOTCONN;
+}
+
 static int
 proxy_dial(void *userdata,
            const IpAddr *address,
@@ -29,7 +34,7 @@ proxy_dial(void *userdata,
 
         r = manager_resolve(userdata, NULL, ip_format(address).text, &n, &machine, &a, NULL);
         if (r < 0)
-                return r == -ENETUNREACH ? r : -EHOSTUNREACH;
+                return is_down(r) ? -ENETUNREACH : -EHOSTUNREACH;
         r = managed_network_dial(n, &a, port, timeout, done, done_userdata, &c);
         if (r >= 0)
                 *ret = (ProxyCall *) c;
@@ -64,8 +69,12 @@ static int proxy_udp(void *userdata, ProxyDialed done, void *done_userdata, Prox
 static int proxy_lookup(void *userdata, const char *name, IpAddr ret[static PROXY_ADDRESSES_MAX]) {
         ManagedNetwork *n;
         MachineId machine;
+        int r;
 
-        return manager_resolve(userdata, NULL, name, &n, &machine, &ret[0], NULL) < 0 ? -ENXIO : 1;
+        r = manager_resolve(userdata, NULL, name, &n, &machine, &ret[0], NULL);
+        if (r < 0)
+                return is_down(r) ? -ENETUNREACH : -ENXIO;
+        return 1;
 }
 
 static void proxy_cancel(void *userdata, ProxyCall *call) {

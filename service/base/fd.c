@@ -7,12 +7,16 @@
 #include "base/limits.h"
 #include "base/macros.h"
 
-int fd_admit(int fd) {
+bool fd_leaves(int fd, unsigned more) {
         struct rlimit limit;
 
         /* Asked each time: prlimit(1) may change it, and it costs less than the socket did. */
-        if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-            (rlim_t) fd + FDS_RESERVED < limit.rlim_cur)
+        return getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+               (rlim_t) fd + more + FDS_RESERVED < limit.rlim_cur;
+}
+
+int fd_admit(int fd) {
+        if (fd < 0 || fd_leaves(fd, 0))
                 return fd;
         close(fd);
         return -EMFILE;

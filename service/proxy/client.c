@@ -37,6 +37,7 @@ struct ProxyClient {
         usec_t deadline;
         ClientState state;
         ClientProtocol protocol;
+        bool asking; /* in server->n_asking */
         Socks5 socks5;
 
         int fd;
@@ -78,10 +79,17 @@ static void client_set_deadline(ProxyClient *c) {
 
 /* --- life and death --- */
 
+static void client_asks_no_more(ProxyClient *c) {
+        if (c->asking)
+                c->server->n_asking--;
+        c->asking = false;
+}
+
 ProxyClient *proxy_client_free(ProxyClient *c) {
         ProxyServer *s = c->server;
 
         client_forget_deadline(c);
+        client_asks_no_more(c);
         proxy_dial_done(&c->dial);
         if (c->udp_call)
                 s->dialer->cancel(s->dialer->userdata, c->udp_call);
@@ -106,6 +114,7 @@ static bool client_send(ProxyClient *c, const void *data, size_t len) {
 /* Told everything: no more to say. Closing at once would reset the connection when there is
  * something unread, and could take the answer away from the client. */
 static void client_linger(ProxyClient *c) {
+        client_asks_no_more(c);
         c->state = CLIENT_REFUSED;
         c->server->stats.refused++;
         client_set_deadline(c);
@@ -168,6 +177,7 @@ static void client_on_dialed(void *userdata, int fd) {
                 return;
         }
         s->stats.connected++;
+        client_asks_no_more(c);
         c->state = CLIENT_RELAY;
         poller_watch_remove(&c->watch);
         r = relay_new(s->relays, TAKE_FD(c->fd), fd, c->buffer, c->filled, &s->stats.bytes,
@@ -220,6 +230,7 @@ static void client_on_udp(void *userdata, int fd) {
                 client_refuse(c, r);
                 return;
         }
+        client_asks_no_more(c);
         c->state = CLIENT_DATAGRAMS;
         c->filled = 0;
         s->stats.connected++;
@@ -374,6 +385,7 @@ void proxy_client_new(ProxyServer *s, int fd) {
         *c = (ProxyClient){
                 .server = s,
                 .fd = fd,
+                .asking = true,
                 .size = BUFFER_SIZE,
                 .buffer = g_malloc(BUFFER_SIZE),
                 .socks5.want_password = s->secret != NULL,
@@ -381,6 +393,7 @@ void proxy_client_new(ProxyServer *s, int fd) {
         c->link.data = c;
         c->waiting.data = c;
         g_queue_push_tail_link(&s->clients, &c->link);
+        s->n_asking++;
         client_set_deadline(c);
         if (poller_add(relay_loop_poller(s->relays), &c->watch, fd, EPOLLIN, client_on_io, c) < 0)
                 proxy_client_free(c);

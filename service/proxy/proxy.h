@@ -51,7 +51,7 @@ typedef struct ProxyDialer {
         int (*udp)(void *userdata, ProxyDialed done, void *done_userdata, ProxyCall **ret);
         /* "HOST.omerta" or the plain name of a member, from what is known here: answers at once.
          * Return: how many addresses, best first, at most PROXY_ADDRESSES_MAX; -ENXIO: nobody has
-         * this name. */
+         * this name; -ENETUNREACH: no network is up. */
         int (*resolve)(void *userdata, const char *name, IpAddr ret[static PROXY_ADDRESSES_MAX]);
         void (*cancel)(void *userdata, ProxyCall *call);
         void *userdata;
@@ -100,7 +100,7 @@ int proxy_dial_start(
                 void *userdata);
 void proxy_dial_done(ProxyDial *d);
 
-/* Return: how many addresses; -ENXIO: nobody has this name. */
+/* Return: how many addresses; what the dialer's resolve() says. */
 int proxy_resolve(
                 const ProxyDialer *dialer,
                 const ProxyTarget *target,

@@ -49,6 +49,8 @@ static void test_admit(void **state) {
         assert_int_equal(dup(STDERR_FILENO), -1);
         for (unsigned i = 0; i < FDS_RESERVED; i++)
                 close(lowest + 3 + (int) i);
+        assert_true(fd_leaves(fd[0], 2));
+        assert_false(fd_leaves(fd[0], 3));
         close(fd[1]);
         assert_int_equal(fd_admit(dup(STDERR_FILENO)), fd[1]);
         assert_int_equal(fd_admit(-ENFILE), -ENFILE);

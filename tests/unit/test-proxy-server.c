@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/macros.h"
 #include "proxy-world.h"
 
@@ -380,6 +381,37 @@ static void test_no_descriptors(void **state) {
         world_all_gone(w);
 }
 
+/* Only so many are let in as can all be served: those who come at once do not take each other's
+ * descriptors. */
+static void test_few_descriptors(void **state) {
+        World *w = *state;
+        struct rlimit old, tight;
+        uint8_t buf[64];
+        int fd[4], next;
+
+        world_serve(w, &(ProxyServerOptions){});
+        for (unsigned i = 0; i < ELEMENTSOF(fd); i++)
+                fd[i] = world_client(w);
+        next = dup(STDERR_FILENO);
+        close(next);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+        /* The first needs one and two more, the second has those of the first before it. */
+        tight = (struct rlimit){ .rlim_cur = (rlim_t) next + FDS_RESERVED + 6,
+                                 .rlim_max = old.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+        while (proxy_server_stats(w->server).turned_away < 2)
+                world_turn(w);
+        assert_int_equal(proxy_server_stats(w->server).accepted, 2);
+        for (unsigned i = 0; i < 2; i++) {
+                say(fd[i], buf, connect_request(buf, w->service_port));
+                world_hears_connected(w, fd[i]);
+        }
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        for (unsigned i = 0; i < ELEMENTSOF(fd); i++)
+                close(fd[i]);
+        world_all_gone(w);
+}
+
 static void test_unix_socket(void **state) {
         World *w = *state;
         g_autofree char *dir = g_dir_make_tmp("omerta-test-XXXXXX", NULL);
@@ -558,6 +590,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_gone_while_dialing, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_limit, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_no_descriptors, world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(test_few_descriptors, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_unix_socket, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_sockets_taken, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_udp_associate, world_setup, world_teardown),
