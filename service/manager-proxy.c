@@ -53,14 +53,34 @@ proxy_listen(void *userdata,
         return -EOPNOTSUPP;
 }
 
-/* An association is of one network: of the first that is up. */
-static int proxy_udp(void *userdata, ProxyDialed done, void *done_userdata, ProxyCall **ret) {
+static const void *proxy_network(void *userdata, const IpAddr *address) {
+        Manager *m = userdata;
+        ManagedNetwork *n;
+        MachineId machine;
+        IpAddr a;
+
+        if (address)
+                return manager_resolve(m, NULL, ip_format(address).text, &n, &machine, &a, NULL) < 0
+                                       ? NULL
+                                       : n;
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                n = m->networks->pdata[i];
+                if (n->netstack)
+                        return n;
+        }
+        return NULL;
+}
+
+static int
+proxy_udp(void *userdata, const void *network, ProxyDialed done, void *done_userdata, ProxyCall **ret) {
         Manager *m = userdata;
         ManagerCall *c = NULL;
-        int r = -ENETUNREACH;
+        unsigned i;
+        int r;
 
-        for (unsigned i = 0; i < m->networks->len && r == -ENETUNREACH; i++)
-                r = managed_network_udp(m->networks->pdata[i], done, done_userdata, &c);
+        if (!g_ptr_array_find(m->networks, network, &i))
+                return -ENETUNREACH;
+        r = managed_network_udp(m->networks->pdata[i], done, done_userdata, &c);
         if (r >= 0)
                 *ret = (ProxyCall *) c;
         return r;
@@ -125,6 +145,7 @@ static int make_server(Manager *m) {
         m->proxy_dialer = (ProxyDialer){
                 .dial = proxy_dial,
                 .listen = proxy_listen,
+                .network = proxy_network,
                 .udp = proxy_udp,
                 .resolve = proxy_lookup,
                 .cancel = proxy_cancel,

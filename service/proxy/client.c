@@ -46,8 +46,6 @@ struct ProxyClient {
         size_t size, filled;
 
         ProxyDial dial;
-        ProxyCall *udp_call;
-        uint16_t udp_port; /* of the client, from its request; 0: not known */
         UdpAssociation *association;
         Relay *relay;
 };
@@ -91,8 +89,6 @@ ProxyClient *proxy_client_free(ProxyClient *c) {
         client_forget_deadline(c);
         client_asks_no_more(c);
         proxy_dial_done(&c->dial);
-        if (c->udp_call)
-                s->dialer->cancel(s->dialer->userdata, c->udp_call);
         udp_association_free(c->association);
         relay_free(c->relay);
         poller_watch_remove(&c->watch);
@@ -190,12 +186,8 @@ static void client_on_dialed(void *userdata, int fd) {
         c->filled = 0;
 }
 
-static void client_on_association_gone(void *userdata) {
-        proxy_client_free(userdata);
-}
-
 /* Where the client's datagrams come from: the address its connection comes from. */
-static Endpoint client_peer(const ProxyClient *c) {
+static Endpoint client_peer(const ProxyClient *c, uint16_t port) {
         struct sockaddr_storage ss;
         socklen_t len = sizeof ss;
         Endpoint e = {};
@@ -204,28 +196,25 @@ static Endpoint client_peer(const ProxyClient *c) {
             endpoint_from_sockaddr((struct sockaddr *) &ss, len, &e) < 0)
                 e = (Endpoint){ .in = { .sin_family = AF_INET,
                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
-        endpoint_set_port(&e, c->udp_port);
+        endpoint_set_port(&e, port);
         return e;
 }
 
-static void client_on_udp(void *userdata, int fd) {
-        ProxyClient *c = userdata;
+/* @port: of the client's datagrams; 0: not known. */
+static void client_associate(ProxyClient *c, uint16_t port) {
         ProxyServer *s = c->server;
-        Endpoint local = listener_local(c->fd), peer = client_peer(c);
+        Endpoint local = listener_local(c->fd), peer = client_peer(c, port);
         int r;
 
-        c->udp_call = NULL;
-        if (fd < 0) {
-                client_refuse(c, fd);
+        if (!s->dialer->network(s->dialer->userdata, NULL)) {
+                client_refuse(c, -ENETUNREACH);
                 return;
         }
         if (!endpoint_is_set(&local)) /* a unix socket */
                 local = peer;
         if (!s->datagram)
                 s->datagram = g_malloc(UDP_ASSOCIATION_BUFFER_SIZE);
-        r = udp_association_new(
-                        s->event, s->dialer, fd, &local, &peer, s->datagram,
-                        client_on_association_gone, c, &c->association);
+        r = udp_association_new(s->event, s->dialer, &local, &peer, s->datagram, &c->association);
         if (r < 0) {
                 client_refuse(c, r);
                 return;
@@ -243,15 +232,16 @@ static void client_start(ProxyClient *c, const ProxyTarget *target, bool udp) {
         ProxyServer *s = c->server;
         int r;
 
-        c->state = CLIENT_DIALING;
         client_forget_deadline(c);
+        if (udp) {
+                client_associate(c, target->port);
+                return;
+        }
+        c->state = CLIENT_DIALING;
         /* Whoever has sent a request may have said all they have to say: the end of their half is
          * no reason to give up, a hang-up or a reset, which are always reported, is. */
         r = poller_watch_set(&c->watch, 0);
-        if (r >= 0 && udp) {
-                c->udp_port = target->port;
-                r = s->dialer->udp(s->dialer->userdata, client_on_udp, c, &c->udp_call);
-        } else if (r >= 0)
+        if (r >= 0)
                 r = proxy_dial_start(&c->dial, s->dialer, target, s->dial_usec, client_on_dialed, c);
         if (r < 0)
                 client_refuse(c, r);

@@ -497,14 +497,19 @@ static void test_sockets_taken(void **state) {
 
 /* --- datagrams --- */
 
-static int udp_socket(uint16_t *ret_port) {
+static int udp_socket_at(uint32_t address, uint16_t *ret_port) {
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         Endpoint local = loopback(0);
 
+        local.in.sin_addr.s_addr = htonl(address);
         assert_int_equal(bind(fd, &local.sa, endpoint_len(&local)), 0);
         local = listener_local(fd);
         *ret_port = endpoint_port(&local);
         return fd;
+}
+
+static int udp_socket(uint16_t *ret_port) {
+        return udp_socket_at(INADDR_LOOPBACK, ret_port);
 }
 
 static void test_udp_associate(void **state) {
@@ -576,6 +581,53 @@ static void test_udp_associate(void **state) {
         close(stranger);
 }
 
+/* One association into several networks: each has its own fd, made for the first datagram, which
+ * is not lost; an address of no network makes none. */
+static void test_udp_networks(void **state) {
+        World *w = *state;
+        uint8_t request[] = { 5, 1, 0, 5, 3, 0, 1, 0, 0, 0, 0, 0, 0 }, reply[12], buf[64];
+        uint16_t client_port, port[2];
+        int u = udp_socket(&client_port), service[2], fd;
+        unsigned before;
+        Endpoint to;
+
+        service[0] = udp_socket(&port[0]);
+        service[1] = udp_socket_at(INADDR_LOOPBACK + 1, &port[1]);
+        world_serve(w, &(ProxyServerOptions){});
+        before = count_fds();
+        fd = world_client(w);
+        say(fd, request, sizeof request);
+        assert_int_equal(world_hear(w, fd, reply, 2), 2);
+        world_hears(w, fd, (const uint8_t[]){ 5, 0, 0, 1, 127, 0, 0, 1 }, 8);
+        assert_int_equal(world_hear(w, fd, reply, 2), 2);
+        to = loopback(read_be16(reply));
+        assert_int_equal(w->dialer->udps, 0);
+        for (unsigned i = 0; i < 4; i++) {
+                uint8_t message[] = { 0, 0, 0,          1, 127, 0, 0, (uint8_t) (1 + i % 2),
+                                      0, 0, (uint8_t) i };
+                const uint8_t outside[] = { 0, 0, 0, 1, 192, 0, 2, 1, 0, 53, 'x' };
+
+                write_be16(message + 8, port[i % 2]);
+                (void) sendto(u, outside, sizeof outside, 0, &to.sa, sizeof to.in);
+                (void) sendto(u, message, sizeof message, 0, &to.sa, sizeof to.in);
+                assert_int_equal(world_hear(w, service[i % 2], buf, sizeof buf), 1);
+                assert_int_equal(buf[0], i);
+        }
+        assert_int_equal(w->dialer->udps, 2);
+        /* Ended while a third is being made. */
+        (void) sendto(u, (const uint8_t[]){ 0, 0, 0, 1, 127, 0, 0, 3, 0, 53, 'x' }, 11, 0, &to.sa,
+                      sizeof to.in);
+        while (w->dialer->udps < 3)
+                world_turn(w);
+        close(fd);
+        world_all_gone(w);
+        while (count_fds() > before)
+                world_turn(w);
+        close(u);
+        close(service[0]);
+        close(service[1]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_connect, world_setup, world_teardown),
@@ -594,6 +646,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_unix_socket, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_sockets_taken, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_udp_associate, world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(test_udp_networks, world_setup, world_teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
