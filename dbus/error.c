@@ -68,7 +68,7 @@ static const ClientErrorText error_texts[] = {
           N_("'omerta nc', 'omerta ssh' and the proxy of omertad(8) work with every omertad.") },
         { OMERTA_ERROR_INTERFACE_UNAVAILABLE, CLIENT_ERROR_FAILED,
           N_("The network interface cannot be made."),
-          N_("omertad needs /dev/net/tun ('modprobe tun') and CAP_NET_ADMIN.") },
+          N_("omertad needs /dev/net/tun ('modprobe tun') and CAP_NET_ADMIN; with --user see --netstack in omertad(8).") },
         { OMERTA_ERROR_LIMIT_REACHED, CLIENT_ERROR_FAILED, N_("There are too many of these already."),
           N_("Remove one that is no longer needed first.") },
         { OMERTA_ERROR_STATE_DAMAGED, CLIENT_ERROR_FAILED,

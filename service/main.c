@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -344,6 +345,19 @@ finish:
         return r;
 }
 
+/* Each connection through the proxy takes descriptors. The soft limit is low for the sake of programs
+ * that use select(), whose sets end at 1024 (LimitNOFILE= in systemd.exec(5)): neither we nor the
+ * functions of libraries that we call do. What we start sets its own (netif/netns-helper.c). */
+static void raise_fd_limit(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                log_debug_errno(-errno, "cannot raise the limit of descriptors: %m");
+}
+
 int main(int argc, char **argv) {
         Arguments a = {
                 .manager = { .port = OMERTA_PORT_DEFAULT },
@@ -364,6 +378,7 @@ int main(int argc, char **argv) {
         if (!a.manager.state_dir)
                 a.manager.state_dir = OMERTA_STATE_DIR;
         log_setup(a.log_level);
+        raise_fd_limit();
 
         /* Blocked before any thread starts, so that sd-event gets them all. */
         sigemptyset(&signals);

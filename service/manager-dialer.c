@@ -5,6 +5,11 @@
 
 #include "manager-internal.h"
 
+/* Whether manager_resolve() found no network at all: none is up, or we are in none. */
+static bool is_down(int r) {
+        return r == -ENETUNREACH || r == -ENOTCONN;
+}
+
 static int
 dialer_dial(void *userdata,
             const IpAddr *address,
@@ -22,7 +27,7 @@ dialer_dial(void *userdata,
 
         r = manager_resolve(d->manager, d->only, ip_format(address).text, &n, &machine, &a, NULL);
         if (r < 0)
-                return r == -ENETUNREACH ? r : -EHOSTUNREACH;
+                return is_down(r) ? -ENETUNREACH : -EHOSTUNREACH;
         r = managed_network_dial(n, &a, port, timeout, done, done_userdata, &c);
         if (r >= 0)
                 *ret = (ProxyCall *) c;
@@ -50,18 +55,38 @@ dialer_listen(void *userdata,
         return r;
 }
 
-/* An association is of one network: of the first that is up. */
-static int dialer_udp(void *userdata, ProxyDialed done, void *done_userdata, ProxyCall **ret) {
+static const void *dialer_network(void *userdata, const IpAddr *address) {
+        ManagerDialer *d = userdata;
+        GPtrArray *networks = d->manager->networks;
+        ManagedNetwork *n;
+        MachineId machine;
+        IpAddr a;
+        int r;
+
+        if (address) {
+                r =
+                                manager_resolve(d->manager, d->only, ip_format(address).text, &n,
+                                                &machine, &a, NULL);
+                return r < 0 ? NULL : n;
+        }
+        for (unsigned i = 0; i < networks->len; i++) {
+                n = networks->pdata[i];
+                if (n->netstack && (!d->only || d->only == n))
+                        return n;
+        }
+        return NULL;
+}
+
+static int
+dialer_udp(void *userdata, const void *network, ProxyDialed done, void *done_userdata, ProxyCall **ret) {
         ManagerDialer *d = userdata;
         ManagerCall *c = NULL;
-        int r = -ENETUNREACH;
+        unsigned i;
+        int r;
 
-        for (unsigned i = 0; i < d->manager->networks->len && r == -ENETUNREACH; i++) {
-                ManagedNetwork *n = d->manager->networks->pdata[i];
-
-                if (!d->only || d->only == n)
-                        r = managed_network_udp(n, done, done_userdata, &c);
-        }
+        if (!g_ptr_array_find(d->manager->networks, network, &i))
+                return -ENETUNREACH;
+        r = managed_network_udp(d->manager->networks->pdata[i], done, done_userdata, &c);
         if (r >= 0)
                 *ret = (ProxyCall *) c;
         return r;
@@ -71,9 +96,12 @@ static int dialer_resolve(void *userdata, const char *name, IpAddr ret[static PR
         ManagerDialer *d = userdata;
         ManagedNetwork *n;
         MachineId machine;
+        int r;
 
-        return manager_resolve(d->manager, d->only, name, &n, &machine, &ret[0], NULL) < 0 ? -ENXIO
-                                                                                           : 1;
+        r = manager_resolve(d->manager, d->only, name, &n, &machine, &ret[0], NULL);
+        if (r < 0)
+                return is_down(r) ? -ENETUNREACH : -ENXIO;
+        return 1;
 }
 
 static void dialer_cancel(void *userdata, ProxyCall *call) {
@@ -85,6 +113,7 @@ void manager_dialer_init(ManagerDialer *d, Manager *m, ManagedNetwork *only) {
                 .ops = {
                         .dial = dialer_dial,
                         .listen = dialer_listen,
+                        .network = dialer_network,
                         .udp = dialer_udp,
                         .resolve = dialer_resolve,
                         .cancel = dialer_cancel,

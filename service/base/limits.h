@@ -56,8 +56,13 @@
 #define RECORD_MAX 1024U
 
 /* Connections through the SOCKS5 and HTTP proxy, and as many through all port forwards; what an
- * engine of netif/netstack.h carries. Two fds each. */
+ * engine of netif/netstack.h carries. Two fds each, three where lwIP carries it, five a UDP
+ * association: where RLIMIT_NOFILE is less than all of them, it is what bounds them (base/fd.h). */
 #define PROXY_CONNECTIONS_MAX 4096U
+/* Descriptors that connections leave to the daemon, beside those it has open all the time: a second
+ * network's stack (six), answers to Dial that wait for the bus (one each), a temporary file of
+ * SQLite, rtnetlink. */
+#define FDS_RESERVED 16U
 /* From accepting a client to its whole request; RFC 1928 section 6 gives a refused one as long to
  * go away. */
 #define PROXY_HANDSHAKE_USEC (10 * USEC_PER_SEC)

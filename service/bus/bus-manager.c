@@ -175,19 +175,19 @@ static Dialing *dialing_new(sd_bus_message *call, const char *host, uint16_t por
 
 static void on_dialed(void *userdata, int fd) {
         Dialing *d = userdata;
-        int flags;
+        int flags, r = fd;
 
-        if (fd < 0)
-                dialing_failed(d, fd);
-        else {
+        if (fd >= 0) {
                 /* As socket(2) makes them: what programs expect. */
                 flags = fcntl(fd, F_GETFL);
                 if (flags >= 0)
                         (void) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-                if (sd_bus_reply_method_return(d->call, "h", fd) < 0)
-                        log_debug("cannot answer Dial");
+                /* The message takes a duplicate. */
+                r = sd_bus_reply_method_return(d->call, "h", fd);
                 close(fd);
         }
+        if (r < 0)
+                dialing_failed(d, r);
         dialing_free(d);
 }
 

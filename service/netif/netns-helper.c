@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/macros.h"
@@ -26,6 +27,7 @@
 /* Packets. A flow holds few of them by itself (TCP small queues); a proxy's thousand flows that
  * speak at once should not lose most of what they say. */
 #define QUEUE_LEN 256U
+#define FDS_MAX 64U
 #define LOOPBACK_IFINDEX 1U /* of every network namespace */
 
 static int write_text(const char *path, const char *text) {
@@ -77,6 +79,16 @@ static int loopback_up(void) {
 }
 
 /* --- requests --- */
+
+/* A handful at a time, whatever its parent was allowed. */
+static void limit_fds(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = MIN(limit.rlim_cur, FDS_MAX);
+        (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 static int reply(const NetnsReply *p, const int *fds, unsigned n_fds) {
         union {
@@ -164,6 +176,7 @@ int main(void) {
          * terminal's: ^C is for omertad, which then ends us. */
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void) setsid();
+        limit_fds();
 
         r = enter();
         if (r < 0)

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/fd.h"
 #include "base/macros.h"
 #include <lwip/inet_chksum.h>
 #include <lwip/ip.h>
@@ -141,8 +142,9 @@ int lwip_udp_new(LwipStack *s, const LwipCommand *c) {
 
         if (g_hash_table_size(s->udp) >= NETSTACK_STREAMS_MAX)
                 return -EMFILE;
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-                return -errno;
+        r = fd_pair(SOCK_SEQPACKET, pair);
+        if (r < 0)
+                return r;
         u = NEW(LwipUdp);
         *u = (LwipUdp){
                 .source.kind = LWIP_SOURCE_UDP,

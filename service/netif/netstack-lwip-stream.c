@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/fd.h"
 #include "base/macros.h"
 #include <lwip/priv/tcp_priv.h>
 #include "netif/netstack-lwip-internal.h"
@@ -153,8 +154,9 @@ void lwip_stream_ready(LwipStream *t) {
 static int stream_connect(LwipStream *t, struct tcp_pcb *pcb) {
         int pair[2], r;
 
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-                return -errno;
+        r = fd_pair(SOCK_STREAM, pair);
+        if (r < 0)
+                return r;
         t->fd = pair[1];
         r = lwip_watch(t->stack, EPOLL_CTL_ADD, t->fd, EPOLLIN | EPOLLRDHUP | EPOLLET, &t->source);
         if (r < 0) {

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/endpoint.h"
+#include "base/fd.h"
 #include "base/macros.h"
 
 /* IPv6 sockets that serve IPv4 as well (RFC 3493, 3.7) spare every association a second one. */
@@ -65,6 +66,11 @@ ip_from_sockaddr(const struct sockaddr_storage *ss, socklen_t len, IpAddr *ret, 
         return 0;
 }
 
+/* Sockets are programs' connections, whoever makes them. */
+static int make(NetstackSockets *s, int family, int type, int protocol) {
+        return fd_admit(s->make(s, family, type, protocol));
+}
+
 /* A bound socket for both families, for IPv4 alone where the kernel has no IPv6. Bound to the
  * interface, if there is one: what is offered to the network is not offered to the machine's other
  * networks. Needs no privilege since Linux 5.7. */
@@ -73,10 +79,10 @@ static int make_bound(NetstackSockets *s, int type, uint16_t port, int *ret_fami
         Endpoint any = {};
         int off = 0, on = 1, family = AF_INET6;
 
-        fd = s->make(s, AF_INET6, type, 0);
+        fd = make(s, AF_INET6, type, 0);
         if (fd == -EAFNOSUPPORT) {
                 family = AF_INET;
-                fd = s->make(s, AF_INET, type, 0);
+                fd = make(s, AF_INET, type, 0);
         }
         if (fd < 0)
                 return fd;
@@ -146,7 +152,7 @@ int netstack_sockets_dial(NetstackCall *c, const IpAddr *address, uint16_t port)
         r = sockaddr_from_ip(address, port, &to);
         if (r < 0)
                 return r;
-        c->fd = s->make(s, to.sa.sa_family, SOCK_STREAM, 0);
+        c->fd = make(s, to.sa.sa_family, SOCK_STREAM, 0);
         if (c->fd < 0)
                 return c->fd;
         watch_peer(c->fd);
@@ -188,6 +194,9 @@ static int on_incoming(sd_event_source *source, int fd, uint32_t events, void *u
                 return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS
                                        ? listen_later(c)
                                        : 0; /* gone again */
+        /* One too many: the peer sees it closed. */
+        if (fd_admit(conn) < 0)
+                return 0;
         if (ip_from_sockaddr(&ss, len, &peer, &port) < 0) {
                 close(conn);
                 return 0;
@@ -311,8 +320,8 @@ int netstack_sockets_udp(NetstackCall *c, uint16_t port) {
         udp = make_bound(s, SOCK_DGRAM, port, &family);
         if (udp < 0)
                 return udp;
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
-                r = -errno;
+        r = fd_pair(SOCK_SEQPACKET, pair);
+        if (r < 0) {
                 close(udp);
                 return r;
         }
@@ -362,7 +371,7 @@ int netstack_sockets_echo(NetstackCall *c, const IpAddr *address, size_t payload
         r = sockaddr_from_ip(address, 0, &to);
         if (r < 0)
                 return r;
-        c->fd = s->make(s, to.sa.sa_family, SOCK_DGRAM, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+        c->fd = make(s, to.sa.sa_family, SOCK_DGRAM, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
         if (c->fd < 0)
                 return c->fd;
         /* Connected and with RECVERR the socket reports what ICMP says about the address. */

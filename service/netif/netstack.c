@@ -249,8 +249,13 @@ int netstack_new(
         r = lwip_new(event, mtu, ret, ret_netif);
         if (r == -EOPNOTSUPP)
                 *ret_reason = g_strdup_printf("%s; this build has no lwIP", reason);
+        else if (r == -EBUSY && engine == NETSTACK_LWIP)
+                *ret_reason = g_strdup(
+                                "lwIP serves one network, and another one has it; the kernel's "
+                                "stack (--netstack auto) serves many");
         else if (r == -EBUSY)
-                *ret_reason = g_strdup_printf("%s; lwIP serves another network already", reason);
+                *ret_reason = g_strdup_printf(
+                                "%s; lwIP serves one network, and another one has it", reason);
         else if (r < 0)
                 *ret_reason = g_strdup_printf("%s; lwIP: %s", reason, g_strerror(-r));
         else

@@ -37,6 +37,7 @@ struct ProxyClient {
         usec_t deadline;
         ClientState state;
         ClientProtocol protocol;
+        bool asking; /* in server->n_asking */
         Socks5 socks5;
 
         int fd;
@@ -45,8 +46,6 @@ struct ProxyClient {
         size_t size, filled;
 
         ProxyDial dial;
-        ProxyCall *udp_call;
-        uint16_t udp_port; /* of the client, from its request; 0: not known */
         UdpAssociation *association;
         Relay *relay;
 };
@@ -78,13 +77,18 @@ static void client_set_deadline(ProxyClient *c) {
 
 /* --- life and death --- */
 
+static void client_asks_no_more(ProxyClient *c) {
+        if (c->asking)
+                c->server->n_asking--;
+        c->asking = false;
+}
+
 ProxyClient *proxy_client_free(ProxyClient *c) {
         ProxyServer *s = c->server;
 
         client_forget_deadline(c);
+        client_asks_no_more(c);
         proxy_dial_done(&c->dial);
-        if (c->udp_call)
-                s->dialer->cancel(s->dialer->userdata, c->udp_call);
         udp_association_free(c->association);
         relay_free(c->relay);
         poller_watch_remove(&c->watch);
@@ -106,6 +110,7 @@ static bool client_send(ProxyClient *c, const void *data, size_t len) {
 /* Told everything: no more to say. Closing at once would reset the connection when there is
  * something unread, and could take the answer away from the client. */
 static void client_linger(ProxyClient *c) {
+        client_asks_no_more(c);
         c->state = CLIENT_REFUSED;
         c->server->stats.refused++;
         client_set_deadline(c);
@@ -168,6 +173,7 @@ static void client_on_dialed(void *userdata, int fd) {
                 return;
         }
         s->stats.connected++;
+        client_asks_no_more(c);
         c->state = CLIENT_RELAY;
         poller_watch_remove(&c->watch);
         r = relay_new(s->relays, TAKE_FD(c->fd), fd, c->buffer, c->filled, &s->stats.bytes,
@@ -180,12 +186,8 @@ static void client_on_dialed(void *userdata, int fd) {
         c->filled = 0;
 }
 
-static void client_on_association_gone(void *userdata) {
-        proxy_client_free(userdata);
-}
-
 /* Where the client's datagrams come from: the address its connection comes from. */
-static Endpoint client_peer(const ProxyClient *c) {
+static Endpoint client_peer(const ProxyClient *c, uint16_t port) {
         struct sockaddr_storage ss;
         socklen_t len = sizeof ss;
         Endpoint e = {};
@@ -194,32 +196,30 @@ static Endpoint client_peer(const ProxyClient *c) {
             endpoint_from_sockaddr((struct sockaddr *) &ss, len, &e) < 0)
                 e = (Endpoint){ .in = { .sin_family = AF_INET,
                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
-        endpoint_set_port(&e, c->udp_port);
+        endpoint_set_port(&e, port);
         return e;
 }
 
-static void client_on_udp(void *userdata, int fd) {
-        ProxyClient *c = userdata;
+/* @port: of the client's datagrams; 0: not known. */
+static void client_associate(ProxyClient *c, uint16_t port) {
         ProxyServer *s = c->server;
-        Endpoint local = listener_local(c->fd), peer = client_peer(c);
+        Endpoint local = listener_local(c->fd), peer = client_peer(c, port);
         int r;
 
-        c->udp_call = NULL;
-        if (fd < 0) {
-                client_refuse(c, fd);
+        if (!s->dialer->network(s->dialer->userdata, NULL)) {
+                client_refuse(c, -ENETUNREACH);
                 return;
         }
         if (!endpoint_is_set(&local)) /* a unix socket */
                 local = peer;
         if (!s->datagram)
                 s->datagram = g_malloc(UDP_ASSOCIATION_BUFFER_SIZE);
-        r = udp_association_new(
-                        s->event, s->dialer, fd, &local, &peer, s->datagram,
-                        client_on_association_gone, c, &c->association);
+        r = udp_association_new(s->event, s->dialer, &local, &peer, s->datagram, &c->association);
         if (r < 0) {
                 client_refuse(c, r);
                 return;
         }
+        client_asks_no_more(c);
         c->state = CLIENT_DATAGRAMS;
         c->filled = 0;
         s->stats.connected++;
@@ -232,15 +232,16 @@ static void client_start(ProxyClient *c, const ProxyTarget *target, bool udp) {
         ProxyServer *s = c->server;
         int r;
 
-        c->state = CLIENT_DIALING;
         client_forget_deadline(c);
+        if (udp) {
+                client_associate(c, target->port);
+                return;
+        }
+        c->state = CLIENT_DIALING;
         /* Whoever has sent a request may have said all they have to say: the end of their half is
          * no reason to give up, a hang-up or a reset, which are always reported, is. */
         r = poller_watch_set(&c->watch, 0);
-        if (r >= 0 && udp) {
-                c->udp_port = target->port;
-                r = s->dialer->udp(s->dialer->userdata, client_on_udp, c, &c->udp_call);
-        } else if (r >= 0)
+        if (r >= 0)
                 r = proxy_dial_start(&c->dial, s->dialer, target, s->dial_usec, client_on_dialed, c);
         if (r < 0)
                 client_refuse(c, r);
@@ -374,6 +375,7 @@ void proxy_client_new(ProxyServer *s, int fd) {
         *c = (ProxyClient){
                 .server = s,
                 .fd = fd,
+                .asking = true,
                 .size = BUFFER_SIZE,
                 .buffer = g_malloc(BUFFER_SIZE),
                 .socks5.want_password = s->secret != NULL,
@@ -381,6 +383,7 @@ void proxy_client_new(ProxyServer *s, int fd) {
         c->link.data = c;
         c->waiting.data = c;
         g_queue_push_tail_link(&s->clients, &c->link);
+        s->n_asking++;
         client_set_deadline(c);
         if (poller_add(relay_loop_poller(s->relays), &c->watch, fd, EPOLLIN, client_on_io, c) < 0)
                 proxy_client_free(c);

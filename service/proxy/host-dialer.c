@@ -158,7 +158,12 @@ host_listen(void *userdata,
         return 0;
 }
 
-static int host_udp(void *userdata, ProxyDialed done, void *done_userdata, ProxyCall **ret) {
+static const void *host_network(void *userdata, const IpAddr *address) {
+        return NULL;
+}
+
+static int
+host_udp(void *userdata, const void *network, ProxyDialed done, void *done_userdata, ProxyCall **ret) {
         return -EOPNOTSUPP;
 }
 
@@ -182,6 +187,7 @@ HostDialer *host_dialer_new(sd_event *event) {
         h->ops = (ProxyDialer){
                 .dial = host_dial,
                 .listen = host_listen,
+                .network = host_network,
                 .udp = host_udp,
                 .resolve = host_resolve,
                 .cancel = host_cancel,

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 
+#include "base/fd.h"
 #include "base/macros.h"
 #include "base/time.h"
 #include "proxy/listener.h"
@@ -92,6 +93,10 @@ static int listener_on_io(sd_event_source *source, int listen_fd, uint32_t reven
                 if (!listener_may(l, fd)) {
                         l->stats.strangers++;
                         close(fd);
+                        continue;
+                }
+                if (fd_admit(fd) < 0) {
+                        l->stats.turned_away++;
                         continue;
                 }
                 l->stats.accepted++;

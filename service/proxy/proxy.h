@@ -45,13 +45,20 @@ typedef struct ProxyDialer {
                       void *accepted_userdata,
                       uint16_t *ret_port,
                       ProxyCall **ret);
+        /* Which network has this address; NULL: any. A word to compare and for udp(), which knows
+         * whether it is still there; NULL: none that is up. */
+        const void *(*network)(void *userdata, const IpAddr *address);
         /* A fd that keeps messages apart, each after PROXY_UDP_HEADER_SIZE bytes: family (4 or
          * 6), 0, port (big-endian), address (16): destination when written, source when read.
          * What does not fit is dropped. End of file: there will be no more. */
-        int (*udp)(void *userdata, ProxyDialed done, void *done_userdata, ProxyCall **ret);
+        int (*udp)(void *userdata,
+                   const void *network,
+                   ProxyDialed done,
+                   void *done_userdata,
+                   ProxyCall **ret);
         /* "HOST.omerta" or the plain name of a member, from what is known here: answers at once.
          * Return: how many addresses, best first, at most PROXY_ADDRESSES_MAX; -ENXIO: nobody has
-         * this name. */
+         * this name; -ENETUNREACH: no network is up. */
         int (*resolve)(void *userdata, const char *name, IpAddr ret[static PROXY_ADDRESSES_MAX]);
         void (*cancel)(void *userdata, ProxyCall *call);
         void *userdata;
@@ -100,7 +107,7 @@ int proxy_dial_start(
                 void *userdata);
 void proxy_dial_done(ProxyDial *d);
 
-/* Return: how many addresses; -ENXIO: nobody has this name. */
+/* Return: how many addresses; what the dialer's resolve() says. */
 int proxy_resolve(
                 const ProxyDialer *dialer,
                 const ProxyTarget *target,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/fd.h"
 #include "base/macros.h"
 #include "proxy/relay.h"
 
@@ -108,6 +109,13 @@ static bool pipe_take(RelayLoop *l, Pipe *ret) {
         }
         if (l->n_pipes == RELAY_PIPES_MAX || pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
                 return false;
+        fds[0] = fd_admit(fds[0]);
+        fds[1] = fd_admit(fds[1]);
+        if (fds[0] < 0 || fds[1] < 0) {
+                closep(&fds[0]);
+                closep(&fds[1]);
+                return false;
+        }
         /* Smaller is slower, no more. */
         (void) fcntl(fds[1], F_SETPIPE_SZ, RELAY_PIPE_SIZE);
         *ret = (Pipe){ fds[0], fds[1] };

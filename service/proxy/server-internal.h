@@ -26,6 +26,8 @@ struct ProxyServer {
 
         GPtrArray *listeners;
         GQueue clients; /* ProxyClient.link */
+        /* Of these, who may still need descriptors for what they ask for. */
+        unsigned n_asking;
         /* Those with a deadline (ProxyClient.waiting): all have the same time, so the first to come
          * is the first to go, and one timer does for all. */
         GQueue waiting;

@@ -4,10 +4,14 @@
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
+#include "base/fd.h"
 #include "base/limits.h"
 #include "base/macros.h"
 #include "proxy/listener.h"
 #include "proxy/server-internal.h"
+
+/* What a client's connection into the network takes at most (limits.h). */
+#define ASKING_FDS 2U
 
 static int secret_new(const char *user, const char *password, ProxySecret **ret) {
         size_t user_len = user ? strlen(user) : 0, password_len = password ? strlen(password) : 0;
@@ -132,7 +136,10 @@ ProxyServer *proxy_server_free(ProxyServer *s) {
 static void server_on_accepted(void *userdata, int fd) {
         ProxyServer *s = userdata;
 
-        if (s->clients.length >= s->connections_max) {
+        /* Whom there is no room to serve is not let in, or those who come at once would take each
+         * other's. */
+        if (s->clients.length >= s->connections_max ||
+            !fd_leaves(fd, ASKING_FDS * (s->n_asking + 1))) {
                 s->stats.turned_away++;
                 close(fd);
                 return;

@@ -3,9 +3,10 @@
 
 /*
  * RFC 1928's UDP ASSOCIATE: datagrams of one client between a socket of this machine and the
- * network. Takes datagrams only from the address of the client's TCP connection and, as soon as it
- * is known (from the request, else from the first valid datagram), from that port alone. Whatever
- * cannot be carried is dropped, as datagrams are. Control thread only.
+ * networks, each reached when the first datagram goes there. Takes datagrams only from the address
+ * of the client's TCP connection and, as soon as it is known (from the request, else from the first
+ * valid datagram), from that port alone. Whatever cannot be carried is dropped, as datagrams are.
+ * Control thread only.
  */
 
 #include <systemd/sd-event.h>
@@ -15,28 +16,21 @@
 
 typedef struct UdpAssociation UdpAssociation;
 
-/* The network's end is gone. The last thing it does; it may be freed. */
-typedef void (*UdpAssociationGone)(void *userdata);
-
 /* Room for a datagram and what stands before it; contents matter during one call only, so all
  * associations may share it. */
 #define UDP_ASSOCIATION_BUFFER_SIZE (64U * 1024U + 64U)
 
 /**
  * udp_association_new() - carry datagrams
- * @network_fd: what ProxyDialer.udp gave; the association's from now on, also when this fails
  * @local: address to take datagrams at; its port is not used
  * @client: where they come from; port 0: not known yet
  */
 int udp_association_new(
                 sd_event *event,
                 const ProxyDialer *dialer,
-                int network_fd,
                 const Endpoint *local,
                 const Endpoint *client,
                 uint8_t buffer[static UDP_ASSOCIATION_BUFFER_SIZE],
-                UdpAssociationGone gone,
-                void *userdata,
                 UdpAssociation **ret);
 UdpAssociation *udp_association_free(UdpAssociation *a);
 /* Where the client is to send to. */

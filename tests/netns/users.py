@@ -65,8 +65,8 @@ class User:
     def run(self, *args, check=True, **kwargs):
         return run(*self.command(*args), check=check, env=self.env, cwd="/", **kwargs)
 
-    def start(self, *args):
-        self.daemon = self.spawn(self.bin / "omertad", "start", "--user", *args)
+    def start(self, *args, prefix=()):
+        self.daemon = self.spawn(*prefix, self.bin / "omertad", "start", "--user", *args)
         wait_for(f"{self.name}'s daemon", self.is_ready)
 
     def is_ready(self):
@@ -124,21 +124,28 @@ def serve_page(m):
     wait_for("the web server", lambda: ":8080 " in m.run("ss", "-Hltn").stdout)
 
 
+def join_engine(lab, gw, host, engine, **kwargs):
+    """A user on @host whose daemon has that engine; None where there is none, and it says why."""
+    u = User(lab, host, engine)
+    u.start("--netstack", engine, "--socks-proxy", "1080", **kwargs)
+    r = u.omerta("network", "join", gw.omerta("network", "invite", "--name", engine), check=False)
+    if r.returncode != 0 and ("user namespaces" in r.stderr or "no lwIP" in r.stderr):
+        print(f"# {engine}: {r.stderr.splitlines()[0]}")
+        return None
+    assert r.returncode == 0, r
+    assert u.property("Netstack") == engine, u.property("NetstackReason")
+    return u
+
+
 def both_engines(test):
     @functools.wraps(test)
     def wrapper(lab):
         for engine in ("kernel", "lwip"):
             gw = lab.machines[0] if lab.machines else lab.gateway()
             host = next((m for m in lab.machines if m.name == "m1"), None) or lab.machine("m1")
-            u = User(lab, host, engine)
-            u.start("--netstack", engine, "--socks-proxy", "1080")
-            r = u.omerta("network", "join", gw.omerta("network", "invite", "--name", engine),
-                         check=False)
-            if r.returncode != 0 and ("user namespaces" in r.stderr or "no lwIP" in r.stderr):
-                print(f"# {engine}: {r.stderr.splitlines()[0]}")
+            u = join_engine(lab, gw, host, engine)
+            if not u:
                 continue
-            assert r.returncode == 0, r
-            assert u.property("Netstack") == engine, u.property("NetstackReason")
             test(lab, gw, u)
             u.daemon.terminate()
             assert u.daemon.wait(timeout=20) == 0, "omertad did not end well"

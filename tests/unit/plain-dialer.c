@@ -168,12 +168,22 @@ static int plain_on_udp(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-static int plain_udp(void *userdata, ProxyDialed done, void *done_userdata, ProxyCall **ret) {
+static const void *plain_network(void *userdata, const IpAddr *address) {
+        PlainDialer *d = userdata;
+
+        if (address && address->bytes[0] != IN_LOOPBACKNET)
+                return NULL;
+        return &d->networks[address ? address->bytes[3] : 1];
+}
+
+static int
+plain_udp(void *userdata, const void *network, ProxyDialed done, void *done_userdata, ProxyCall **ret) {
         PlainDialer *d = userdata;
         PlainUdp *u;
         PlainCall *c;
         int pair[2];
 
+        d->udps++;
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
         u = NEW(PlainUdp);
@@ -222,6 +232,7 @@ PlainDialer *plain_dialer_new(sd_event *event) {
         d->ops = (ProxyDialer){
                 .dial = plain_dial,
                 .listen = plain_listen,
+                .network = plain_network,
                 .udp = plain_udp,
                 .resolve = plain_resolve,
                 .cancel = plain_cancel,

@@ -18,8 +18,11 @@ typedef struct PlainDialer {
         bool dial_hangs; /* no answer ever */
         bool is_down;    /* the network: -ENETUNREACH for whatever begins */
         unsigned dials;
+        unsigned udps;      /* fds for datagrams */
+        char networks[256]; /* their addresses stand for networks */
 } PlainDialer;
 
-/* Known names: "nas", "nas.omerta" -> 127.0.0.1; "two" -> 127.0.0.2 then 127.0.0.1. */
+/* Each loopback address is a network of its own for datagrams: 127.0.0.1, 127.0.0.2, ...
+ * Known names: "nas", "nas.omerta" -> 127.0.0.1; "two" -> 127.0.0.2 then 127.0.0.1. */
 PlainDialer *plain_dialer_new(sd_event *event);
 PlainDialer *plain_dialer_free(PlainDialer *d);

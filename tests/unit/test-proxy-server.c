@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/macros.h"
 #include "proxy-world.h"
 
@@ -380,6 +381,37 @@ static void test_no_descriptors(void **state) {
         world_all_gone(w);
 }
 
+/* Only so many are let in as can all be served: those who come at once do not take each other's
+ * descriptors. */
+static void test_few_descriptors(void **state) {
+        World *w = *state;
+        struct rlimit old, tight;
+        uint8_t buf[64];
+        int fd[4], next;
+
+        world_serve(w, &(ProxyServerOptions){});
+        for (unsigned i = 0; i < ELEMENTSOF(fd); i++)
+                fd[i] = world_client(w);
+        next = dup(STDERR_FILENO);
+        close(next);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+        /* The first needs one and two more, the second has those of the first before it. */
+        tight = (struct rlimit){ .rlim_cur = (rlim_t) next + FDS_RESERVED + 6,
+                                 .rlim_max = old.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+        while (proxy_server_stats(w->server).turned_away < 2)
+                world_turn(w);
+        assert_int_equal(proxy_server_stats(w->server).accepted, 2);
+        for (unsigned i = 0; i < 2; i++) {
+                say(fd[i], buf, connect_request(buf, w->service_port));
+                world_hears_connected(w, fd[i]);
+        }
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        for (unsigned i = 0; i < ELEMENTSOF(fd); i++)
+                close(fd[i]);
+        world_all_gone(w);
+}
+
 static void test_unix_socket(void **state) {
         World *w = *state;
         g_autofree char *dir = g_dir_make_tmp("omerta-test-XXXXXX", NULL);
@@ -465,14 +497,19 @@ static void test_sockets_taken(void **state) {
 
 /* --- datagrams --- */
 
-static int udp_socket(uint16_t *ret_port) {
+static int udp_socket_at(uint32_t address, uint16_t *ret_port) {
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         Endpoint local = loopback(0);
 
+        local.in.sin_addr.s_addr = htonl(address);
         assert_int_equal(bind(fd, &local.sa, endpoint_len(&local)), 0);
         local = listener_local(fd);
         *ret_port = endpoint_port(&local);
         return fd;
+}
+
+static int udp_socket(uint16_t *ret_port) {
+        return udp_socket_at(INADDR_LOOPBACK, ret_port);
 }
 
 static void test_udp_associate(void **state) {
@@ -544,6 +581,53 @@ static void test_udp_associate(void **state) {
         close(stranger);
 }
 
+/* One association into several networks: each has its own fd, made for the first datagram, which
+ * is not lost; an address of no network makes none. */
+static void test_udp_networks(void **state) {
+        World *w = *state;
+        uint8_t request[] = { 5, 1, 0, 5, 3, 0, 1, 0, 0, 0, 0, 0, 0 }, reply[12], buf[64];
+        uint16_t client_port, port[2];
+        int u = udp_socket(&client_port), service[2], fd;
+        unsigned before;
+        Endpoint to;
+
+        service[0] = udp_socket(&port[0]);
+        service[1] = udp_socket_at(INADDR_LOOPBACK + 1, &port[1]);
+        world_serve(w, &(ProxyServerOptions){});
+        before = count_fds();
+        fd = world_client(w);
+        say(fd, request, sizeof request);
+        assert_int_equal(world_hear(w, fd, reply, 2), 2);
+        world_hears(w, fd, (const uint8_t[]){ 5, 0, 0, 1, 127, 0, 0, 1 }, 8);
+        assert_int_equal(world_hear(w, fd, reply, 2), 2);
+        to = loopback(read_be16(reply));
+        assert_int_equal(w->dialer->udps, 0);
+        for (unsigned i = 0; i < 4; i++) {
+                uint8_t message[] = { 0, 0, 0,          1, 127, 0, 0, (uint8_t) (1 + i % 2),
+                                      0, 0, (uint8_t) i };
+                const uint8_t outside[] = { 0, 0, 0, 1, 192, 0, 2, 1, 0, 53, 'x' };
+
+                write_be16(message + 8, port[i % 2]);
+                (void) sendto(u, outside, sizeof outside, 0, &to.sa, sizeof to.in);
+                (void) sendto(u, message, sizeof message, 0, &to.sa, sizeof to.in);
+                assert_int_equal(world_hear(w, service[i % 2], buf, sizeof buf), 1);
+                assert_int_equal(buf[0], i);
+        }
+        assert_int_equal(w->dialer->udps, 2);
+        /* Ended while a third is being made. */
+        (void) sendto(u, (const uint8_t[]){ 0, 0, 0, 1, 127, 0, 0, 3, 0, 53, 'x' }, 11, 0, &to.sa,
+                      sizeof to.in);
+        while (w->dialer->udps < 3)
+                world_turn(w);
+        close(fd);
+        world_all_gone(w);
+        while (count_fds() > before)
+                world_turn(w);
+        close(u);
+        close(service[0]);
+        close(service[1]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_connect, world_setup, world_teardown),
@@ -558,9 +642,11 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_gone_while_dialing, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_limit, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_no_descriptors, world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(test_few_descriptors, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_unix_socket, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_sockets_taken, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_udp_associate, world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(test_udp_networks, world_setup, world_teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
