@@ -13,7 +13,7 @@ USAGE, DENIED = 2, 5
 NETWORK = "org.omerta.Mesh1.Network"
 
 CLIENT = """
-import socket, sys
+import errno, socket, sys
 family, address = (socket.AF_UNIX, sys.argv[1]) if "/" in sys.argv[1] else (
     socket.AF_INET6 if sys.argv[1].startswith("[") else socket.AF_INET,
     (sys.argv[1].rsplit(":", 1)[0].strip("[]"), int(sys.argv[1].rsplit(":", 1)[1])))
@@ -26,12 +26,14 @@ try:
     while part := s.recv(65536):
         sys.stdout.write(part.decode())
 except OSError as e:
-    print(type(e).__name__)
+    # shutdown(2) says ENOTCONN after a reset.
+    print("reset" if e.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN) else
+          "refused" if e.errno == errno.ECONNREFUSED else e)
 """
 
 
 def talk(machine, where, size=100_000):
-    """What a server of serve() answers at @where, or the name of what went wrong."""
+    """What a server of serve() answers at @where, or what went wrong."""
     return machine.run("/usr/bin/python3", "-c", CLIENT, where, size).stdout.strip()
 
 
@@ -65,16 +67,16 @@ def test_into_the_network(lab, gw, u):
     assert talk(u.machine, path) == answer()  # root may
     # A target that cannot be reached resets, and is counted.
     where = u.omerta("forward", "0:10.0.0.1:7009")
-    assert talk(u, where) in ("ConnectionResetError", "BrokenPipeError")
+    assert talk(u, where) == "reset"
     where = u.omerta("forward", "0:nobody:7001")
-    assert talk(u, where) in ("ConnectionResetError", "BrokenPipeError")
+    assert talk(u, where) == "reset"
     rows = forwards(u)
     assert [f["id"] for f in rows] == [1, 2, 3, 4, 5, 6], rows
     assert [f["failed"] for f in rows] == [0, 0, 0, 0, 1, 1], rows
     assert rows[0]["bytes_to_target"] == 3_000_000 and rows[0]["accepted"] == 1, rows[0]
     assert rows[0]["bytes_from_target"] == len(answer(3_000_000)), rows[0]
     u.omerta("unforward", "2")
-    assert talk(u, "127.0.0.1:2222") == "ConnectionRefusedError"
+    assert talk(u, "127.0.0.1:2222") == "refused"
     r = u.omerta("unforward", "2", check=False)
     assert r.returncode == NOT_FOUND and "no forward 2" in r.stderr, r
 
@@ -93,12 +95,12 @@ def test_out_of_the_network(lab, gw, u):
     port = u.omerta("expose", "0:7001")
     assert int(port) > 0 and talk(gw, f"{address}:{port}") == answer()
     # Not offered is not reached.
-    assert talk(gw, f"{address}:7002") == "ConnectionRefusedError"
+    assert talk(gw, f"{address}:7002") == "refused"
     # Nobody listens here: reset. And not offered any more: refused.
     assert u.omerta("expose", "7009") == "7009"
-    assert talk(gw, f"{address}:7009") in ("ConnectionResetError", "BrokenPipeError")
+    assert talk(gw, f"{address}:7009") == "reset"
     u.omerta("unforward", "1")
-    assert talk(gw, f"{address}:7001") == "ConnectionRefusedError"
+    assert talk(gw, f"{address}:7001") == "refused"
     other = User(lab, gw, "other-" + u.name)
     other.start()
     other.join(gw, "--name", "other-" + u.name)
@@ -117,8 +119,8 @@ def test_with_an_interface(lab):
     serve(m1, 7001)
     assert m1.omerta("expose", "8001:7001") == "8001"
     assert talk(gw, "10.0.0.100:8001") == answer()
-    assert talk(gw, f"{m1.address}:8001") == "ConnectionRefusedError"
-    assert talk(m1, "127.0.0.1:8001") == "ConnectionRefusedError"
+    assert talk(gw, f"{m1.address}:8001") == "refused"
+    assert talk(m1, "127.0.0.1:8001") == "refused"
     # What every address of the machine serves, the network reaches anyway.
     r = m1.omerta("expose", "7001", check=False)
     assert r.returncode == 1 and "reaches anyway" in r.stderr, r
@@ -236,7 +238,7 @@ def test_network_down_and_up(lab):
         assert idle.wait(timeout=20) == 42
         states = {f["direction"]: f["state"] for f in forwards(u)}
         assert states == {"local": "listening", "reverse": "waiting"}, states
-        assert talk(u, where) in ("ConnectionResetError", "BrokenPipeError")
+        assert talk(u, where) == "reset"
         u.omerta("expose", "7003:7002")
         assert forwards(u)[2]["state"] == "waiting"
         u.omerta("up")
@@ -248,7 +250,7 @@ def test_network_down_and_up(lab):
         for port in (7002, 7003):
             assert talk(gw, f"{address}:{port}") == answer()
         u.omerta("network", "leave")
-        assert talk(u, where) == "ConnectionRefusedError"
+        assert talk(u, where) == "refused"
         u.daemon.terminate()
         assert u.daemon.wait(timeout=20) == 0
 
