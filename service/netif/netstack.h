@@ -19,8 +19,9 @@
  * A function that fails at once returns the error and no callback follows; else the callback comes
  * from the event loop, never from inside a call. Control thread only.
  *
- * A peer that vanishes: a connection with data in flight ends within about two minutes, an idle
- * one within about three (keep-alive probes after NETSTACK_KEEPALIVE_IDLE_USEC).
+ * A peer that vanishes: a connection with data in flight ends within two to three minutes (a kernel
+ * looks when it retransmits, which is ever more rarely), an idle one within about three (keep-alive
+ * probes after NETSTACK_KEEPALIVE_IDLE_USEC).
  *
  * Memory of a connection, lwip: at most 1 MiB received that the caller does not read and as much
  * sent that the peer does not acknowledge (TCP_WND, TCP_SND_BUF), twice the kernel's socket buffer

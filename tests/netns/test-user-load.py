@@ -276,7 +276,8 @@ def slow_peer_vanishes(lab):
     for u, s in zip(engines, sending):
         end, seconds = finish(s, 240)
         print(f"# {u.name}: {end} after {seconds:.0f} s", flush=True)
-        assert 30 < seconds < 180
+        # lwIP: the sum of TCP_MAXRTX timeouts. The kernel: after 120 s, at its next timer.
+        assert 30 < seconds < 200
     for w in watched:
         w.wait_back("the loss")
 
