@@ -187,8 +187,8 @@ static int echo_reply(const uint8_t *p, size_t len, bool v6) {
         uint8_t wanted[PAYLOAD];
         unsigned number;
 
-        if (len != ip + ECHO_HEADER + PAYLOAD || p[0] >> 4 != (v6 ? 6 : 4) || p[v6 ? 6 : 9] != (v6 ? 58 : 1) ||
-            p[ip] != (v6 ? 129 : 0))
+        if (len != ip + ECHO_HEADER + PAYLOAD || p[0] >> 4 != (v6 ? 6 : 4) ||
+            p[v6 ? 6 : 9] != (v6 ? 58 : 1) || p[ip] != (v6 ? 129 : 0))
                 return -1;
         number = (unsigned) (p[ip + 6] << 8 | p[ip + 7]);
         fill(wanted, number);
@@ -266,6 +266,23 @@ static void ask(World *w, bool v6, uint32_t to, unsigned number, unsigned pieces
         write_all(w, &out, 1);
 }
 
+/* A kernel takes nothing for a new IPv6 address before a work queue of its own has run. */
+static void answers6(World *w, unsigned number) {
+        struct pollfd p = { .fd = w->netif->ops->fd(w->netif), .events = POLLIN };
+
+        for (unsigned tries = 0; tries < 1000; tries++) {
+                ask(w, true, LOCAL6, number, 1);
+                while (poll(&p, 1, 10) == 1) {
+                        PacketIn in;
+
+                        (void) read_some(w, &in, 1);
+                        if (echo_reply(in.data, in.len, true) == (int) number)
+                                return;
+                }
+        }
+        fail_msg("no answer");
+}
+
 /* --- the contract --- */
 
 static void test_description(void **state) {
@@ -294,8 +311,7 @@ static void test_ipv6(void **state) {
 
         if (w->is_mock)
                 skip(); /* nobody answers in its place */
-        ask(w, true, LOCAL6, 6, 1);
-        assert_int_equal(next_reply(w, true), 6);
+        answers6(w, 6);
 }
 
 /* One batch in; out it comes in batches that are no larger than was asked for, each packet once and
@@ -309,7 +325,8 @@ static void test_batches(void **state) {
 
         for (unsigned i = 0; i < COUNT; i++) {
                 out[i].n_iov = 1;
-                out[i].iov[0] = (struct iovec){ packets[i], echo_request(packets[i], false, LOCAL4, i) };
+                out[i].iov[0] = (struct iovec){ packets[i],
+                                                echo_request(packets[i], false, LOCAL4, i) };
         }
         write_all(w, out, COUNT);
         while (next < COUNT) {
@@ -347,10 +364,8 @@ static void test_configure(void **state) {
         assert_int_equal(next_reply(w, false), 4);
         configure(w, 0, true);
         ask(w, false, LOCAL4, 5, 1);
-        if (!w->is_mock) {
-                ask(w, true, LOCAL6, 6, 1);
-                assert_int_equal(next_reply(w, true), 6);
-        }
+        if (!w->is_mock)
+                answers6(w, 6);
         configure(w, LOCAL4, false);
         ask(w, false, LOCAL4, 7, 1);
         assert_int_equal(next_reply(w, false), 7);
