@@ -69,6 +69,9 @@ static int open_interface(ManagedNetwork *n, ManagerError *error) {
                 if (r < 0 && error)
                         log_network(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s",
                                     error->message);
+                else if (r >= 0)
+                        log_network(n, LOG_INFO, NULL, "stack %s: %s",
+                                    netstack_engine_to_string(m->netstack), m->netstack_reason);
                 return r;
         }
         if (!*n->stored.interface) {
