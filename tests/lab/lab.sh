@@ -37,7 +37,7 @@ LAB_UP=
 # What the machines are made of. Changing the list makes a new root.
 LAB_PACKAGES=(
         systemd-sysv dbus libpam-systemd libnss-systemd dbus-user-session polkitd udev kmod
-        iproute2 iputils-ping nftables openssh-server openssh-client iperf3 curl python3-minimal
+        iproute2 iputils-ping nftables openssh-server openssh-client rsync iperf3 curl python3-minimal
         libglib2.0-0 libglib2.0-bin libsodium23 libsqlite3-0 libmnl0 libcbor0.8
         libjson-glib-1.0-0 libqrencode4 libasan8 libubsan1
 )
@@ -151,11 +151,13 @@ net() {
 
 # A build with sanitizers: the leak checker traces the process, which the service may not do.
 lab_sanitizers() {
-        local d=$LAB_STATE/image/etc/systemd/system/omertad.service.d
+        local d
         ldd "$OMERTA_BUILD_DIR/service/omertad" 2>/dev/null | grep -q libasan || return 0
-        mkdir -p "$d"
-        printf '[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1\n' \
-                >"$d/sanitizers.conf"
+        for d in "$LAB_STATE"/image/etc/systemd/{system,user}/omertad.service.d; do
+                mkdir -p "$d"
+                printf '[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1\n' \
+                        >"$d/sanitizers.conf"
+        done
 }
 
 lab_topology() {
@@ -395,6 +397,8 @@ lab_done() {
                         note "journal of $m:"
                         on "$m" journalctl -q --no-pager -o short-precise -n 40 -u 'omertad*' -u polkit \
                                 2>&1 | sed 's/^/#   /'
+                        on "$m" journalctl -q --no-pager -o short-precise -n 40 \
+                                _SYSTEMD_USER_UNIT=omertad.service + USER_UNIT=omertad.service 2>&1 | sed 's/^/#   /'
                 done
         fi
         echo "1..$LAB_CASES"
