@@ -59,6 +59,10 @@ CliExit cli_version(Cli *cli, char **args);
 CliExit cli_nc(Cli *cli, char **args);
 CliExit cli_ssh(Cli *cli, char **args);
 CliExit cli_ping(Cli *cli, char **args);
+CliExit cli_forward(Cli *cli, char **args);
+CliExit cli_expose(Cli *cli, char **args);
+CliExit cli_forwards(Cli *cli, char **args);
+CliExit cli_unforward(Cli *cli, char **args);
 CliExit cli_up(Cli *cli, char **args);
 CliExit cli_down(Cli *cli, char **args);
 

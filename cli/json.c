@@ -158,3 +158,19 @@ void cli_json_lease(JsonBuilder *b, const ClientNetwork *n, const ClientLease *l
         cli_json_time(b, "granted", l->granted);
         cli_json_time(b, "expires", l->expires);
 }
+
+void cli_json_forward(JsonBuilder *b, const ClientForward *f) {
+        cli_json_count(b, "id", f->id);
+        cli_json_string(b, "direction", f->direction);
+        cli_json_string(b, "listen", f->listen);
+        cli_json_string(b, "target", f->target);
+        cli_json_bool(b, "persistent", f->persistent);
+        cli_json_string(b, "state", f->state);
+        cli_json_string(b, "state_reason", f->state_reason);
+        cli_json_count(b, "active", f->active);
+        cli_json_count(b, "accepted", f->accepted);
+        cli_json_count(b, "failed", f->failed);
+        cli_json_count(b, "turned_away", f->turned_away);
+        cli_json_count(b, "bytes_to_target", f->bytes_to_target);
+        cli_json_count(b, "bytes_from_target", f->bytes_from_target);
+}

@@ -35,4 +35,6 @@ void cli_json_machine(JsonBuilder *b, const ClientNetwork *n, const ClientMachin
 void cli_json_session(JsonBuilder *b, const ClientNetwork *n, const ClientSession *s);
 void cli_json_lease(JsonBuilder *b, const ClientNetwork *n, const ClientLease *l);
 
+void cli_json_forward(JsonBuilder *b, const ClientForward *f);
+
 void cli_json_begin_array(JsonBuilder *b, const char *key);

@@ -111,6 +111,14 @@ const CliOption cli_options[_CLI_OPTION_MAX] = {
                                CLI_OPTION_COUNT,
                                count,
                                N_("How many packets are sent (4)")),
+        [OPTION_REVERSE] =
+                        OPTION("reverse",
+                               'R',
+                               NULL,
+                               CLI_OPTION_TRUE,
+                               reverse,
+                               N_("From the network to this machine")),
+        [OPTION_KEEP] = OPTION("keep", 0, NULL, CLI_OPTION_TRUE, keep, N_("Have it again after a restart")),
 };
 
 /* What getopt_long() returns for an option without a letter. */

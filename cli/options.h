@@ -31,6 +31,8 @@ typedef enum CliOptionId {
         OPTION_FORCE,
         OPTION_FDPASS,
         OPTION_COUNT,
+        OPTION_REVERSE,
+        OPTION_KEEP,
         _CLI_OPTION_MAX,
 } CliOptionId;
 
@@ -67,7 +69,7 @@ typedef struct CliOptions {
         unsigned uses;    /* 0: not given */
         usec_t expires;   /* 0: not given */
         unsigned count;   /* 0: not given */
-        bool approval, qr, force, fdpass;
+        bool approval, qr, force, fdpass, reverse, keep;
 
         unsigned given; /* CLI_OPTION_BITs */
 } CliOptions;

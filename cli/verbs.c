@@ -94,6 +94,24 @@ const CliVerb cli_verbs[] = {
           N_("Runs ssh(1), which connects through omertad: all options behind 'ssh' are\n"
              "ssh's, those of omerta stand before it."),
           cli_ssh },
+        { "forward", NULL, "PORT:MACHINE:PORT", 1, 1, B(REVERSE) | B(KEEP),
+          N_("Let a port of this machine lead to another's"),
+          N_("Has omertad listen at a port of this machine (0: any that is free) and connect\n"
+             "whoever comes to a port of a machine; prints where it listens, alone. An address\n"
+             "may stand before the first port, or a path instead of it. With --reverse it is\n"
+             "'omerta expose'."),
+          cli_forward },
+        { "expose", NULL, "PORT[:PORT]", 1, 1, B(KEEP),
+          N_("Let the network reach a port of this machine"),
+          N_("Has omertad listen at a port in the network and connect every member that comes\n"
+             "to a port of this machine, the same one if no other is given. Where this\n"
+             "machine has an interface in the network that is for ports only loopback has."),
+          cli_expose },
+        { "forwards", NULL, "", 0, 0, 0, N_("List forwarded and exposed ports"),
+          N_("Lists what 'omerta forward' and 'omerta expose' made, and its traffic."), cli_forwards },
+        { "unforward", NULL, "ID", 1, 1, 0, N_("End a forwarded or exposed port"),
+          N_("Ends a forward ('omerta forwards' shows the ids), and its connections."),
+          cli_unforward },
         { "version", NULL, "", 0, 0, 0, N_("Show the versions of omerta and omertad"),
           N_("Shows the version of this program and of the running daemon."), cli_version },
         { NULL },

@@ -108,6 +108,23 @@ static const Field lease_fields[] = {
         END_OF_FIELDS,
 };
 
+static const Field forward_fields[] = {
+        FIELD(ClientForward, "Id", FIELD_U32, id),
+        FIELD(ClientForward, "Direction", FIELD_STRING, direction),
+        FIELD(ClientForward, "Listen", FIELD_STRING, listen),
+        FIELD(ClientForward, "Target", FIELD_STRING, target),
+        FIELD(ClientForward, "Persistent", FIELD_BOOL, persistent),
+        FIELD(ClientForward, "State", FIELD_STRING, state),
+        FIELD(ClientForward, "StateReason", FIELD_STRING, state_reason),
+        FIELD(ClientForward, "Active", FIELD_U32, active),
+        FIELD(ClientForward, "Accepted", FIELD_U64, accepted),
+        FIELD(ClientForward, "Failed", FIELD_U64, failed),
+        FIELD(ClientForward, "TurnedAway", FIELD_U64, turned_away),
+        FIELD(ClientForward, "BytesToTarget", FIELD_U64, bytes_to_target),
+        FIELD(ClientForward, "BytesFromTarget", FIELD_U64, bytes_from_target),
+        END_OF_FIELDS,
+};
+
 static void fields_init(void *object, const Field *fields) {
         for (const Field *f = fields; f->property; f++) {
                 void *p = (char *) object + f->offset;
@@ -301,6 +318,19 @@ static void lease_free(void *p) {
         g_free(l);
 }
 
+ClientForward *client_forward_free(ClientForward *f) {
+        if (!f)
+                return NULL;
+        fields_done(f, forward_fields);
+        g_free(f->path);
+        g_free(f);
+        return NULL;
+}
+
+static void forward_free(void *p) {
+        client_forward_free(p);
+}
+
 static ClientNetwork *network_new(const char *path) {
         ClientNetwork *n = object_new(sizeof(*n), network_fields);
 
@@ -308,6 +338,7 @@ static ClientNetwork *network_new(const char *path) {
         n->machines = g_ptr_array_new_with_free_func(machine_free);
         n->sessions = g_ptr_array_new_with_free_func(session_free);
         n->leases = g_ptr_array_new_with_free_func(lease_free);
+        n->forwards = g_ptr_array_new_with_free_func(forward_free);
         return n;
 }
 
@@ -318,6 +349,7 @@ ClientNetwork *client_network_free(ClientNetwork *n) {
         g_ptr_array_unref(n->machines);
         g_ptr_array_unref(n->sessions);
         g_ptr_array_unref(n->leases);
+        g_ptr_array_unref(n->forwards);
         g_free(n->path);
         g_free(n);
         return NULL;
@@ -383,6 +415,18 @@ int client_network_get(sd_bus *bus, const char *path, sd_bus_error *error, Clien
         return 0;
 }
 
+int client_forward_get(sd_bus *bus, const char *path, sd_bus_error *error, ClientForward **ret) {
+        g_autoptr(ClientForward) f = object_new(sizeof(*f), forward_fields);
+        int r;
+
+        f->path = g_strdup(path);
+        r = properties_get(bus, path, OMERTA_IFACE_FORWARD, error, forward_fields, f);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(f);
+        return 0;
+}
+
 /* The network's path is the beginning of the paths of all that is in it. */
 static ClientNetwork *network_of(GHashTable *networks, const char *path) {
         g_autofree char *head = NULL;
@@ -436,10 +480,16 @@ static int compare_leases(const void *a, const void *b) {
         return c != 0 ? c : strcmp(x->path, y->path);
 }
 
+static int compare_forwards(const void *a, const void *b) {
+        const ClientForward *x = *(ClientForward *const *) a, *y = *(ClientForward *const *) b;
+
+        return x->id < y->id ? -1 : x->id > y->id;
+}
+
 /* The objects of a reply while they are read: a network may come after what is in it. */
 typedef struct Reader {
         GHashTable *networks; /* path, owned by the value -> ClientNetwork */
-        GPtrArray *machines, *sessions, *leases;
+        GPtrArray *machines, *sessions, *leases, *forwards;
 } Reader;
 
 static void reader_done(Reader *rd) {
@@ -447,6 +497,7 @@ static void reader_done(Reader *rd) {
         g_ptr_array_unref(rd->machines);
         g_ptr_array_unref(rd->sessions);
         g_ptr_array_unref(rd->leases);
+        g_ptr_array_unref(rd->forwards);
 }
 
 /* An array of a{sv} for one interface of one object. */
@@ -477,6 +528,13 @@ static int interface_read(Reader *rd, sd_bus_message *m, const char *path, const
                 o->path = g_strdup(path);
                 g_ptr_array_add(rd->leases, o);
                 return properties_read(m, lease_fields, o);
+        }
+        if (strcmp(interface, OMERTA_IFACE_FORWARD) == 0) {
+                ClientForward *o = object_new(sizeof(*o), forward_fields);
+
+                o->path = g_strdup(path);
+                g_ptr_array_add(rd->forwards, o);
+                return properties_read(m, forward_fields, o);
         }
         return properties_read(m, NULL, NULL);
 }
@@ -548,6 +606,7 @@ int client_snapshot_from_reply(sd_bus_message *reply, ClientSnapshot **ret) {
                 .machines = g_ptr_array_new_with_free_func(machine_free),
                 .sessions = g_ptr_array_new_with_free_func(session_free),
                 .leases = g_ptr_array_new_with_free_func(lease_free),
+                .forwards = g_ptr_array_new_with_free_func(forward_free),
         };
         ClientSnapshot *s;
         GHashTableIter it;
@@ -555,7 +614,8 @@ int client_snapshot_from_reply(sd_bus_message *reply, ClientSnapshot **ret) {
         int r;
 
         static_assert(offsetof(ClientMachine, path) == 0 && offsetof(ClientSession, path) == 0 &&
-                                      offsetof(ClientLease, path) == 0,
+                                      offsetof(ClientLease, path) == 0 &&
+                                      offsetof(ClientForward, path) == 0,
                       "distribute() takes the path from the beginning");
         r = reader_read(&rd, reply);
         if (r < 0)
@@ -563,6 +623,7 @@ int client_snapshot_from_reply(sd_bus_message *reply, ClientSnapshot **ret) {
         distribute(&rd, rd.machines, offsetof(ClientNetwork, machines));
         distribute(&rd, rd.sessions, offsetof(ClientNetwork, sessions));
         distribute(&rd, rd.leases, offsetof(ClientNetwork, leases));
+        distribute(&rd, rd.forwards, offsetof(ClientNetwork, forwards));
 
         s = client_snapshot_new();
         g_hash_table_iter_init(&it, rd.networks);
@@ -573,6 +634,7 @@ int client_snapshot_from_reply(sd_bus_message *reply, ClientSnapshot **ret) {
                 g_ptr_array_sort(n->machines, compare_machines);
                 g_ptr_array_sort(n->sessions, compare_sessions);
                 g_ptr_array_sort(n->leases, compare_leases);
+                g_ptr_array_sort(n->forwards, compare_forwards);
                 g_ptr_array_add(s->networks, n);
         }
         g_ptr_array_sort(s->networks, compare_networks);

@@ -79,6 +79,23 @@ typedef struct ClientLease {
         uint64_t expires;
 } ClientLease;
 
+typedef struct ClientForward {
+        char *path;
+        char *direction;
+        char *listen;
+        char *target;
+        bool persistent;
+        char *state;
+        char *state_reason;
+        uint32_t id;
+        uint32_t active;
+        uint64_t accepted;
+        uint64_t failed;
+        uint64_t turned_away;
+        uint64_t bytes_to_target;
+        uint64_t bytes_from_target;
+} ClientForward;
+
 typedef struct ClientNetwork {
         char *path;
         char *id;
@@ -100,6 +117,7 @@ typedef struct ClientNetwork {
         GPtrArray *machines; /* ClientMachine, by address; without one last */
         GPtrArray *sessions; /* ClientSession, by machine and channel */
         GPtrArray *leases;   /* ClientLease, by address */
+        GPtrArray *forwards; /* ClientForward, by id */
 } ClientNetwork;
 
 typedef struct ClientSnapshot {
@@ -112,10 +130,12 @@ ClientSnapshot *client_snapshot_new(void);
 
 ClientManager *client_manager_free(ClientManager *m);
 ClientNetwork *client_network_free(ClientNetwork *n);
+ClientForward *client_forward_free(ClientForward *f);
 ClientSnapshot *client_snapshot_free(ClientSnapshot *s);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ClientManager, client_manager_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ClientNetwork, client_network_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ClientForward, client_forward_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ClientSnapshot, client_snapshot_free)
 
 /**
@@ -127,6 +147,8 @@ int client_manager_get(sd_bus *bus, sd_bus_error *error, ClientManager **ret);
 
 /* Properties of one network, without what is below it: cheap however many machines there are. */
 int client_network_get(sd_bus *bus, const char *path, sd_bus_error *error, ClientNetwork **ret);
+
+int client_forward_get(sd_bus *bus, const char *path, sd_bus_error *error, ClientForward **ret);
 
 /* Everything there is; blocks. Return: as client_manager_get(). */
 int client_snapshot_get(sd_bus *bus, sd_bus_error *error, ClientSnapshot **ret);

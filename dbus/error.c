@@ -59,6 +59,9 @@ static const ClientErrorText error_texts[] = {
         { OMERTA_ERROR_REFUSED, CLIENT_ERROR_FAILED, N_("The machine refuses connections there."),
           N_("Check the port, and that the program behind it runs and listens on the virtual "
              "network's address.") },
+        { OMERTA_ERROR_PORT_IN_USE, CLIENT_ERROR_FAILED, N_("The port is in use already."),
+          N_("Take another, or 0 for any that is free; 'omerta forwards' shows the forwards there "
+             "are.") },
         { OMERTA_ERROR_NOT_PERMITTED, CLIENT_ERROR_DENIED, N_("This is not permitted."),
           N_("See the command's entry in omerta(1) for what it needs.") },
         { OMERTA_ERROR_INTERFACE_UNAVAILABLE, CLIENT_ERROR_FAILED,

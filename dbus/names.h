@@ -12,6 +12,7 @@
 #define OMERTA_IFACE_MACHINE "org.omerta.Mesh1.Machine"
 #define OMERTA_IFACE_SESSION "org.omerta.Mesh1.Session"
 #define OMERTA_IFACE_LEASE "org.omerta.Mesh1.Lease"
+#define OMERTA_IFACE_FORWARD "org.omerta.Mesh1.Forward"
 
 #define OMERTA_ERROR_PREFIX "org.omerta.Mesh1.Error."
 #define OMERTA_ERROR_NOT_JOINED OMERTA_ERROR_PREFIX "NotJoined"
@@ -31,6 +32,7 @@
 #define OMERTA_ERROR_TIMEOUT OMERTA_ERROR_PREFIX "Timeout"
 #define OMERTA_ERROR_UNREACHABLE OMERTA_ERROR_PREFIX "Unreachable"
 #define OMERTA_ERROR_REFUSED OMERTA_ERROR_PREFIX "Refused"
+#define OMERTA_ERROR_PORT_IN_USE OMERTA_ERROR_PREFIX "PortInUse"
 #define OMERTA_ERROR_NOT_PERMITTED OMERTA_ERROR_PREFIX "NotPermitted"
 #define OMERTA_ERROR_INTERFACE_UNAVAILABLE OMERTA_ERROR_PREFIX "InterfaceUnavailable"
 #define OMERTA_ERROR_LIMIT_REACHED OMERTA_ERROR_PREFIX "LimitReached"
@@ -41,3 +43,4 @@
 #define OMERTA_ACTION_CONNECT "org.omerta.Mesh1.connect"
 #define OMERTA_ACTION_MANAGE_NETWORKS "org.omerta.Mesh1.manage-networks"
 #define OMERTA_ACTION_MANAGE_GATEWAY "org.omerta.Mesh1.manage-gateway"
+#define OMERTA_ACTION_FORWARD "org.omerta.Mesh1.forward"

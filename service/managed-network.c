@@ -17,9 +17,7 @@
 #define JOIN_TIMEOUT_USEC (10 * USEC_PER_SEC)
 #define ERROR_INTERFACE "InterfaceUnavailable"
 
-static void log_network(const ManagedNetwork *n, int level, const char *id, const char *format, ...)
-                _printf_(4, 5);
-static void log_network(const ManagedNetwork *n, int level, const char *id, const char *format, ...) {
+void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...) {
         LogContext context = {
                 .message_id = id,
                 .network = n->stored.membership.name,
@@ -67,11 +65,13 @@ static int open_interface(ManagedNetwork *n, ManagerError *error) {
         if (m->options.user_mode) {
                 r = managed_network_open_netstack(n, m->options.netstack, error);
                 if (r < 0 && error)
-                        log_network(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s",
-                                    error->message);
+                        managed_network_log(
+                                        n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s",
+                                        error->message);
                 else if (r >= 0)
-                        log_network(n, LOG_INFO, NULL, "stack %s: %s",
-                                    netstack_engine_to_string(m->netstack), m->netstack_reason);
+                        managed_network_log(
+                                        n, LOG_INFO, NULL, "stack %s: %s",
+                                        netstack_engine_to_string(m->netstack), m->netstack_reason);
                 return r;
         }
         if (!*n->stored.interface) {
@@ -85,8 +85,9 @@ static int open_interface(ManagedNetwork *n, ManagerError *error) {
         options.fd = manager_claim_fd(m, fd_name);
         r = tun_new(&options, &n->netif, &message);
         if (r < 0) {
-                log_network(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s",
-                            message ?: g_strerror(-r));
+                managed_network_log(
+                                n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s",
+                                message ?: g_strerror(-r));
                 return manager_fail(error, r, ERROR_INTERFACE, "%s", message ?: g_strerror(-r));
         }
         g_strlcpy(n->stored.interface, n->netif->name, sizeof n->stored.interface);
@@ -133,8 +134,9 @@ static void configure_interface(ManagedNetwork *n) {
 
                 r = dataplane_add_network(n->manager->dataplane, &dn);
                 if (r < 0) {
-                        log_network(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE,
-                                    "cannot use %s: %s", n->netif->name, g_strerror(-r));
+                        managed_network_log(
+                                        n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE,
+                                        "cannot use %s: %s", n->netif->name, g_strerror(-r));
                         return;
                 }
                 n->in_dataplane = true;
@@ -146,8 +148,9 @@ static void configure_interface(ManagedNetwork *n) {
         r = n->netif->ops->configure(
                         n->netif, &address, m->subnet.len, &address6, 64, OMERTA_MTU_DEFAULT);
         if (r < 0)
-                log_network(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE,
-                            "cannot give %s its address: %s", n->netif->name, g_strerror(-r));
+                managed_network_log(
+                                n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE,
+                                "cannot give %s its address: %s", n->netif->name, g_strerror(-r));
 }
 
 /* --- what the core reports --- */
@@ -163,7 +166,7 @@ static int on_joined(void *userdata, Network *core, const Membership *m) {
         if (r < 0)
                 return r;
         n->is_stored = true;
-        log_network(n, LOG_NOTICE, MESSAGE_ID_NETWORK_JOINED, "joined as %s", m->host_name);
+        managed_network_log(n, LOG_NOTICE, MESSAGE_ID_NETWORK_JOINED, "joined as %s", m->host_name);
         return 0;
 }
 
@@ -178,14 +181,16 @@ static void on_state(void *userdata, Network *core) {
         const char *state = network_state_to_string(network_state(core));
 
         if (network_state(core) == NETWORK_REVOKED) {
-                log_network(n, LOG_ERR, MESSAGE_ID_SELF_REVOKED,
-                            "this machine was removed from the network");
+                managed_network_log(
+                                n, LOG_ERR, MESSAGE_ID_SELF_REVOKED,
+                                "this machine was removed from the network");
                 configure_interface(n);
         } else if (network_state(core) == NETWORK_OFFLINE)
-                log_network(n, LOG_WARNING, MESSAGE_ID_GATEWAY_UNREACHABLE, "%s",
-                            network_state_reason(core));
+                managed_network_log(
+                                n, LOG_WARNING, MESSAGE_ID_GATEWAY_UNREACHABLE, "%s",
+                                network_state_reason(core));
         else if (g_strcmp0(n->last_logged, state) != 0)
-                log_network(n, LOG_INFO, NULL, "%s", state);
+                managed_network_log(n, LOG_INFO, NULL, "%s", state);
         g_free(n->last_logged);
         n->last_logged = g_strdup(state);
         OBSERVE(n->manager, network_changed, n, state_properties);
@@ -196,10 +201,11 @@ static void on_address(void *userdata, Network *core) {
         IpAddr a = vnet_local_address(network_vnet(core));
 
         if (ip_is_set(&a))
-                log_network(n, LOG_NOTICE, MESSAGE_ID_ADDRESS_OBTAINED, "address %s",
-                            ip_format(&a).text);
+                managed_network_log(
+                                n, LOG_NOTICE, MESSAGE_ID_ADDRESS_OBTAINED, "address %s",
+                                ip_format(&a).text);
         else
-                log_network(n, LOG_WARNING, MESSAGE_ID_ADDRESS_LOST, "address lost");
+                managed_network_log(n, LOG_WARNING, MESSAGE_ID_ADDRESS_LOST, "address lost");
         configure_interface(n);
         manager_publish_endpoints(n->manager);
         OBSERVE(n->manager, network_changed, n, address_properties);
@@ -252,9 +258,11 @@ static void on_check_certificate(void *userdata) {
         now = directory_realtime(d);
         certificate = directory_certificate(d, &n->manager->identity->id);
         if (certificate && certificate->body.not_after < now + CERTIFICATE_WARN_USEC)
-                log_network(n, LOG_WARNING, MESSAGE_ID_CERTIFICATE_EXPIRING,
-                            "the certificate of this machine ends in %u hours, and the gateway could not renew it",
-                            (unsigned) (usec_sub(certificate->body.not_after, now) / USEC_PER_HOUR));
+                managed_network_log(
+                                n, LOG_WARNING, MESSAGE_ID_CERTIFICATE_EXPIRING,
+                                "the certificate of this machine ends in %u hours, and the gateway could not renew it",
+                                (unsigned) (usec_sub(certificate->body.not_after, now) /
+                                            USEC_PER_HOUR));
 }
 
 static void
@@ -275,10 +283,11 @@ on_pending(void *userdata, Network *core, const MachineId *machine, const char *
         ManagedNetwork *n = userdata;
 
         if (pending)
-                log_network(n, LOG_NOTICE, NULL,
-                            "%s (%s) asks to be let in: 'omerta network approve %s'", name,
-                            machine_id_format_short(machine).text,
-                            machine_id_format_short(machine).text);
+                managed_network_log(
+                                n, LOG_NOTICE, NULL,
+                                "%s (%s) asks to be let in: 'omerta network approve %s'", name,
+                                machine_id_format_short(machine).text,
+                                machine_id_format_short(machine).text);
         OBSERVE(n->manager, approval_requested, n, machine, name, pending);
 }
 
@@ -336,6 +345,7 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
                 return NULL;
         timer_clear(&n->forget_timer);
         timer_clear(&n->certificate_timer);
+        n->forwards = forwards_free(n->forwards);
         close_interface(n, false);
         n->core = network_free(n->core);
         store_mesh_done(&n->store);
@@ -379,11 +389,12 @@ int managed_network_load(Manager *m, const StoredNetwork *stored) {
         if (stored->up) {
                 r = start(n, &error);
                 if (r < 0) {
-                        log_network(n, LOG_ERR, NULL, "%s", error.message);
+                        managed_network_log(n, LOG_ERR, NULL, "%s", error.message);
                         n->down_reason = g_strdup(error.message);
                 }
         }
         manager_error_clear(&error);
+        managed_network_load_forwards(n);
         return r;
 }
 
@@ -508,8 +519,9 @@ int manager_create_network(
         }
         configure_interface(n);
         manager_publish_endpoints(m);
-        log_network(n, LOG_NOTICE, MESSAGE_ID_NETWORK_CREATED, "network created, subnet %s",
-                    ip_prefix_format(&n->stored.membership.subnet).text);
+        managed_network_log(
+                        n, LOG_NOTICE, MESSAGE_ID_NETWORK_CREATED, "network created, subnet %s",
+                        ip_prefix_format(&n->stored.membership.subnet).text);
         OBSERVE(m, network_added, n);
         *ret = n;
         return 0;
@@ -563,7 +575,7 @@ static void on_join_done(void *userdata, Network *core, const char *error, const
                 (void) manager_fail(
                                 &e, -EIO, strcmp(error, "Full") == 0 ? "LimitReached" : error, "%s",
                                 text ?: error);
-                log_network(n, LOG_WARNING, NULL, "not joined: %s", e.message);
+                managed_network_log(n, LOG_WARNING, NULL, "not joined: %s", e.message);
                 if (!n->is_stored)
                         timer_set(n->manager->timers, &n->forget_timer, 0, on_forget, n);
         }
@@ -725,7 +737,7 @@ int managed_network_leave(ManagedNetwork *n, bool force, ManagerError *error) {
         r = n->is_stored ? store_delete_network(m->store, &n->id) : 0;
         if (r < 0)
                 return manager_fail(error, r, "Failed", "cannot forget it: %s", g_strerror(-r));
-        log_network(n, LOG_NOTICE, NULL, "left");
+        managed_network_log(n, LOG_NOTICE, NULL, "left");
         if (n->join_done)
                 on_join_done(n, n->core, "Failed", "the network was left meanwhile");
         OBSERVE(m, network_removed, n);
@@ -772,8 +784,9 @@ int managed_network_invite(
                 return manager_fail(
                                 error, r, r == -EINVAL ? "InvalidArgument" : "Failed",
                                 "cannot make an invite: %s", g_strerror(-r));
-        log_network(n, LOG_INFO, MESSAGE_ID_INVITE_MADE, "invite made for %u use%s",
-                    invite.uses_max, invite.uses_max == 1 ? "" : "s");
+        managed_network_log(
+                        n, LOG_INFO, MESSAGE_ID_INVITE_MADE, "invite made for %u use%s",
+                        invite.uses_max, invite.uses_max == 1 ? "" : "s");
         sodium_memzero(&invite, sizeof invite);
         return 0;
 }

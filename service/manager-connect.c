@@ -19,7 +19,8 @@ struct ManagerCall {
         GList link; /* in network->calls */
         NetstackCall *call;
         NetstackDialed dialed; /* or */
-        NetstackEchoed echoed;
+        NetstackEchoed echoed; /* or */
+        NetstackAccepted accepted;
         void *userdata;
 };
 
@@ -31,7 +32,9 @@ int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, Mana
         Netif *netif = NULL;
         int r;
 
-        r = netstack_new(m->event, engine, OMERTA_MTU_DEFAULT, &n->netstack, &netif, &reason);
+        r =
+                        netstack_new(m->event, engine, n->netif ? n->netif->name : NULL,
+                                     OMERTA_MTU_DEFAULT, &n->netstack, &netif, &reason);
         if (r < 0)
                 return manager_fail(
                                 error, r, "InterfaceUnavailable",
@@ -44,6 +47,7 @@ int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, Mana
         m->netstack_reason = g_steal_pointer(&reason);
         if (m->observer.netstack_changed)
                 m->observer.netstack_changed(m->observer.userdata);
+        managed_network_resume_forwards(n);
         return 0;
 }
 
@@ -64,6 +68,7 @@ void managed_network_close_netstack(ManagedNetwork *n) {
         Netstack *s = TAKE_PTR(n->netstack);
         GList *l;
 
+        managed_network_suspend_forwards(n);
         /* Whoever is told may try the network again, which must not find the stack. */
         while ((l = g_queue_peek_head_link(&n->calls))) {
                 ManagerCall *c = l->data;
@@ -124,6 +129,33 @@ int managed_network_dial(
         c = call_new(n, done, NULL, userdata);
         return call_started(
                         c, netstack_dial(n->netstack, address, port, timeout, on_dialed, c, &c->call),
+                        ret);
+}
+
+static void on_accepted(void *userdata, int fd, const IpAddr *peer, uint16_t port) {
+        ManagerCall *c = userdata;
+
+        c->accepted(c->userdata, fd, peer, port);
+}
+
+int managed_network_listen(
+                ManagedNetwork *n,
+                uint16_t port,
+                unsigned backlog,
+                NetstackAccepted accepted,
+                void *userdata,
+                uint16_t *ret_port,
+                ManagerCall **ret) {
+        ManagerCall *c;
+
+        if (!n->netstack)
+                return -ENETUNREACH;
+        c = call_new(n, NULL, NULL, userdata);
+        c->accepted = accepted;
+        return call_started(
+                        c,
+                        netstack_listen(n->netstack, port, backlog, on_accepted, c, ret_port,
+                                        &c->call),
                         ret);
 }
 

@@ -7,6 +7,7 @@
 #include "host/rtnl.h"
 #include "manager.h"
 #include "netif/netif.h"
+#include "proxy/forward.h"
 #include "proxy/server.h"
 #include "store/store.h"
 
@@ -20,6 +21,12 @@ typedef struct Retired {
         void *object;
         void (*destroy)(void *object);
 } Retired;
+
+typedef struct ManagerDialer {
+        ProxyDialer ops;
+        Manager *manager;
+        ManagedNetwork *only; /* NULL: any network */
+} ManagerDialer;
 
 struct Manager {
         ManagerOptions options;
@@ -52,7 +59,7 @@ struct Manager {
 
         GPtrArray *networks; /* of ManagedNetwork */
         ProxyServer *proxy;  /* NULL: none */
-        ProxyDialer proxy_dialer;
+        ManagerDialer proxy_dialer;
         ManagerObserver observer;
 };
 
@@ -66,6 +73,8 @@ struct ManagedNetwork {
         Netif *netif;
         Netstack *netstack; /* while there is an interface; user mode: owns it */
         GQueue calls;       /* ManagerCall.link */
+        Forwards *forwards; /* NULL: never one */
+        ManagerDialer dialer;
         bool in_dataplane;
         char *down_reason;
         char *last_logged; /* state logged last, so that flapping is not */
@@ -101,14 +110,28 @@ void manager_publish_endpoints(Manager *m);
 /* --- manager-connect.c --- */
 /* Beside the tun, or in user mode in its place: then @n->netif is set too. */
 int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error);
-/* The packet thread does not use @n->netif any more. Calls under way fail. */
+/* The packet thread does not use @n->netif any more. Calls under way fail, forwards wait. */
 void managed_network_close_netstack(ManagedNetwork *n);
+
+/* --- manager-dialer.c --- */
+/* @only: NULL: whichever network a target is in. Borrows all. */
+void manager_dialer_init(ManagerDialer *d, Manager *m, ManagedNetwork *only);
+
+/* --- manager-forward.c --- */
+/* Those the store has. */
+void managed_network_load_forwards(ManagedNetwork *n);
+/* The network has a netstack now, or is about to lose it. */
+void managed_network_resume_forwards(ManagedNetwork *n);
+void managed_network_suspend_forwards(ManagedNetwork *n);
 
 /* --- manager-proxy.c --- */
 /* With the sockets systemd passes for it, and on the port of the options. */
 int manager_open_proxy(Manager *m);
 
 /* --- managed-network.c --- */
+/* @id: of base/log-ids.h, or NULL. */
+void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...)
+                _printf_(4, 5);
 ManagedNetwork *managed_network_free(ManagedNetwork *n);
 /* Starts what the store has. */
 int managed_network_load(Manager *m, const StoredNetwork *stored);

@@ -11,69 +11,6 @@
 #define SOCKET_NAME "socks"
 #define CREDENTIAL_NAME "socks-auth"
 
-/* --- the networks as the proxy sees them --- */
-
-static int
-proxy_dial(void *userdata,
-           const IpAddr *address,
-           uint16_t port,
-           usec_t timeout,
-           ProxyDialed done,
-           void *done_userdata,
-           ProxyCall **ret) {
-        ManagerCall *c = NULL;
-        ManagedNetwork *n;
-        MachineId machine;
-        IpAddr a;
-        int r;
-
-        r = manager_resolve(userdata, NULL, ip_format(address).text, &n, &machine, &a, NULL);
-        if (r < 0)
-                return r == -ENETUNREACH ? r : -EHOSTUNREACH;
-        r = managed_network_dial(n, &a, port, timeout, done, done_userdata, &c);
-        if (r >= 0)
-                *ret = (ProxyCall *) c;
-        return r;
-}
-
-/* Only forwards do this. */
-static int
-proxy_listen(void *userdata,
-             uint16_t port,
-             unsigned backlog,
-             ProxyAccepted accepted,
-             void *accepted_userdata,
-             uint16_t *ret_port,
-             ProxyCall **ret) {
-        return -EOPNOTSUPP;
-}
-
-/* An association is of one network: of the first that is up. */
-static int proxy_udp(void *userdata, ProxyDialed done, void *done_userdata, ProxyCall **ret) {
-        Manager *m = userdata;
-        ManagerCall *c = NULL;
-        int r = -ENETUNREACH;
-
-        for (unsigned i = 0; i < m->networks->len && r == -ENETUNREACH; i++)
-                r = managed_network_udp(m->networks->pdata[i], done, done_userdata, &c);
-        if (r >= 0)
-                *ret = (ProxyCall *) c;
-        return r;
-}
-
-static int proxy_lookup(void *userdata, const char *name, IpAddr ret[static PROXY_ADDRESSES_MAX]) {
-        ManagedNetwork *n;
-        MachineId machine;
-
-        return manager_resolve(userdata, NULL, name, &n, &machine, &ret[0], NULL) < 0 ? -ENXIO : 1;
-}
-
-static void proxy_cancel(void *userdata, ProxyCall *call) {
-        manager_call_cancel((ManagerCall *) call);
-}
-
-/* --- life --- */
-
 /* "USER:PASSWORD", one line. */
 static int read_secret(Manager *m, char **ret_user, char **ret_password) {
         const char *path = m->options.socks_auth, *credentials = getenv("CREDENTIALS_DIRECTORY");
@@ -113,17 +50,10 @@ static int make_server(Manager *m) {
         r = read_secret(m, &user, &password);
         if (r < 0)
                 return r;
-        m->proxy_dialer = (ProxyDialer){
-                .dial = proxy_dial,
-                .listen = proxy_listen,
-                .udp = proxy_udp,
-                .resolve = proxy_lookup,
-                .cancel = proxy_cancel,
-                .userdata = m,
-        };
+        manager_dialer_init(&m->proxy_dialer, m, NULL);
         options.user = user;
         options.password = password;
-        r = proxy_server_new(m->event, &m->proxy_dialer, &options, &m->proxy);
+        r = proxy_server_new(m->event, &m->proxy_dialer.ops, &options, &m->proxy);
         return r < 0 ? log_error_errno(r, "cannot make the proxy: %m") : 0;
 }
 

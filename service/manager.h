@@ -11,6 +11,7 @@
 
 #include "core/network.h"
 #include "netif/netstack.h"
+#include "proxy/forward.h"
 
 typedef struct Manager Manager;
 typedef struct ManagedNetwork ManagedNetwork;
@@ -50,6 +51,8 @@ typedef struct ManagerObserver {
                         const MachineId *machine,
                         const char *name,
                         bool pending);
+        /* It came, went, or listens or does not any more. */
+        void (*forward_changed)(void *userdata, ManagedNetwork *n, uint32_t id);
         /* manager_netstack() or its reason. */
         void (*netstack_changed)(void *userdata);
 } ManagerObserver;
@@ -173,6 +176,15 @@ int managed_network_dial(
                 NetstackDialed done,
                 void *userdata,
                 ManagerCall **ret);
+/* Until it is cancelled, which is before the network goes down. */
+int managed_network_listen(
+                ManagedNetwork *n,
+                uint16_t port,
+                unsigned backlog,
+                NetstackAccepted accepted,
+                void *userdata,
+                uint16_t *ret_port,
+                ManagerCall **ret);
 int managed_network_udp(ManagedNetwork *n, NetstackDialed done, void *userdata, ManagerCall **ret);
 int managed_network_echo(
                 ManagedNetwork *n,
@@ -184,3 +196,27 @@ int managed_network_echo(
 ManagerCall *manager_call_cancel(ManagerCall *c);
 /* What a negative errno of these means to a person. @port 0: an echo. Return: @r. */
 int manager_call_error(int r, const char *host, uint16_t port, ManagerError *error);
+
+/* --- port forwards --- */
+
+/**
+ * managed_network_add_forward() - make one
+ * @direction, @listen, @target: forward_spec_parse()
+ * @persistent: is there again after a restart; durable before this returns
+ * @ret: borrowed
+ *
+ * Return: 0, or negative errno and @error.
+ */
+int managed_network_add_forward(
+                ManagedNetwork *n,
+                const char *direction,
+                const char *listen,
+                const char *target,
+                bool persistent,
+                Forward **ret,
+                ManagerError *error);
+int managed_network_remove_forward(ManagedNetwork *n, Forward *f, ManagerError *error);
+/* Borrowed; NULL: there are none. */
+Forwards *managed_network_forwards(const ManagedNetwork *n);
+/* Why it does not listen, for people; "": it does. The caller frees. */
+char *managed_network_forward_reason(const Forward *f);

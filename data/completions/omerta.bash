@@ -26,6 +26,8 @@ _omerta() {
                 ['network leave']='--force'
                 ['nc']='--fdpass'
                 ['ping']='--count'
+                ['forward']='--reverse --keep'
+                ['expose']='--keep'
         )
         local global='--help --version --json --network --system --user'
         local -a ask=() words=()
@@ -91,7 +93,8 @@ _omerta() {
 
         case "${words[*]}" in
         '')
-                word='status network up down mesh dhcp tunnel ping nc ssh version'
+                word='status network up down mesh dhcp tunnel ping nc ssh forward expose
+                        forwards unforward version'
                 ;;
         network | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}
@@ -104,6 +107,9 @@ _omerta() {
                 ;;
         'network uninvite')
                 word=$(_omerta_column ID "${ask[@]}" network invites)
+                ;;
+        unforward)
+                word=$(_omerta_column ID "${ask[@]}" forwards)
                 ;;
         'network join')
                 compopt -o filenames

@@ -56,6 +56,10 @@ complete -c omerta -n '__omerta_at' -a tunnel -d 'Sessions'
 complete -c omerta -n '__omerta_at' -a ping -d 'See whether a machine answers'
 complete -c omerta -n '__omerta_at' -a nc -d 'Connect standard input and output'
 complete -c omerta -n '__omerta_at' -a ssh -d 'Run ssh to a machine'
+complete -c omerta -n '__omerta_at' -a forward -d "Let a port of this machine lead to another's"
+complete -c omerta -n '__omerta_at' -a expose -d 'Let the network reach a port of this machine'
+complete -c omerta -n '__omerta_at' -a forwards -d 'List forwarded and exposed ports'
+complete -c omerta -n '__omerta_at' -a unforward -d 'End a forwarded or exposed port'
 complete -c omerta -n '__omerta_at' -a version -d 'Show versions'
 
 complete -c omerta -n '__omerta_at network' -a create -d 'Make a network; this is its gateway'
@@ -95,10 +99,16 @@ complete -c omerta -n '__omerta_in network leave' -l force -d 'On the gateway: e
 complete -c omerta -n '__omerta_in ping' -s c -l count -x -d 'How many packets are sent'
 complete -c omerta -n '__omerta_in nc' -l fdpass -d 'Pass the connection to the caller'
 
+complete -c omerta -n '__omerta_in forward' -s R -l reverse -d 'From the network to this machine'
+for verb in forward expose
+    complete -c omerta -n "__omerta_in $verb" -l keep -d 'Have it again after a restart'
+end
+
 complete -c omerta -n '__omerta_at network join' -F
 for verb in ping nc ssh
     complete -c omerta -n "__omerta_at $verb" -a '(__omerta_column HOST network peers)'
 end
+complete -c omerta -n '__omerta_at unforward' -a '(__omerta_column ID forwards)'
 complete -c omerta -n '__omerta_at network uninvite' -a '(__omerta_column ID network invites)'
 for verb in approve refuse
     complete -c omerta -n "__omerta_at network $verb" \

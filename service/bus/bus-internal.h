@@ -26,6 +26,12 @@ typedef struct LeaseRef {
         Record *lease;
 } LeaseRef;
 
+typedef struct ForwardRef {
+        Bus *bus;
+        ManagedNetwork *network;
+        Forward *forward;
+} ForwardRef;
+
 struct Bus {
         sd_bus *bus;
         sd_event *event;
@@ -35,6 +41,7 @@ struct Bus {
         MachineRef machine;
         SessionRef session;
         LeaseRef lease;
+        ForwardRef forward;
 
         /* Signals are gathered until the event loop turns: path -> Touched. */
         GHashTable *touched;
@@ -52,6 +59,7 @@ char *bus_network_path(ManagedNetwork *n);
 char *bus_machine_path(ManagedNetwork *n, const MachineId *id);
 char *bus_session_path(ManagedNetwork *n, Session *s);
 char *bus_lease_path(ManagedNetwork *n, const IpAddr *address);
+char *bus_forward_path(ManagedNetwork *n, uint32_t id);
 /* The network an object path is below; @ret_rest: what follows its id ("" or "/machine/..."). */
 ManagedNetwork *bus_network_of_path(Bus *b, const char *path, const char **ret_rest);
 
@@ -90,7 +98,9 @@ int bus_add_network(Bus *b);
 int bus_add_machine(Bus *b);
 int bus_add_session(Bus *b);
 int bus_add_lease(Bus *b);
+int bus_add_forward(Bus *b);
 
 bool bus_machine_lookup(Bus *b, const char *path);
 bool bus_session_lookup(Bus *b, const char *path);
 bool bus_lease_lookup(Bus *b, const char *path);
+bool bus_forward_lookup(Bus *b, const char *path);

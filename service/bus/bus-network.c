@@ -345,6 +345,33 @@ static int method_down(sd_bus_message *call, void *userdata, sd_bus_error *error
         return switch_network(call, userdata, managed_network_down, error);
 }
 
+static int method_add_forward(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        const char *direction, *listen, *target;
+        Bus *b = userdata;
+        int persistent = 0, r;
+        const BusOption table[] = { { "persistent", "b", &persistent }, {} };
+        ManagedNetwork *n = network_of(b, call, error);
+        g_autofree char *path = NULL;
+        ManagerError e = {};
+        Forward *f;
+
+        if (!n)
+                return -ENOENT;
+        r = sd_bus_message_read(call, "sss", &direction, &listen, &target);
+        if (r >= 0)
+                r = bus_read_options(call, table, error);
+        if (r < 0)
+                return r;
+        r = bus_authorize(b, call, OMERTA_ACTION_FORWARD, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = managed_network_add_forward(n, direction, listen, target, persistent, &f, &e);
+        if (r < 0)
+                return bus_set_error(error, &e);
+        path = bus_forward_path(n, forward_id(f));
+        return sd_bus_reply_method_return(call, "o", path);
+}
+
 static int method_find_machine(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         ManagedNetwork *n = network_of(userdata, call, error);
         g_autofree char *path = NULL;
@@ -516,6 +543,12 @@ static const sd_bus_vtable vtable[] = {
                         ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Up", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_up, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Down", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_down, ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "AddForward",
+                        SD_BUS_ARGS("s", direction, "s", listen, "s", target, "a{sv}", options),
+                        SD_BUS_RESULT("o", forward),
+                        method_add_forward,
+                        ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(
                         "FindMachine",
                         SD_BUS_ARGS("s", machine),

@@ -49,6 +49,12 @@ char *bus_lease_path(ManagedNetwork *n, const IpAddr *address) {
         return g_strdup_printf("%s/lease/%s", parent, g_strdelimit(text.text, ".", '_'));
 }
 
+char *bus_forward_path(ManagedNetwork *n, uint32_t id) {
+        g_autofree char *parent = bus_network_path(n);
+
+        return g_strdup_printf("%s/forward/%u", parent, id);
+}
+
 ManagedNetwork *bus_network_of_path(Bus *b, const char *path, const char **ret_rest) {
         static const char prefix[] = OMERTA_NETWORK_PATH "/";
         char text[MACHINE_ID_TEXT_LEN + 1];
@@ -150,10 +156,13 @@ static void add_session(void *userdata, Session *s) {
 }
 
 static void enumerate_network(ManagedNetwork *n, GPtrArray *paths) {
+        Forwards *forwards = managed_network_forwards(n);
         Network *core = managed_network_core(n);
         Enumeration e = { n, paths };
 
         g_ptr_array_add(paths, bus_network_path(n));
+        for (unsigned i = 0; forwards && i < forwards_count(forwards); i++)
+                g_ptr_array_add(paths, bus_forward_path(n, forward_id(forwards_at(forwards, i))));
         if (!core || !network_is_member(core))
                 return;
         directory_foreach(network_directory(core), RECORD_CERTIFICATE, add_machine, &e);
@@ -203,6 +212,8 @@ static bool exists(Bus *b, const char *path, const char *interface) {
                 return bus_machine_lookup(b, path);
         if (strcmp(interface, OMERTA_IFACE_SESSION) == 0)
                 return bus_session_lookup(b, path);
+        if (strcmp(interface, OMERTA_IFACE_FORWARD) == 0)
+                return bus_forward_lookup(b, path);
         return bus_lease_lookup(b, path);
 }
 
@@ -278,6 +289,7 @@ static void announce(Bus *b, ManagedNetwork *n) {
                 const char *interface = strstr(path, "/machine/")   ? OMERTA_IFACE_MACHINE
                                         : strstr(path, "/session/") ? OMERTA_IFACE_SESSION
                                         : strstr(path, "/lease/")   ? OMERTA_IFACE_LEASE
+                                        : strstr(path, "/forward/") ? OMERTA_IFACE_FORWARD
                                                                     : OMERTA_IFACE_NETWORK;
 
                 bus_touch(b, path, interface, NULL);
@@ -361,6 +373,14 @@ static void on_approval_requested(
                 (void) log_debug_errno(r, "cannot signal a request: %m");
 }
 
+static void on_forward_changed(void *userdata, ManagedNetwork *n, uint32_t id) {
+        static const char *const properties[] = { "Listen", "State", "StateReason" };
+        g_autofree char *path = bus_forward_path(n, id);
+
+        for (size_t i = 0; i < ELEMENTSOF(properties); i++)
+                bus_touch(userdata, path, OMERTA_IFACE_FORWARD, properties[i]);
+}
+
 static void on_netstack_changed(void *userdata) {
         bus_touch(userdata, OMERTA_PATH, OMERTA_IFACE_MANAGER, "Netstack");
         bus_touch(userdata, OMERTA_PATH, OMERTA_IFACE_MANAGER, "NetstackReason");
@@ -395,6 +415,8 @@ static int add_objects(Bus *b) {
         if (r >= 0)
                 r = bus_add_lease(b);
         if (r >= 0)
+                r = bus_add_forward(b);
+        if (r >= 0)
                 r = sd_bus_add_node_enumerator(b->bus, NULL, OMERTA_NETWORK_PATH, enumerate, b);
         return r;
 }
@@ -408,6 +430,7 @@ int bus_new(sd_event *event, Manager *manager, Bus **ret) {
                 .lease_changed = on_lease_changed,
                 .session_changed = on_session_changed,
                 .approval_requested = on_approval_requested,
+                .forward_changed = on_forward_changed,
                 .netstack_changed = on_netstack_changed,
         };
         bool user = manager_options(manager)->user_mode;

@@ -68,7 +68,7 @@ void netstack_call_echoed(NetstackCall *c, int error, usec_t rtt);
 /* @c may be gone after it. */
 void netstack_call_accepted(NetstackCall *c, int fd, const IpAddr *peer, uint16_t port);
 
-int netstack_tun_new(sd_event *event, Netstack **ret);
+int netstack_tun_new(sd_event *event, const char *interface, Netstack **ret);
 /* @ret_reason: set on failure too. */
 int netstack_kernel_new(sd_event *event, uint16_t mtu, Netstack **ret, Netif **ret_netif, char **ret_reason);
 int netstack_lwip_new(sd_event *event, uint16_t mtu, Netstack **ret, Netif **ret_netif);

@@ -65,7 +65,9 @@ ip_from_sockaddr(const struct sockaddr_storage *ss, socklen_t len, IpAddr *ret, 
         return 0;
 }
 
-/* A bound socket for both families, for IPv4 alone where the kernel has no IPv6. */
+/* A bound socket for both families, for IPv4 alone where the kernel has no IPv6. Bound to the
+ * interface, if there is one: what is offered to the network is not offered to the machine's other
+ * networks. Needs no privilege since Linux 5.7. */
 static int make_bound(NetstackSockets *s, int type, uint16_t port, int *ret_family) {
         _cleanup_close_ int fd = -EBADF;
         Endpoint any = {};
@@ -81,6 +83,9 @@ static int make_bound(NetstackSockets *s, int type, uint16_t port, int *ret_fami
         any.sa.sa_family = (sa_family_t) family;
         endpoint_set_port(&any, port);
         if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0)
+                return -errno;
+        if (s->interface[0] != '\0' && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, s->interface,
+                                                  (socklen_t) strlen(s->interface)) < 0)
                 return -errno;
         if (type == SOCK_STREAM && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
                 return -errno;

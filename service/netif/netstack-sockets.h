@@ -13,6 +13,7 @@ struct NetstackSockets {
         Netstack netstack;
         /* Non-blocking, CLOEXEC; or negative errno. */
         int (*make)(NetstackSockets *s, int family, int type, int protocol);
+        char interface[16]; /* IFNAMSIZ; what is bound is bound to it; "": to nothing */
         GHashTable *relays; /* UdpRelay -> itself: the UDP associations */
 };
 

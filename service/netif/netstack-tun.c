@@ -30,10 +30,11 @@ static const NetstackOps tun_engine_ops = {
         .free = tun_engine_free,
 };
 
-int netstack_tun_new(sd_event *event, Netstack **ret) {
+int netstack_tun_new(sd_event *event, const char *interface, Netstack **ret) {
         NetstackSockets *s = NEW(NetstackSockets);
 
         s->make = make_socket;
+        g_strlcpy(s->interface, interface, sizeof s->interface);
         netstack_sockets_init(s, &tun_engine_ops, event);
         *ret = &s->netstack;
         return 0;

@@ -217,6 +217,7 @@ static int lwip_new(sd_event *event, uint16_t mtu, Netstack **ret, Netif **ret_n
 int netstack_new(
                 sd_event *event,
                 NetstackEngine engine,
+                const char *interface,
                 uint16_t mtu,
                 Netstack **ret,
                 Netif **ret_netif,
@@ -228,7 +229,7 @@ int netstack_new(
         case NETSTACK_TUN:
                 *ret_netif = NULL;
                 *ret_reason = g_strdup("the interface belongs to the machine");
-                return netstack_tun_new(event, ret);
+                return netstack_tun_new(event, interface, ret);
         case NETSTACK_KERNEL:
                 return netstack_kernel_new(event, mtu, ret, ret_netif, ret_reason);
         case NETSTACK_AUTO:

@@ -77,6 +77,7 @@ typedef void (*NetstackEchoed)(void *userdata, int error, usec_t rtt);
 /**
  * netstack_new() - make an engine
  * @engine: AUTO takes KERNEL where unprivileged user namespaces work, else LWIP; never TUN
+ * @interface: TUN: its name; listeners hear nothing from elsewhere. The others: NULL
  * @ret_netif: what the dataplane reads and writes; owned by the stack. NULL for TUN.
  * @ret_reason: why this engine ("user namespaces are forbidden: kernel.unprivileged_userns_clone
  *              = 0"); also on failure; the caller frees
@@ -85,6 +86,7 @@ typedef void (*NetstackEchoed)(void *userdata, int error, usec_t rtt);
 int netstack_new(
                 sd_event *event,
                 NetstackEngine engine,
+                const char *interface,
                 uint16_t mtu,
                 Netstack **ret,
                 Netif **ret_netif,
@@ -103,7 +105,8 @@ int netstack_dial(
                 NetstackDialed done,
                 void *userdata,
                 NetstackCall **ret);
-/* On every address, IPv4 and IPv6. @port 0: any; @ret_port. At most @backlog connections wait. */
+/* On every address in the network, IPv4 and IPv6. @port 0: any; @ret_port. At most @backlog
+ * connections wait. */
 int netstack_listen(
                 Netstack *s,
                 uint16_t port,

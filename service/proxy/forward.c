@@ -23,7 +23,7 @@ struct Forward {
         Forwards *forwards;
         uint32_t id;
         ForwardSpec spec;
-        uint16_t port;
+        int error;          /* why it does not listen; 0: it does */
         Listener *listener; /* LOCAL */
         ProxyCall *call;    /* REVERSE */
         GQueue connections; /* Connection */
@@ -217,22 +217,57 @@ Forwards *forwards_free(Forwards *f) {
         return NULL;
 }
 
+/* A port that was chosen once is the one asked for from then on. */
 static int forward_listen(Forward *f) {
         Forwards *all = f->forwards;
         Endpoint local;
-        int fd;
+        uint16_t port;
+        int fd, r;
 
-        if (f->spec.direction == FORWARD_REVERSE)
-                return all->network->listen(
+        if (f->spec.direction == FORWARD_REVERSE) {
+                r = all->network->listen(
                                 all->network->userdata, endpoint_port(&f->spec.listen),
-                                LISTENER_BACKLOG, forward_on_network_accepted, f, &f->port, &f->call);
+                                LISTENER_BACKLOG, forward_on_network_accepted, f, &port, &f->call);
+                if (r >= 0)
+                        endpoint_set_port(&f->spec.listen, port);
+                return r;
+        }
         fd = f->spec.path[0] != '\0' ? listener_open_unix(f->spec.path)
                                      : listener_open(&f->spec.listen);
         if (fd < 0)
                 return fd;
         local = listener_local(fd);
-        f->port = endpoint_port(&local);
+        endpoint_set_port(&f->spec.listen, endpoint_port(&local));
         return listener_new(all->event, fd, forward_on_accepted, f, &f->listener);
+}
+
+static void forward_reset(Forward *f) {
+        while (f->connections.head)
+                connection_free(f->connections.head->data);
+}
+
+static void forward_stop(Forward *f) {
+        f->listener = listener_free(f->listener);
+        if (f->call)
+                f->forwards->network->cancel(f->forwards->network->userdata, f->call);
+        f->call = NULL;
+        forward_reset(f);
+}
+
+static Forward *forward_new(Forwards *all, const ForwardSpec *spec, uint32_t id) {
+        Forward *f = NEW(Forward);
+
+        *f = (Forward){ .forwards = all, .id = id, .spec = *spec };
+        g_queue_init(&f->connections);
+        f->error = forward_listen(f);
+        return f;
+}
+
+static void forward_register(Forward *f) {
+        Forwards *all = f->forwards;
+
+        all->last_id = MAX(all->last_id, f->id);
+        g_ptr_array_add(all->all, f);
 }
 
 int forwards_add(Forwards *all, const ForwardSpec *spec, Forward **ret) {
@@ -241,18 +276,49 @@ int forwards_add(Forwards *all, const ForwardSpec *spec, Forward **ret) {
 
         if (all->all->len >= FORWARDS_MAX)
                 return -ENOSPC;
-        f = NEW(Forward);
-        *f = (Forward){ .forwards = all, .id = all->last_id + 1, .spec = *spec };
-        g_queue_init(&f->connections);
-        r = forward_listen(f);
-        if (r < 0) {
+        f = forward_new(all, spec, all->last_id + 1);
+        if (f->error < 0 && f->error != -ENETUNREACH) {
+                r = f->error;
                 forward_free(f);
                 return r;
         }
-        all->last_id = f->id;
-        g_ptr_array_add(all->all, f);
+        forward_register(f);
         *ret = f;
         return 0;
+}
+
+int forwards_restore(Forwards *all, const ForwardSpec *spec, uint32_t id, Forward **ret) {
+        Forward *f;
+
+        if (id == 0 || forwards_get(all, id))
+                return -EEXIST;
+        if (all->all->len >= FORWARDS_MAX)
+                return -ENOSPC;
+        f = forward_new(all, spec, id);
+        forward_register(f);
+        *ret = f;
+        return 0;
+}
+
+void forwards_resume(Forwards *all) {
+        for (unsigned i = 0; i < all->all->len; i++) {
+                Forward *f = all->all->pdata[i];
+
+                if (f->error < 0)
+                        f->error = forward_listen(f);
+        }
+}
+
+void forwards_suspend(Forwards *all) {
+        for (unsigned i = 0; i < all->all->len; i++) {
+                Forward *f = all->all->pdata[i];
+
+                if (f->spec.direction == FORWARD_REVERSE) {
+                        forward_stop(f);
+                        f->error = -ENETUNREACH;
+                } else
+                        forward_reset(f);
+        }
 }
 
 Forward *forward_free(Forward *f) {
@@ -260,11 +326,7 @@ Forward *forward_free(Forward *f) {
                 return NULL;
         if (f->listener && f->spec.path[0] != '\0')
                 (void) unlink(f->spec.path);
-        listener_free(f->listener);
-        if (f->call)
-                f->forwards->network->cancel(f->forwards->network->userdata, f->call);
-        while (f->connections.head)
-                connection_free(f->connections.head->data);
+        forward_stop(f);
         (void) g_ptr_array_remove(f->forwards->all, f);
         g_free(f);
         return NULL;
@@ -294,7 +356,19 @@ const ForwardSpec *forward_spec(const Forward *f) {
 }
 
 uint16_t forward_port(const Forward *f) {
-        return f->port;
+        return f->error < 0 || f->spec.path[0] != '\0' ? 0 : endpoint_port(&f->spec.listen);
+}
+
+int forward_error(const Forward *f) {
+        return f->error;
+}
+
+char *forward_listen_format(const Forward *f) {
+        if (f->spec.path[0] != '\0')
+                return g_strdup(f->spec.path);
+        if (f->spec.direction == FORWARD_REVERSE)
+                return g_strdup_printf("%u", endpoint_port(&f->spec.listen));
+        return g_strdup(endpoint_format(&f->spec.listen).text);
 }
 
 ForwardStats forward_stats(const Forward *f) {

@@ -4,9 +4,12 @@
 /*
  * Port forwards: a local one listens on this machine and dials into the network, a reverse one
  * listens in the network and connects to a port of this machine (or of one it can reach by a
- * numeric address). They are objects with numbers; whoever keeps them over restarts keeps their
- * ForwardSpec. A connection whose target cannot be reached is reset: a forward speaks no protocol
- * in which it could say why.
+ * numeric address). They are objects with numbers; whoever keeps them over restarts keeps number
+ * and ForwardSpec. A connection whose target cannot be reached is reset: a forward speaks no
+ * protocol in which it could say why.
+ *
+ * A forward outlives the network it belongs to being switched off: a local one goes on listening
+ * and resets who connects, a reverse one waits until forwards_resume().
  *
  * Who may connect: to a unix socket root and our own user; to a port of this machine everybody who
  * reaches it, so loopback is the default; to a reverse forward every member of the network.
@@ -77,10 +80,17 @@ Forwards *forwards_free(Forwards *f);
 /**
  * forwards_add() - begin to forward
  *
- * Return: 0; -EINVAL: the spec; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL: the listener; -ENOSPC: there
- * are FORWARDS_MAX already.
+ * Return: 0, also where a reverse one has to wait for the network; -EADDRINUSE, -EACCES,
+ * -EADDRNOTAVAIL, ...: the listener; -ENOSPC: there are FORWARDS_MAX already.
  */
 int forwards_add(Forwards *f, const ForwardSpec *spec, Forward **ret);
+/* The same for one that was kept, under its old number. It is there also when it cannot listen:
+ * forward_error(). Return: 0; -EEXIST: the number is taken; -ENOSPC. */
+int forwards_restore(Forwards *f, const ForwardSpec *spec, uint32_t id, Forward **ret);
+/* The network is up: whoever does not listen tries again. */
+void forwards_resume(Forwards *f);
+/* The network goes down: connections are reset, reverse forwards wait. Before the dialer ends. */
+void forwards_suspend(Forwards *f);
 /* Stops listening, resets its connections. */
 Forward *forward_free(Forward *f);
 /* NULL: no such */
@@ -91,6 +101,11 @@ Forward *forwards_at(const Forwards *f, unsigned i);
 
 uint32_t forward_id(const Forward *f); /* from 1; never used again */
 const ForwardSpec *forward_spec(const Forward *f);
-/* The one listened on, also where 0 was asked for; 0: a unix socket. */
+/* The one listened on, also where 0 was asked for; 0: a unix socket, or none yet. */
 uint16_t forward_port(const Forward *f);
+/* Why it does not listen; 0: it does. -ENETUNREACH: the network is down. */
+int forward_error(const Forward *f);
+/* Where it listens, as forward_spec_parse() takes it: with the port that was chosen. The caller
+ * frees. */
+char *forward_listen_format(const Forward *f);
 ForwardStats forward_stats(const Forward *f);

@@ -48,6 +48,13 @@ static const char *const text[] = {
         [STATEMENT_PUT_TIME_FLOOR] =
                         "INSERT OR REPLACE INTO time_floor (network, realtime) VALUES (?1, ?2)",
         [STATEMENT_GET_TIME_FLOOR] = "SELECT realtime FROM time_floor WHERE network = ?1",
+        [STATEMENT_PUT_FORWARD] =
+                        "INSERT OR REPLACE INTO forward (network, id, direction, listen, target) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5)",
+        [STATEMENT_DELETE_FORWARD] = "DELETE FROM forward WHERE network = ?1 AND id = ?2",
+        [STATEMENT_LIST_FORWARDS] =
+                        "SELECT id, direction, listen, target FROM forward WHERE network = ?1 "
+                        "ORDER BY id",
 };
 static_assert(ELEMENTSOF(text) == _STATEMENT_MAX, "a text for every statement");
 

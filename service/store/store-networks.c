@@ -84,8 +84,8 @@ int store_put_network(Store *s, const StoredNetwork *network) {
 }
 
 int store_delete_network(Store *s, const NetworkId *id) {
-        static const char *const tables[] = { "record", "invite", "invite_use", "endpoint",
-                                              "time_floor" };
+        static const char *const tables[] = { "record",   "invite",     "invite_use",
+                                              "endpoint", "time_floor", "forward" };
         sqlite3_stmt *st;
         int r;
 

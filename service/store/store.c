@@ -50,6 +50,10 @@ static const char *const migrations[] = {
         "CREATE TABLE time_floor ("
         "  network BLOB PRIMARY KEY NOT NULL, realtime INTEGER NOT NULL)"
         "  STRICT, WITHOUT ROWID;",
+        "CREATE TABLE forward ("
+        "  network BLOB NOT NULL, id INTEGER NOT NULL, direction TEXT NOT NULL,"
+        "  listen TEXT NOT NULL, target TEXT NOT NULL,"
+        "  PRIMARY KEY (network, id)) STRICT, WITHOUT ROWID;",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 
@@ -59,7 +63,8 @@ static const char tidy[] =
                 "DELETE FROM invite WHERE network NOT IN (SELECT id FROM network);"
                 "DELETE FROM invite_use WHERE network NOT IN (SELECT id FROM network);"
                 "DELETE FROM endpoint WHERE network NOT IN (SELECT id FROM network);"
-                "DELETE FROM time_floor WHERE network NOT IN (SELECT id FROM network);";
+                "DELETE FROM time_floor WHERE network NOT IN (SELECT id FROM network);"
+                "DELETE FROM forward WHERE network NOT IN (SELECT id FROM network);";
 
 static int fail(char **ret_error, int r, const char *format, ...) _printf_(3, 4);
 static int fail(char **ret_error, int r, const char *format, ...) {

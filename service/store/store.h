@@ -49,6 +49,22 @@ int store_put_network(Store *s, const StoredNetwork *network);
 /* With all its records, invites and its root key. Nothing there is no error. */
 int store_delete_network(Store *s, const NetworkId *id);
 
+/* A port forward, as proxy/forward.h writes and reads it; nothing of it is looked at here. */
+typedef struct StoredForward {
+        uint32_t id;
+        char *direction, *listen, *target;
+} StoredForward;
+/* In the order of their numbers. */
+int store_foreach_forward(
+                Store *s,
+                const NetworkId *network,
+                void (*callback)(void *userdata, const StoredForward *forward),
+                void *userdata);
+/* Inserts or replaces, by number; durable before it returns. */
+int store_put_forward(Store *s, const NetworkId *network, const StoredForward *forward);
+/* Nothing there is no error. */
+int store_delete_forward(Store *s, const NetworkId *network, uint32_t id);
+
 /* The core's view of one network; store_mesh_done() frees what it holds. */
 MeshStore store_mesh(Store *s, const NetworkId *network);
 void store_mesh_done(MeshStore *m);

@@ -143,9 +143,9 @@ static int run(NetstackEngine client, NetstackEngine server, double seconds, uin
         r = sd_event_new(&b.event);
         if (r < 0)
                 return r;
-        r = netstack_new(b.event, client, mtu, &b.client, &na, &why);
+        r = netstack_new(b.event, client, NULL, mtu, &b.client, &na, &why);
         if (r >= 0)
-                r = netstack_new(b.event, server, mtu, &b.server, &nb, &why2);
+                r = netstack_new(b.event, server, NULL, mtu, &b.server, &nb, &why2);
         if (r < 0) {
                 fprintf(stderr, "%s to %s: %s\n", netstack_engine_to_string(client),
                         netstack_engine_to_string(server), why2 ? why2 : why);

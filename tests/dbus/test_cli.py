@@ -178,7 +178,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 25)
+        self.assertEqual(len(verbs), 29)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -204,6 +204,14 @@ class CliTest(unittest.TestCase):
                 (['network', 'invite', '--endpoint', ':1'], '--endpoint'),
                 (['network', 'invite', '--endpoint', '192.0.2.1:0'], '--endpoint'),
                 (['network', 'join', '/nonexistent'], 'neither'),
+                (['forward', '2222'], '2222:nas:22'),
+                (['forward', '2222:22'], '2222:nas:22'),
+                (['forward', ':2222:22'], '2222:nas:22'),
+                (['forward', '[fd00::1]:22'], '2222:nas:22'),
+                (['forward', 'x]:22'], '2222:nas:22'),
+                (['unforward', 'x'], 'number'),
+                (['unforward', '0'], 'number'),
+                (['expose', '22', '--reverse'], 'no option --reverse'),
                 (['network', 'create', b'\xff'], 'UTF-8'),
                 (['network', 'list', '-n', b'\xff'], 'UTF-8')):
             with self.subTest(words):
@@ -569,6 +577,71 @@ class CliTest(unittest.TestCase):
         self.fake.answers['Network.FindMachine'] = Error(ERROR + 'NoSuchMachine')
         self.fails(4, 'tunnel', 'close', 'nobody', says='omerta network peers')
 
+    def forward(self, number, **properties):
+        path = f'{HOME}/forward/{number}'
+        values = dict(Id=number, Direction='local', Listen='127.0.0.1:2222', Target='nas:22',
+                      Persistent=False, State='listening')
+        self.fake.add(path, 'Forward', **(values | properties))
+        return path
+
+    def test_forward(self):
+        self.home()
+        path = self.forward(3, Listen='127.0.0.1:40000')
+        self.fake.answers['Network.AddForward'] = (path,)
+        for text, listen, target in (
+                ('2222:nas:22', '2222', 'nas:22'),
+                ('0:nas.omerta:22', '0', 'nas.omerta:22'),
+                ('192.0.2.1:2222:10.0.0.100:22', '192.0.2.1:2222', '10.0.0.100:22'),
+                ('[::1]:2222:[fd00::1]:22', '[::1]:2222', '[fd00::1]:22'),
+                ('2222:[fd00::1]:22', '2222', '[fd00::1]:22'),
+                ('/run/a:b:nas:22', '/run/a:b', 'nas:22'),
+                ('2222::22', '2222', ':22')):  # what is not split is the daemon's to refuse
+            with self.subTest(text):
+                self.fake.calls.clear()
+                self.assertEqual(self.ok('forward', text).out, '127.0.0.1:40000\n')
+                (_, _, arguments, _), = self.called('Network.AddForward')
+                self.assertEqual(list(arguments), ['local', listen, target, {}])
+        for words, listen, target in (
+                (['expose', '22'], '22', '22'), (['expose', '80:8080'], '80', '8080'),
+                (['expose', '80:[::1]:8080'], '80', '[::1]:8080'),
+                (['forward', '-R', '80:localhost:8080'], '80', 'localhost:8080'),
+                (['forward', '--reverse', '22'], '22', '22')):
+            with self.subTest(words):
+                self.fake.calls.clear()
+                self.ok(*words)
+                (_, _, arguments, _), = self.called('Network.AddForward')
+                self.assertEqual(list(arguments), ['reverse', listen, target, {}])
+        self.fake.calls.clear()
+        self.ok('expose', '--keep', '22')
+        self.assertEqual(self.called('Network.AddForward')[0][2][3], {'persistent': True})
+        shown = json.loads(self.ok('forward', '0:nas:22', '--json').out)
+        self.assertEqual((shown['id'], shown['listen'], shown['persistent'], shown['state_reason']),
+                         (3, '127.0.0.1:40000', False, None))
+        self.forward(3, Listen='22', State='waiting', StateReason='the network is down')
+        r = self.omerta('expose', '22')
+        self.assertEqual((r.out, r.err), ('22\n', 'It waits: the network is down.\n'))
+        self.fake.answers['Network.AddForward'] = Error(ERROR + 'PortInUse', 'port 22 is taken')
+        self.fails(1, 'expose', '22', says='omerta forwards')
+
+    def test_forwards(self):
+        self.home()
+        self.assertEqual(json.loads(self.ok('forwards', '--json').out), {'forwards': []})
+        self.forward(10, Persistent=True, State='failed', StateReason='in use', Failed=2)
+        self.forward(9, Direction='reverse', Listen='22', Target='127.0.0.1:22', Active=1,
+                     Accepted=5, TurnedAway=1, BytesToTarget=2048, BytesFromTarget=1)
+        rows = self.ok('forwards').rows()
+        self.assertEqual(rows[1][:8], ['9', 'reverse', '22', '127.0.0.1:22', 'no', 'listening', '1', '5'])
+        self.assertEqual(rows[2][:6], ['10', 'local', '127.0.0.1:2222', 'nas:22', 'yes', 'failed'])
+        shown = json.loads(self.ok('forwards', '--json').out)['forwards']
+        self.assertEqual(shown[0], dict(
+            network='home', id=9, direction='reverse', listen='22', target='127.0.0.1:22',
+            persistent=False, state='listening', state_reason=None, active=1, accepted=5, failed=0,
+            turned_away=1, bytes_to_target=2048, bytes_from_target=1))
+        self.ok('unforward', '10')
+        self.assertEqual([c[0] for c in self.called('Forward.Remove')], [f'{HOME}/forward/10'])
+        self.fake.answers['Forward.Remove'] = Error(DBUS_ERROR + 'UnknownObject')
+        self.fails(4, 'unforward', '10', says='no forward 10')
+
     # What goes wrong
 
     def test_errors(self):
@@ -590,6 +663,7 @@ class CliTest(unittest.TestCase):
                 ('NoAddress', 4, 'omerta status'),
                 ('Timeout', 6, 'UDP'),
                 ('Unreachable', 1, '18002'),
+                ('PortInUse', 1, 'omerta forwards'),
                 ('NotPermitted', 5, 'omerta(1)'),
                 ('InterfaceUnavailable', 1, '/dev/net/tun'),
                 ('LimitReached', 1, 'Remove'),

@@ -43,6 +43,13 @@ allow manage-gateway bob
 invited() { [[ $(call bob "$home" org.omerta.Mesh1.Network.Invite "{}") == *omerta://join/* ]]; }
 wait_for 10 "polkit to read the rule, and let bob invite" invited
 ok "a rule lets bob invite"
+denied "but bob may not forward" \
+        "$(call bob "$home" org.omerta.Mesh1.Network.AddForward local 2222 nas:22 '{}')"
+allow forward bob
+forwarded() { [[ $(call bob "$home" org.omerta.Mesh1.Network.AddForward local 2222 nas:22 '{}') == */forward/1* ]]; }
+wait_for 10 "polkit to read the rule, and let bob forward" forwarded
+ok "a rule lets bob forward"
+denied "alice may not end it" "$(call alice "$home/forward/1" org.omerta.Mesh1.Forward.Remove)"
 denied "the bus lets nobody else own the name" \
         "$(as alice gw gdbus call --system --dest org.freedesktop.DBus --object-path / \
                 --method org.freedesktop.DBus.RequestName org.omerta.Mesh1 4 2>&1)"

@@ -94,15 +94,16 @@ class User:
 
 
 ECHO_SERVER = """
-import socket, sys
-s = socket.create_server(("", int(sys.argv[1])), backlog=20)
-while True:
-    c, _ = s.accept()
+import socket, sys, threading
+def answer(c):
     data = b""
     while part := c.recv(65536):
         data += part
     c.sendall(b"%d " % len(data) + data[:20])
     c.close()
+s = socket.create_server(("", int(sys.argv[1])), backlog=20)
+while True:
+    threading.Thread(target=answer, args=(s.accept()[0],), daemon=True).start()
 """
 
 

@@ -68,10 +68,13 @@ plain_dial(void *userdata,
            void *done_userdata,
            ProxyCall **ret) {
         PlainDialer *d = userdata;
-        PlainCall *c = call_new(d, done, done_userdata);
         const ProxyDialer *host = host_dialer(d->host);
+        PlainCall *c;
         int r = 0;
 
+        if (d->is_down)
+                return -ENETUNREACH;
+        c = call_new(d, done, done_userdata);
         d->dials++;
         if (d->dial_error != 0)
                 r = sd_event_add_defer(d->event, &c->defer, plain_on_error, c);
@@ -95,11 +98,15 @@ plain_listen(void *userdata,
              ProxyCall **ret) {
         PlainDialer *d = userdata;
         const ProxyDialer *host = host_dialer(d->host);
-        PlainCall *c = call_new(d, NULL, NULL);
-        int r =
+        PlainCall *c;
+        int r;
+
+        if (d->is_down)
+                return -ENETUNREACH;
+        c = call_new(d, NULL, NULL);
+        r =
                         host->listen(host->userdata, port, backlog, accepted, accepted_userdata,
                                      ret_port, &c->inner);
-
         if (r < 0)
                 call_free(c);
         else

@@ -16,6 +16,7 @@ typedef struct PlainDialer {
         /* Answers of the next dials, one each, instead of dialing; 0: dial. */
         int dial_error;
         bool dial_hangs; /* no answer ever */
+        bool is_down;    /* the network: -ENETUNREACH for whatever begins */
         unsigned dials;
 } PlainDialer;
 

@@ -73,7 +73,7 @@ static IpAddr ip(const char *text) {
 
 static int make(sd_event *event, NetstackEngine engine, Netstack **ret, Netif **ret_netif) {
         g_autofree char *reason = NULL;
-        int r = netstack_new(event, engine, MTU, ret, ret_netif, &reason);
+        int r = netstack_new(event, engine, "lo", MTU, ret, ret_netif, &reason);
 
         if (r < 0)
                 print_message("skipped: %s: %s\n", netstack_engine_to_string(engine), reason);
@@ -937,7 +937,7 @@ static void test_forbidden(void **state) {
                         _exit(77);
                 if (sd_event_new(&event) < 0)
                         _exit(1);
-                r = netstack_new(event, NETSTACK_AUTO, MTU, &s, &n, &reason);
+                r = netstack_new(event, NETSTACK_AUTO, NULL, MTU, &s, &n, &reason);
                 printf("auto: %d, %s\n", r, reason);
                 fflush(stdout);
                 if (!strstr(reason, "user.max_user_namespaces = 0"))
@@ -966,20 +966,20 @@ static void test_one_lwip(void **state) {
 
         assert_return_code(sd_event_new(&event), 0);
 #if HAVE_LWIP
-        assert_int_equal(netstack_new(event, NETSTACK_LWIP, MTU, &s, &n, &reason), 0);
-        assert_int_equal(netstack_new(event, NETSTACK_LWIP, MTU, &t, &m, &reason2), -EBUSY);
+        assert_int_equal(netstack_new(event, NETSTACK_LWIP, NULL, MTU, &s, &n, &reason), 0);
+        assert_int_equal(netstack_new(event, NETSTACK_LWIP, NULL, MTU, &t, &m, &reason2), -EBUSY);
         assert_non_null(reason2);
         assert_int_equal(netstack_namespaces(s, &user, &net), -EOPNOTSUPP);
         netstack_free(s);
         g_free(g_steal_pointer(&reason));
-        assert_int_equal(netstack_new(event, NETSTACK_LWIP, MTU, &s, &n, &reason), 0);
+        assert_int_equal(netstack_new(event, NETSTACK_LWIP, NULL, MTU, &s, &n, &reason), 0);
         netstack_free(s);
 #else
         (void) t;
         (void) m;
         (void) user;
         (void) net;
-        assert_int_equal(netstack_new(event, NETSTACK_LWIP, MTU, &s, &n, &reason), -EOPNOTSUPP);
+        assert_int_equal(netstack_new(event, NETSTACK_LWIP, NULL, MTU, &s, &n, &reason), -EOPNOTSUPP);
         print_message("lwip is not built: run tools/get-lwip\n");
 #endif
         sd_event_unref(event);

@@ -276,6 +276,119 @@ static void test_unix_socket(void **state) {
         rmdir(dir);
 }
 
+/* A network that is switched off and on again: whoever is connected is reset, a local forward
+ * resets who comes, a reverse one waits and is there again at the same port. */
+static void test_network_down(void **state) {
+        World *w = *state;
+        Forward *local = add(w, FORWARD_LOCAL, "0", "nas", w->service_port);
+        Forward *reverse = add(w, FORWARD_REVERSE, "0", "127.0.0.1", w->service_port), *late;
+        uint16_t port = forward_port(local), reverse_port = forward_port(reverse);
+        int a = client(port), b = client(reverse_port), c;
+        ForwardSpec spec;
+        char byte;
+
+        hears_banner(w, a);
+        hears_banner(w, b);
+        w->dialer->is_down = true;
+        forwards_suspend(w->forwards);
+        assert_int_equal(hear(w, a, &byte, 1), -1);
+        assert_int_equal(errno, ECONNRESET);
+        assert_int_equal(hear(w, b, &byte, 1), -1);
+        assert_int_equal(errno, ECONNRESET);
+        assert_int_equal(forward_error(local), 0);
+        assert_int_equal(forward_error(reverse), -ENETUNREACH);
+        assert_int_equal(forward_port(reverse), 0);
+
+        c = client(port);
+        assert_int_equal(hear(w, c, &byte, 1), -1);
+        assert_int_equal(errno, ECONNRESET);
+        assert_int_equal(forward_stats(local).failed, 1);
+        /* One that is added now waits with the others. */
+        assert_int_equal(forward_spec_parse(FORWARD_REVERSE, "0", "22", &spec), 0);
+        assert_int_equal(forwards_add(w->forwards, &spec, &late), 0);
+        assert_int_equal(forward_error(late), -ENETUNREACH);
+        forwards_resume(w->forwards);
+        assert_int_equal(forward_error(reverse), -ENETUNREACH);
+
+        w->dialer->is_down = false;
+        forwards_resume(w->forwards);
+        assert_int_equal(forward_error(reverse), 0);
+        assert_int_equal(forward_error(late), 0);
+        assert_int_equal(forward_port(reverse), reverse_port);
+        close(b);
+        b = client(reverse_port);
+        hears_banner(w, b);
+        close(a);
+        close(b);
+        close(c);
+}
+
+/* Kept forwards come back under their numbers, also when their port is taken meanwhile. */
+static void test_restore(void **state) {
+        World *w = *state;
+        Forward *holder = add(w, FORWARD_LOCAL, "0", "nas", w->service_port), *f, *g;
+        g_autofree char *taken = forward_listen_format(holder), *shown = NULL;
+        ForwardSpec spec;
+        int fd;
+
+        assert_int_equal(forward_spec_parse(FORWARD_LOCAL, taken, "nas:22", &spec), 0);
+        assert_int_equal(forwards_restore(w->forwards, &spec, 7, &f), 0);
+        assert_int_equal(forward_id(f), 7);
+        assert_int_equal(forward_error(f), -EADDRINUSE);
+        shown = forward_listen_format(f);
+        assert_string_equal(shown, taken);
+        assert_int_equal(forwards_restore(w->forwards, &spec, 7, &g), -EEXIST);
+        assert_int_equal(forwards_restore(w->forwards, &spec, 0, &g), -EEXIST);
+        assert_int_equal(forward_id(add(w, FORWARD_LOCAL, "0", "nas", 22)), 8);
+        forward_free(holder);
+        forwards_resume(w->forwards);
+        assert_int_equal(forward_error(f), 0);
+        fd = client(forward_port(f));
+        close(fd);
+        while (forwards_count(w->forwards) < FORWARDS_MAX) {
+                spec.listen = loopback(0);
+                assert_int_equal(
+                                forwards_restore(
+                                                w->forwards, &spec,
+                                                forwards_count(w->forwards) + 100, &g),
+                                0);
+        }
+        assert_int_equal(forwards_restore(w->forwards, &spec, 1, &g), -ENOSPC);
+}
+
+static void test_listen_format(void **state) {
+        static const struct {
+                ForwardDirection direction;
+                const char *listen, *shown;
+        } table[] = {
+                { FORWARD_REVERSE, "47", "47" },
+                { FORWARD_LOCAL, "[::1]:47", "[::1]:47" },
+                { FORWARD_LOCAL, "127.0.0.9:47", "127.0.0.9:47" },
+                { FORWARD_LOCAL, "/nowhere/nas", "/nowhere/nas" },
+        };
+        World *w = *state;
+
+        w->dialer->is_down = true;
+        for (unsigned i = 0; i < ELEMENTSOF(table); i++) {
+                g_autofree char *shown = NULL;
+                ForwardSpec spec;
+                Forward *f;
+
+                assert_int_equal(
+                                forward_spec_parse(
+                                                table[i].direction, table[i].listen, "localhost:22",
+                                                &spec),
+                                0);
+                assert_int_equal(forwards_restore(w->forwards, &spec, i + 1, &f), 0);
+                shown = forward_listen_format(f);
+                assert_string_equal(shown, table[i].shown);
+                /* What is shown means the same again. */
+                assert_int_equal(
+                                forward_spec_parse(table[i].direction, shown, "localhost:22", &spec),
+                                0);
+        }
+}
+
 static void test_spec(void **state) {
         static const struct {
                 ForwardDirection direction;
@@ -335,6 +448,9 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_objects, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unix_socket, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_network_down, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_restore, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_listen_format, setup, teardown),
                 cmocka_unit_test(test_spec),
         };
 
