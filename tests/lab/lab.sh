@@ -19,6 +19,7 @@
 #   check WHAT CMD...            one case: "ok" if CMD succeeds
 #   refuse WHAT CMD...           one case: "ok" if CMD fails
 #   same WHAT WANTED GOT         one case
+#   lab_reboot MACHINE           returns when it is up again
 #   lab_done                     the end of every test
 #
 # OMERTA_BUILD_DIR names the build directory (meson test sets it). LAB_KEEP=1 stops before the end,
@@ -280,6 +281,18 @@ lab_is_up() { # "degraded" is up as well: a unit that cannot run in a container
         running | degraded) ;;
         *) return 1 ;;
         esac
+}
+
+lab_is_down() { ! lab_alive "$(cat "$LAB_STATE/$1/nspawn")"; }
+
+# With --keep-unit nspawn ends where it would start the machine again.
+lab_reboot() { # MACHINE
+        on "$1" systemctl reboot
+        wait_for 30 "$1 to go down" lab_is_down "$1"
+        rm "$LAB_STATE/$1/leader"
+        lab_boot "$1"
+        wait_for 30 "$1 has a PID 1" lab_find_leader "$1"
+        wait_for 60 "$1 is up" lab_is_up "$1"
 }
 
 # Root directory of a machine, seen from the host.
