@@ -150,14 +150,17 @@ net() {
         ip netns exec "$LAB_PREFIX-$ns" "$@"
 }
 
-# A build with sanitizers: the leak checker traces the process, which the service may not do.
+# A build with sanitizers: the leak checker traces the process, which the system's service may not do.
 lab_sanitizers() {
-        local d
+        local kind d leaks
         ldd "$OMERTA_BUILD_DIR/service/omertad" 2>/dev/null | grep -q libasan || return 0
-        for d in "$LAB_STATE"/image/etc/systemd/{system,user}/omertad.service.d; do
+        for kind in system user; do
+                leaks=0
+                [ $kind = system ] || leaks=1
+                d=$LAB_STATE/image/etc/systemd/$kind/omertad.service.d
                 mkdir -p "$d"
-                printf '[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1\n' \
-                        >"$d/sanitizers.conf"
+                printf '[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=%s UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1\n' \
+                        $leaks >"$d/sanitizers.conf"
         done
 }
 
