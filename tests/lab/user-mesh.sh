@@ -24,8 +24,6 @@ user_network() { # USER MACHINE WHAT: as network of mesh.sh
         user "$1" "$2" omerta network list --user --json | pick "d['networks'][0]['$3']"
 }
 
-user_online() { [ "$(user_network "$1" "$2" state 2>/dev/null)" = online ]; }
-
 # Ends the test where that fails.
 user_join() { # USER MACHINE
         local link out
@@ -38,6 +36,11 @@ user_join() { # USER MACHINE
 user_pid() { user "$1" "$2" systemctl --user show -P MainPID omertad.service; }
 
 user_active() { user "$1" "$2" systemctl --user is-active --quiet omertad.service; }
+
+# To ask a daemon that does not run would start it.
+user_online() {
+        user_active "$1" "$2" && [ "$(user_network "$1" "$2" state 2>/dev/null)" = online ]
+}
 
 # Running again, as another process than before, and online.
 user_restarted() { # USER MACHINE OLD-PID
