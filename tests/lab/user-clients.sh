@@ -7,6 +7,7 @@ need_omerta
 lab_start gw m1
 mesh_up
 user_linger alice m1
+user_linger alice gw # or every login waits for a new systemd of hers
 alice() { user alice m1 "$@"; }
 alice systemctl --user start omertad.service
 user_join alice m1

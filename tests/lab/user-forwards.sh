@@ -30,6 +30,8 @@ serve_file m1 /var/tmp/page
 options=(-n -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o LogLevel=ERROR)
 alice_at() { alice ssh "${options[@]}" -p "$1" 127.0.0.1 uname -n 2>&1; } # PORT of m1
 gw_at() { on gw ssh "${options[@]}" -p "$1" "alice@$m1" uname -n 2>&1; } # PORT of alice's machine
+# Where alice logs in her commands ask her daemon.
+gw_asks() { on gw ssh "${options[@]}" "alice@$m1" omerta network address 2>&1; }
 bob_at() { bob omerta ssh "${options[@]}" -p "$1" alice@m1.omerta uname -n 2>&1; }
 fetched() { "$@" | sha256sum | cut -d ' ' -f 1; } # curl COMMAND
 forwards() { alice omerta forwards --json | pick "' '.join(sorted(f['direction'] + '=' + f['listen'] for f in d['forwards'] if f['state'] == 'listening'))"; }
@@ -57,6 +59,7 @@ both_ways() { # STACK
         refuse "$1: nothing of m1 is reached from the network" gw_at 22
         same "$1: expose says at which port" 22 "$(alice omerta expose 22)"
         same "$1: a member with an interface reaches it" m1 "$(gw_at 22)"
+        same "$1: what is logged in there asks alice's daemon" "$m1" "$(gw_asks)"
         same "$1: another user's daemon as well" m1 "$(bob_at 22)"
         check "$1: it copies with rsync" bob rsync -a \
                 -e 'omerta ssh -o StrictHostKeyChecking=accept-new' alice@m1:/var/tmp/page page

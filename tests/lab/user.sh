@@ -105,6 +105,15 @@ check "the proxy has a TCP port" tcp alice -U alice:secret
 refuse "bob does not know its password" tcp bob
 refuse "and cannot guess it" tcp bob -U alice:guess
 
+# The unit's comment on RestrictNamespaces=.
+user_edit alice m1 omertad.service <<<$'[Service]\nRestrictNamespaces=yes'
+stop
+alice systemctl --user start omertad.service
+wait_for 15 "alice's daemon to be online without namespaces" user_online alice m1
+contains "without namespaces lwIP serves it, and says why" "Stack: lwip: user namespaces are forbidden" \
+        "$(alice omerta status)"
+check "and pings as well" alice omerta ping --count 1 gw
+
 # ---- beside the system's ------------------------------------------------------------------------
 
 enable_omerta m1
