@@ -102,6 +102,26 @@ copies() {
         same "$1: the file it brings" "$file" "$(hash_of m1 /home/alice/back.sftp)"
 }
 
+# A program that holds a connection is told when the daemon goes; TCP alone would hope for long.
+sessions_end() {
+        local how ssh pid
+        for how in 'restart' 'kill -s KILL --kill-who=main'; do
+                : >"$LAB_STATE/ssh.out"
+                alice omerta ssh -o BatchMode=yes gw cat <&7 >"$LAB_STATE/ssh.out" 2>&1 &
+                ssh=$!
+                echo hello >&7
+                wait_for 15 "$1: an ssh session" grep -qx hello "$LAB_STATE/ssh.out"
+                pid=$(user_pid alice m1)
+                # shellcheck disable=SC2086 # words
+                alice systemctl --user $how omertad.service
+                wait_for 15 "$1: the session to end after $how" eval "! lab_alive $ssh"
+                ok "$1: the session ends after $how"
+                wait_for 15 "$1: alice to be online after $how" user_restarted alice m1 "$pid"
+        done
+}
+
+mkfifo "$LAB_STATE/ssh.in"
+exec 7<>"$LAB_STATE/ssh.in"
 user_ssh_config alice m1
 for engine in kernel lwip; do
         user_engine alice m1 $engine
@@ -110,5 +130,6 @@ for engine in kernel lwip; do
         host_keys $engine
         logins $engine
         copies $engine
+        sessions_end $engine
 done
 lab_done
