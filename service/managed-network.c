@@ -68,6 +68,10 @@ static int open_interface(ManagedNetwork *n, ManagerError *error) {
                         managed_network_log(
                                         n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s",
                                         error->message);
+                else if (r >= 0)
+                        managed_network_log(
+                                        n, LOG_INFO, NULL, "stack %s: %s",
+                                        netstack_engine_to_string(m->netstack), m->netstack_reason);
                 return r;
         }
         if (!*n->stored.interface) {

@@ -6,6 +6,9 @@
 
 #include "base/macros.h"
 
+/* After a start, until it is worth a warning that nobody answers. Several handshakes fit in. */
+#define LOOK_USEC (10 * USEC_PER_SEC)
+
 struct Network {
         NetworkConfig config;
         const MeshEnv *env;
@@ -28,7 +31,8 @@ struct Network {
         char *reason;
         char *lease_error; /* why we have no address, or could not renew it */
         unsigned links_up;
-        IpAddr address; /* as last reported */
+        Timer look_timer; /* since the start, while nobody need have answered yet */
+        IpAddr address;   /* as last reported */
 
         /* While joining. */
         EnrolClient *enrol_client;
@@ -65,7 +69,8 @@ static void set_state(Network *n, NetworkState state, const char *reason) {
         CALL(n, state_changed);
 }
 
-/* The state of a member follows from three facts: revoked, has an address, anybody answers. */
+/* The state of a member follows from three facts: revoked, has an address, anybody answers. Every
+ * start begins without an answer, which is no fault yet. */
 static void update_state(Network *n) {
         if (!n->is_member || n->state == NETWORK_REVOKED)
                 return;
@@ -81,10 +86,17 @@ static void update_state(Network *n) {
                 else
                         reason = g_strdup("waiting for an address from the gateway");
                 set_state(n, NETWORK_CONNECTING, reason);
-        } else if (n->links_up == 0 && !n->membership.is_gateway)
-                set_state(n, NETWORK_OFFLINE, "no member of the network answers");
-        else
+        } else if (n->links_up > 0 || n->membership.is_gateway) {
+                timer_clear(&n->look_timer);
                 set_state(n, NETWORK_ONLINE, NULL);
+        } else if (timer_is_set(&n->look_timer))
+                set_state(n, NETWORK_CONNECTING, "looking for the other machines");
+        else
+                set_state(n, NETWORK_OFFLINE, "no member of the network answers");
+}
+
+static void on_looked(void *userdata) {
+        update_state(userdata);
 }
 
 static void join_finish(Network *n, const char *error, const char *detail) {
@@ -358,6 +370,7 @@ static int network_start(Network *n) {
         if (r < 0)
                 return r;
         n->is_member = true;
+        timer_set(n->env->timers, &n->look_timer, usec_add(env_now(n->env), LOOK_USEC), on_looked, n);
         directory_observe(n->directory, on_record, n);
         mesh_channels(n->mesh)->ops->on_link_state(mesh_channels(n->mesh)->self, on_link_state, n);
         r = n->membership.is_gateway ? start_gateway(n) : start_member(n);
@@ -516,6 +529,7 @@ Network *network_free(Network *n) {
         if (!n)
                 return NULL;
         timer_clear(&n->join_timer);
+        timer_clear(&n->look_timer);
         n->join_done = NULL;
         /* Nothing below is worth reporting any more. */
         n->config.handler = (NetworkHandler){};

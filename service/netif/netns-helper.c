@@ -6,7 +6,8 @@
  * process with one thread may enter a new user namespace, and because nothing of omertad's memory,
  * keys above all, should be in a process that lives where other programs may enter.
  *
- * It ends when its socket does, or its parent.
+ * It ends when its socket does. Before that it aborts the connections that programs still hold:
+ * nobody carries their packets any more, and TCP would hope for a quarter of an hour.
  */
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 
 #include "base/macros.h"
 #include "host/rtnl.h"
+#include "host/sock-diag.h"
 #include "netif/netns-protocol.h"
 #include "netif/tun.h"
 
@@ -172,9 +174,9 @@ int main(void) {
                 return 2;
         }
         (void) fcntl(NETNS_HELPER_FD, F_SETFD, FD_CLOEXEC);
-        /* The end of the socket comes first if the parent was gone before this. Not a child of the
-         * terminal's: ^C is for omertad, which then ends us. */
-        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        /* systemd tells every process of a service to end; ours is told by omertad's end. */
+        (void) signal(SIGTERM, SIG_IGN);
+        /* Not a child of the terminal's: ^C is for omertad, which then ends us. */
         (void) setsid();
         limit_fds();
 
@@ -201,6 +203,7 @@ int main(void) {
         r = reply(&ready, fds, _NETNS_FDS_MAX);
         if (r >= 0)
                 r = serve(tun);
+        (void) sock_diag_abort_tcp();
         netif_free(tun);
         return r < 0 ? 1 : 0;
 }

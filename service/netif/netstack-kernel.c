@@ -254,17 +254,29 @@ static int kernel_namespaces(Netstack *n, int *ret_user_fd, int *ret_net_fd) {
         return 0;
 }
 
+/* The helper ends the connections that programs still hold, then itself; a receive has its limit. */
+static void await_end(int helper) {
+        ssize_t n;
+        char byte;
+
+        (void) shutdown(helper, SHUT_WR);
+        do
+                n = recv(helper, &byte, 1, 0);
+        while (n > 0 || (n < 0 && errno == EINTR));
+}
+
 static void kernel_free(Netstack *n) {
         KernelStack *s = (KernelStack *) n;
 
         netstack_sockets_done(&s->sockets);
+        if (s->pid > 0)
+                await_end(s->helper);
         netif_free(s->netif.tun);
         closep(&s->helper);
         closep(&s->user_ns);
         closep(&s->net_ns);
         if (s->pid > 0) {
-                /* It ends by itself; this is for one that was stopped. Not yet waited for, so the
-                 * number is still its. */
+                /* For one that was stopped. Not yet waited for, so the number is still its. */
                 (void) kill(s->pid, SIGKILL);
                 while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
                         ;

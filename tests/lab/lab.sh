@@ -19,6 +19,7 @@
 #   check WHAT CMD...            one case: "ok" if CMD succeeds
 #   refuse WHAT CMD...           one case: "ok" if CMD fails
 #   same WHAT WANTED GOT         one case
+#   lab_reboot MACHINE           returns when it is up again
 #   lab_done                     the end of every test
 #
 # OMERTA_BUILD_DIR names the build directory (meson test sets it). LAB_KEEP=1 stops before the end,
@@ -37,7 +38,7 @@ LAB_UP=
 # What the machines are made of. Changing the list makes a new root.
 LAB_PACKAGES=(
         systemd-sysv dbus libpam-systemd libnss-systemd dbus-user-session polkitd udev kmod
-        iproute2 iputils-ping nftables openssh-server openssh-client iperf3 curl python3-minimal
+        iproute2 iputils-ping nftables openssh-server openssh-client rsync iperf3 curl python3-minimal
         libglib2.0-0 libglib2.0-bin libsodium23 libsqlite3-0 libmnl0 libcbor0.8
         libjson-glib-1.0-0 libqrencode4 libasan8 libubsan1
 )
@@ -149,13 +150,18 @@ net() {
         ip netns exec "$LAB_PREFIX-$ns" "$@"
 }
 
-# A build with sanitizers: the leak checker traces the process, which the service may not do.
+# A build with sanitizers: the leak checker traces the process, which the system's service may not do.
 lab_sanitizers() {
-        local d=$LAB_STATE/image/etc/systemd/system/omertad.service.d
+        local kind d leaks
         ldd "$OMERTA_BUILD_DIR/service/omertad" 2>/dev/null | grep -q libasan || return 0
-        mkdir -p "$d"
-        printf '[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1\n' \
-                >"$d/sanitizers.conf"
+        for kind in system user; do
+                leaks=0
+                [ $kind = system ] || leaks=1
+                d=$LAB_STATE/image/etc/systemd/$kind/omertad.service.d
+                mkdir -p "$d"
+                printf '[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=%s UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1\n' \
+                        $leaks >"$d/sanitizers.conf"
+        done
 }
 
 lab_topology() {
@@ -280,6 +286,18 @@ lab_is_up() { # "degraded" is up as well: a unit that cannot run in a container
         esac
 }
 
+lab_is_down() { ! lab_alive "$(cat "$LAB_STATE/$1/nspawn")"; }
+
+# With --keep-unit nspawn ends where it would start the machine again.
+lab_reboot() { # MACHINE
+        on "$1" systemctl reboot
+        wait_for 30 "$1 to go down" lab_is_down "$1"
+        rm "$LAB_STATE/$1/leader"
+        lab_boot "$1"
+        wait_for 30 "$1 has a PID 1" lab_find_leader "$1"
+        wait_for 60 "$1 is up" lab_is_up "$1"
+}
+
 # Root directory of a machine, seen from the host.
 lab_path() { echo "/proc/$(cat "$LAB_STATE/$1/leader")/root"; }
 
@@ -395,6 +413,8 @@ lab_done() {
                         note "journal of $m:"
                         on "$m" journalctl -q --no-pager -o short-precise -n 40 -u 'omertad*' -u polkit \
                                 2>&1 | sed 's/^/#   /'
+                        on "$m" journalctl -q --no-pager -o short-precise -n 40 \
+                                _SYSTEMD_USER_UNIT=omertad.service + USER_UNIT=omertad.service 2>&1 | sed 's/^/#   /'
                 done
         fi
         echo "1..$LAB_CASES"
