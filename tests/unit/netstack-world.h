@@ -47,6 +47,9 @@ void on_accepted(void *userdata, int fd, const IpAddr *peer, uint16_t port);
 void on_echoed(void *userdata, int error, usec_t rtt);
 
 void run_once(Pair *p);
+/* Until an echo over IPv6 is answered: a kernel has a new address only a moment after it was given,
+ * when its work queue has run (addrconf_dad_work), and datagrams before that are lost. */
+void await_ipv6(Pair *p);
 /* Return: the fd, or the error. */
 int dial_at(Pair *p, const IpAddr *to, uint16_t port, usec_t timeout);
 uint16_t listen_at(Pair *p, NetstackCall **ret);
