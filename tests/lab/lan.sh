@@ -48,6 +48,31 @@ ssh_pair m2 m1 "$m1"
 ssh_pair gw m2 "$m2"
 ssh_pair m1 gw "$gw"
 
+# A port only loopback has, offered to the network by the service in its sandbox, and to nobody else.
+on m1 systemd-run --quiet --collect --unit=inner python3 -c '
+import socket
+s = socket.create_server(("127.0.0.1", 8080))
+while True:
+        s.accept()[0].sendall(b"inner\n")
+'
+wait_for 10 "the inner server" on m1 sh -c 'ss -Htln sport = :8080 | grep -q .'
+same "expose" 8007 "$(on m1 omerta expose --keep 8007:8080)"
+answer_at() { on "$1" python3 -c 'import socket, sys; print(socket.create_connection((sys.argv[1], 8007), 5).makefile().readline().strip())' "$2"; }
+for m in gw m2; do
+        same "$m reaches the exposed port" inner "$(answer_at $m "$m1" 2>&1)"
+        refuse "but not from outside the network" answer_at $m "${LAB_ADDRESS[m1]}"
+done
+contains "a privileged port is not the service's to take" privilege "$(on m1 omerta expose 7:8080 2>&1)"
+same "forward" 127.0.0.1:2222 "$(on m2 omerta forward 2222:m1:22)"
+same "ssh through it" m1 "$(on m2 ssh -n -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o LogLevel=ERROR \
+        -p 2222 127.0.0.1 uname -n 2>&1)"
+pid=$(main_pid m1)
+on m1 systemctl restart omertad.service
+wait_for 15 "m1 to be back" restarted m1 "$pid"
+wait_for 15 "m1 to be online" state_is m1 online
+wait_for 15 "m1 to reach the gateway" pings m1 "$gw"
+same "a kept one is there after a restart" inner "$(answer_at gw "$m1" 2>&1)"
+
 same "the leases" "$gw $m1 $m2" \
         "$(on m2 omerta dhcp leases --json | pick "' '.join(l['address'] for l in sorted(d['leases'], key=lambda l: [int(x) for x in l['address'].split('.')]))")"
 same "the peers" "gw m1 m2" \
