@@ -239,14 +239,10 @@ static void test_echo(void **state) {
 
 int main(int argc, char **argv) {
         static const NetstackCase cases[] = {
-                NETSTACK_CASE(test_refused),
-                NETSTACK_CASE(test_silence),
-                NETSTACK_CASE(test_unreachable),
-                NETSTACK_CASE(test_cancel),
-                NETSTACK_CASE(test_bad_arguments),
-                NETSTACK_CASE(test_ports),
-                NETSTACK_CASE(test_own_address),
-                NETSTACK_CASE(test_udp),
+                NETSTACK_CASE(test_refused),       NETSTACK_CASE(test_silence),
+                NETSTACK_CASE(test_unreachable),   NETSTACK_CASE(test_cancel),
+                NETSTACK_CASE(test_bad_arguments), NETSTACK_CASE(test_ports),
+                NETSTACK_CASE(test_own_address),   NETSTACK_CASE(test_udp),
                 NETSTACK_CASE(test_echo),
         };
 

@@ -145,9 +145,10 @@ static void test_vanishing_peer(void **state) {
                                 int value = -1;
                                 socklen_t len = sizeof value;
 
-                                assert_return_code(getsockopt(fd[k], expected[i].level,
-                                                              expected[i].option, &value, &len),
-                                                   errno);
+                                assert_return_code(
+                                                getsockopt(fd[k], expected[i].level,
+                                                           expected[i].option, &value, &len),
+                                                errno);
                                 assert_int_equal(value, expected[i].value);
                         }
                 close(fd[k]);
