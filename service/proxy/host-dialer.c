@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "base/endpoint.h"
+#include "base/fd.h"
 #include "base/macros.h"
 #include "proxy/host-dialer.h"
 #include "proxy/listener.h"
@@ -96,7 +97,11 @@ host_dial(void *userdata,
 
         c->dialed = done;
         c->fd = socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (c->fd < 0 || (connect(c->fd, &to.sa, endpoint_len(&to)) < 0 && errno != EINPROGRESS))
+        if (c->fd < 0)
+                r = -errno;
+        else
+                r = c->fd = fd_admit(c->fd);
+        if (r >= 0 && connect(c->fd, &to.sa, endpoint_len(&to)) < 0 && errno != EINPROGRESS)
                 r = -errno;
         if (r >= 0)
                 r = sd_event_add_io(h->event, &c->source, c->fd, EPOLLOUT, dial_on_io, c);

@@ -45,6 +45,16 @@ def private_dirty(pid):
             return int(line.split()[1])
 
 
+def compare_memory(u, dirty):
+    """After the first half and after the second."""
+    if "libasan" in pathlib.Path(f"/proc/{u.daemon.pid}/maps").read_text():
+        print("# the sanitizer keeps what was freed, and looks for leaks itself")
+        return
+    print(f"# {u.name}: {dirty[0]} KiB private and dirty after one half, {dirty[1]} KiB after both",
+          flush=True)
+    assert dirty[1] <= dirty[0] + KIB_MORE, dirty
+
+
 @both_engines
 def test_ten_thousand_connections(lab, gw, u):
     if u.name == "kernel":
@@ -58,9 +68,7 @@ def test_ten_thousand_connections(lab, gw, u):
         assert sum(r["done"].values()) == 5000 and len(r["done"]) == r["kinds"], r
         watched.wait_back("5000 connections")
         dirty.append(private_dirty(u.daemon.pid))
-    print(f"# {u.name}: {dirty[0]} KiB private and dirty after 5000, {dirty[1]} KiB after 10000",
-          flush=True)
-    assert dirty[1] <= dirty[0] + KIB_MORE, dirty
+    compare_memory(u, dirty)
 
 
 @both_engines
@@ -76,9 +84,7 @@ def test_two_thousand_dials(lab, gw, u):
         assert sum(r["done"].values()) == 1000 and len(r["done"]) == 7, r
         watched.wait_back("1000 calls")
         dirty.append(private_dirty(u.daemon.pid))
-    print(f"# {u.name}: {dirty[0]} KiB private and dirty after 1000, {dirty[1]} KiB after 2000",
-          flush=True)
-    assert dirty[1] <= dirty[0] + KIB_MORE, dirty
+    compare_memory(u, dirty)
 
 
 def limit_of(pid):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "mock-channel.h"
+#include "mock-channel-internal.h"
 
 #include <string.h>
 
@@ -8,105 +8,16 @@
 
 #define ATTEMPT_TIME (90 * USEC_PER_SEC) /* docs/protocol.md, "Timers", REKEY_ATTEMPT_TIME */
 
-typedef struct Handler {
-        ChannelHandler data;
-        ChannelRequestHandler request;
-        void *userdata;
-} Handler;
-
-typedef struct LinkHandler {
-        LinkStateHandler handler;
-        void *userdata;
-} LinkHandler;
-
-/* What one node knows of another. */
-typedef struct Side {
-        LinkState state;
-        bool peer_restarted;
-        usec_t last_received;
-        bool packets_open;
-        unsigned repairs;
-        uint64_t tx[2], rx[2];
-        usec_t last_tx, last_rx;
-} Side;
-
-typedef struct Pair {
-        MockMesh *mesh;
-        MockNode *node[2];
-        Side side[2];
-        bool cut;
-        usec_t last_due;
-        GQueue waiting; /* of Message: for a link, or for the end of a cut */
-        Timer connect;
-        Timer attempt;
-} Pair;
-
-typedef struct Message {
-        Pair *pair;
-        Timer timer;
-        unsigned from; /* index into pair->node */
-        MockKind kind;
-        uint64_t id; /* of the request */
-        char *channel;
-        GBytes *data;
-} Message;
-
-typedef struct Request {
-        MockMesh *mesh;
-        uint64_t id;
-        MockNode *from, *to;
-        Timer timer;
-        ChannelReply reply;
-        void *userdata;
-} Request;
-
-struct ChannelRequest {
-        MockNode *to; /* who asked */
-        MockNode *self;
-        uint64_t id;
-};
-
-struct MockNode {
-        MockMesh *mesh;
-        unsigned index;
-        MachineId id;
-        ChannelProvider provider;
-        GHashTable *handlers;  /* channel -> Handler */
-        GArray *link_handlers; /* of LinkHandler */
-        void *data;
-        int fail_sends;
-        uint64_t messages, bytes;
-};
-
-struct MockMesh {
-        MeshEnv env;
-        usec_t now;
-        usec_t realtime_offset;
-        usec_t latency;
-        GRand *rand;
-        GPtrArray *nodes;
-        GHashTable *by_id;
-        GHashTable *pairs;    /* (lower index << 32 | higher) -> Pair */
-        GHashTable *requests; /* id -> Request */
-        GHashTable *flying;   /* set of Message */
-        GHashTable *probes;   /* set of Probe */
-        GHashTable *tokens;   /* set of ChannelRequest */
-        uint64_t last_id;
-        unsigned loss;
-        MockTap tap;
-        void *tap_userdata;
-};
-
 /* --- messages --- */
 
-static void message_free(Message *msg) {
+void mock_message_free(Message *msg) {
         timer_clear(&msg->timer);
         g_free(msg->channel);
         g_bytes_unref(msg->data);
         g_free(msg);
 }
 
-static Pair *pair_get(MockNode *a, MockNode *b, unsigned *ret_side) {
+Pair *mock_pair_get(MockNode *a, MockNode *b, unsigned *ret_side) {
         MockMesh *m = a->mesh;
         MockNode *low = a->index < b->index ? a : b, *high = low == a ? b : a;
         uint64_t key = (uint64_t) low->index << 32 | high->index;
@@ -127,12 +38,12 @@ static Pair *pair_get(MockNode *a, MockNode *b, unsigned *ret_side) {
         return p;
 }
 
-static void pair_free(void *data) {
+void mock_pair_free(void *data) {
         Pair *p = data;
         Message *msg;
 
         while ((msg = g_queue_pop_head(&p->waiting)))
-                message_free(msg);
+                mock_message_free(msg);
         timer_clear(&p->connect);
         timer_clear(&p->attempt);
         g_free(p);
@@ -225,7 +136,7 @@ static void on_arrival(void *userdata) {
 
         g_hash_table_remove(m->flying, msg);
         if (p->side[msg->from].state != LINK_UP) {
-                message_free(msg); /* the link went away while it was under way */
+                mock_message_free(msg); /* the link went away while it was under way */
                 return;
         }
         if ((p->cut || p->side[!msg->from].state != LINK_UP) && msg->kind != MOCK_DATAGRAM) {
@@ -234,7 +145,7 @@ static void on_arrival(void *userdata) {
         }
         if (!p->cut && p->side[!msg->from].state == LINK_UP)
                 deliver(msg);
-        message_free(msg);
+        mock_message_free(msg);
 }
 
 static void fly(Message *msg) {
@@ -262,7 +173,7 @@ post(MockNode *from,
                 .channel = g_strdup(channel),
                 .data = g_bytes_new(data, len),
         };
-        msg->pair = pair_get(from, to, &msg->from);
+        msg->pair = mock_pair_get(from, to, &msg->from);
         if (msg->pair->side[msg->from].state == LINK_UP)
                 fly(msg);
         else
@@ -333,7 +244,7 @@ static void pair_down(Pair *p) {
         timer_clear(&p->connect);
         timer_clear(&p->attempt);
         while ((msg = g_queue_pop_head(&p->waiting)))
-                message_free(msg);
+                mock_message_free(msg);
         set_state(p, 0, LINK_DOWN);
         set_state(p, 1, LINK_DOWN);
         fail_requests(p->mesh, p->node[0], p->node[1], "Unreachable");
@@ -352,7 +263,7 @@ static void on_attempt_over(void *userdata) {
 
 static void start_link(MockNode *n, MockNode *to) {
         unsigned side;
-        Pair *p = pair_get(n, to, &side);
+        Pair *p = mock_pair_get(n, to, &side);
         MockMesh *m = p->mesh;
 
         if (p->side[side].state != LINK_DOWN)
@@ -363,11 +274,11 @@ static void start_link(MockNode *n, MockNode *to) {
 }
 
 void mock_mesh_link_up(MockMesh *m, MockNode *a, MockNode *b) {
-        pair_up(pair_get(a, b, NULL));
+        pair_up(mock_pair_get(a, b, NULL));
 }
 
 void mock_mesh_link_down(MockMesh *m, MockNode *a, MockNode *b) {
-        pair_down(pair_get(a, b, NULL));
+        pair_down(mock_pair_get(a, b, NULL));
 }
 
 void mock_mesh_link_all(MockMesh *m) {
@@ -379,7 +290,7 @@ void mock_mesh_link_all(MockMesh *m) {
 }
 
 void mock_mesh_set_reachable(MockMesh *m, MockNode *a, MockNode *b, bool reachable) {
-        Pair *p = pair_get(a, b, NULL);
+        Pair *p = mock_pair_get(a, b, NULL);
 
         p->cut = !reachable;
         if (!reachable)
@@ -401,7 +312,7 @@ void mock_node_restart(MockNode *n) {
 
                 if (other == n)
                         continue;
-                p = pair_get(n, other, &side);
+                p = mock_pair_get(n, other, &side);
                 if (p->side[!side].state == LINK_UP)
                         p->side[!side].peer_restarted = true;
                 set_state(p, side, LINK_DOWN);
@@ -485,7 +396,7 @@ op_send_datagram(void *self, const MachineId *to, const char *channel, const voi
                 return r;
         if (len > 1200)
                 return -EMSGSIZE;
-        p = pair_get(n, other, &side);
+        p = mock_pair_get(n, other, &side);
         if (p->side[side].state != LINK_UP)
                 return -ENOTCONN;
         if ((unsigned) g_rand_int_range(n->mesh->rand, 0, 1000) >= n->mesh->loss)
@@ -561,19 +472,19 @@ static int op_connect(void *self, const MachineId *machine) {
         return 0;
 }
 
-static Side *side_of(MockNode *n, const MachineId *machine) {
+Side *mock_side_of(MockNode *n, const MachineId *machine) {
         MockNode *other = find(n, machine);
         unsigned side;
         Pair *p;
 
         if (!other)
                 return NULL;
-        p = pair_get(n, other, &side);
+        p = mock_pair_get(n, other, &side);
         return &p->side[side];
 }
 
 static LinkState op_link_state(void *self, const MachineId *machine) {
-        Side *s = side_of(self, machine);
+        Side *s = mock_side_of(self, machine);
 
         return s ? s->state : LINK_DOWN;
 }
@@ -591,16 +502,6 @@ static int op_on_link_state(void *self, LinkStateHandler handler, void *userdata
                         g_array_remove_index(a, i - 1);
         return 0;
 }
-
-typedef struct Probe {
-        Timer timer;
-        Pair *pair;
-        unsigned side;
-        bool lost;
-        usec_t rtt;
-        ProbeReply reply;
-        void *userdata;
-} Probe;
 
 static void on_probe(void *userdata) {
         g_autofree Probe *probe = userdata;
@@ -623,7 +524,7 @@ op_probe(void *self, const MachineId *machine, usec_t timeout, ProbeReply reply,
 
         if (!other)
                 return -ENXIO;
-        p = pair_get(n, other, &side);
+        p = mock_pair_get(n, other, &side);
         if (p->side[side].state != LINK_UP)
                 return -ENOTCONN;
         probe = NEW(Probe);
@@ -643,20 +544,20 @@ op_probe(void *self, const MachineId *machine, usec_t timeout, ProbeReply reply,
 }
 
 static usec_t op_last_received(void *self, const MachineId *machine) {
-        Side *s = side_of(self, machine);
+        Side *s = mock_side_of(self, machine);
 
         return s ? s->last_received : 0;
 }
 
 static void op_repair(void *self, const MachineId *machine) {
-        Side *s = side_of(self, machine);
+        Side *s = mock_side_of(self, machine);
 
         if (s)
                 s->repairs++;
 }
 
 static void op_set_packets(void *self, const MachineId *machine, bool open) {
-        Side *s = side_of(self, machine);
+        Side *s = mock_side_of(self, machine);
 
         if (s)
                 s->packets_open = open;
@@ -670,7 +571,7 @@ op_packet_stats(void *self,
                 usec_t *ret_last_tx,
                 usec_t *ret_last_rx) {
         static const Side none;
-        const Side *s = side_of(self, machine) ?: &none;
+        const Side *s = mock_side_of(self, machine) ?: &none;
 
         memcpy(ret_tx, s->tx, sizeof(s->tx));
         memcpy(ret_rx, s->rx, sizeof(s->rx));
@@ -678,7 +579,7 @@ op_packet_stats(void *self,
         *ret_last_rx = s->last_rx;
 }
 
-static const ChannelOps mock_ops = {
+const ChannelOps mock_channel_ops = {
         .now = op_now,
         .timers = op_timers,
         .on_channel = op_on_channel,
@@ -698,236 +599,3 @@ static const ChannelOps mock_ops = {
         .set_packets = op_set_packets,
         .packet_stats = op_packet_stats,
 };
-
-/* --- MeshEnv --- */
-
-static usec_t env_op_now(void *userdata) {
-        return ((MockMesh *) userdata)->now;
-}
-
-static usec_t env_op_realtime(void *userdata) {
-        MockMesh *m = userdata;
-
-        return m->now + m->realtime_offset;
-}
-
-static void env_op_random(void *userdata, void *buf, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                ((uint8_t *) buf)[i] =
-                                (uint8_t) g_rand_int_range(((MockMesh *) userdata)->rand, 0, 256);
-}
-
-static int env_op_send(void *userdata, const Endpoint *to, const uint8_t *data, size_t len) {
-        return -ENETUNREACH;
-}
-
-static void env_op_retire(void *userdata, void *object, void (*destroy)(void *object)) {
-        destroy(object);
-}
-
-/* --- the mesh --- */
-
-MockMesh *mock_mesh_new(uint64_t seed) {
-        MockMesh *m = NEW(MockMesh);
-
-        *m = (MockMesh){
-                .env = {
-                        .userdata = m,
-                        .timers = timer_queue_new(),
-                        .now = env_op_now,
-                        .realtime = env_op_realtime,
-                        .random = env_op_random,
-                        .send = env_op_send,
-                        .retire = env_op_retire,
-                },
-                .now = MOCK_START,
-                .realtime_offset = MOCK_START_REALTIME - MOCK_START,
-                .latency = MOCK_LATENCY_DEFAULT,
-                .rand = g_rand_new_with_seed_array((guint32[]){ (guint32) seed, (guint32) (seed >> 32) }, 2),
-                .nodes = g_ptr_array_new(),
-                .by_id = g_hash_table_new(machine_id_hash, machine_id_hash_equal),
-                .pairs = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, pair_free),
-                .requests = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free),
-                .flying = g_hash_table_new(NULL, NULL),
-                .probes = g_hash_table_new(NULL, NULL),
-                .tokens = g_hash_table_new_full(NULL, NULL, g_free, NULL),
-        };
-        return m;
-}
-
-static void node_free(void *data) {
-        MockNode *n = data;
-
-        g_hash_table_unref(n->handlers);
-        g_array_unref(n->link_handlers);
-        g_free(n);
-}
-
-MockMesh *mock_mesh_free(MockMesh *m) {
-        GHashTableIter i;
-        void *key;
-
-        if (!m)
-                return NULL;
-        g_hash_table_iter_init(&i, m->flying);
-        while (g_hash_table_iter_next(&i, &key, NULL))
-                message_free(key);
-        g_hash_table_unref(m->flying);
-        g_hash_table_iter_init(&i, m->probes);
-        while (g_hash_table_iter_next(&i, &key, NULL)) {
-                timer_clear(&((Probe *) key)->timer);
-                g_free(key);
-        }
-        g_hash_table_unref(m->probes);
-        g_hash_table_iter_init(&i, m->requests);
-        while (g_hash_table_iter_next(&i, NULL, &key))
-                timer_clear(&((Request *) key)->timer);
-        g_hash_table_unref(m->requests);
-        g_hash_table_unref(m->tokens);
-        g_hash_table_unref(m->pairs);
-        g_hash_table_unref(m->by_id);
-        for (unsigned j = 0; j < m->nodes->len; j++)
-                node_free(g_ptr_array_index(m->nodes, j));
-        g_ptr_array_unref(m->nodes);
-        timer_queue_free(m->env.timers);
-        g_rand_free(m->rand);
-        g_free(m);
-        return NULL;
-}
-
-MachineId mock_machine_id(unsigned n) {
-        MachineId id = { .bytes = { 0x4d } };
-
-        write_be32(id.bytes + 1, n);
-        return id;
-}
-
-MockNode *mock_mesh_add(MockMesh *m, const MachineId *id) {
-        MockNode *n = NEW(MockNode);
-
-        *n = (MockNode){
-                .mesh = m,
-                .index = m->nodes->len,
-                .id = *id,
-                .provider = { .ops = &mock_ops, .self = n },
-                .handlers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
-                .link_handlers = g_array_new(FALSE, FALSE, sizeof(LinkHandler)),
-        };
-        assert(!g_hash_table_contains(m->by_id, id));
-        g_ptr_array_add(m->nodes, n);
-        g_hash_table_insert(m->by_id, &n->id, n);
-        return n;
-}
-
-MockNode *mock_mesh_find(MockMesh *m, const MachineId *id) {
-        return g_hash_table_lookup(m->by_id, id);
-}
-
-MockMesh *mock_node_mesh(const MockNode *n) {
-        return n->mesh;
-}
-
-const MachineId *mock_node_id(const MockNode *n) {
-        return &n->id;
-}
-
-const ChannelProvider *mock_node_provider(MockNode *n) {
-        return &n->provider;
-}
-
-void **mock_node_data(MockNode *n) {
-        return &n->data;
-}
-
-const MeshEnv *mock_mesh_env(MockMesh *m) {
-        return &m->env;
-}
-
-usec_t mock_mesh_now(const MockMesh *m) {
-        return m->now;
-}
-
-void mock_mesh_set_realtime(MockMesh *m, usec_t realtime) {
-        m->realtime_offset = realtime - m->now; /* may wrap; the sum is right again */
-}
-
-void mock_mesh_run(MockMesh *m, usec_t duration) {
-        usec_t end = m->now + duration, next;
-
-        while ((next = timer_queue_next(m->env.timers)) <= end) {
-                m->now = MAX(m->now, next);
-                timer_queue_run(m->env.timers, m->now);
-        }
-        m->now = end;
-}
-
-void mock_mesh_settle(MockMesh *m) {
-        while (g_hash_table_size(m->flying) > 0) {
-                m->now = MAX(m->now, timer_queue_next(m->env.timers));
-                timer_queue_run(m->env.timers, m->now);
-        }
-}
-
-void mock_mesh_set_latency(MockMesh *m, usec_t latency) {
-        m->latency = latency;
-}
-
-void mock_mesh_set_tap(MockMesh *m, MockTap tap, void *userdata) {
-        m->tap = tap;
-        m->tap_userdata = userdata;
-}
-
-void mock_mesh_set_datagram_loss(MockMesh *m, unsigned permille) {
-        m->loss = permille;
-}
-
-void mock_node_fail_sends(MockNode *n, int error) {
-        n->fail_sends = error;
-}
-
-uint64_t mock_node_messages(const MockNode *n) {
-        return n->messages;
-}
-
-uint64_t mock_node_bytes(const MockNode *n) {
-        return n->bytes;
-}
-
-unsigned mock_mesh_open_requests(const MockMesh *m) {
-        return g_hash_table_size(m->requests);
-}
-
-unsigned mock_node_repairs(MockNode *n, const MachineId *machine) {
-        Side *s = side_of(n, machine);
-
-        return s ? s->repairs : 0;
-}
-
-bool mock_node_packets_open(MockNode *n, const MachineId *machine) {
-        Side *s = side_of(n, machine);
-
-        return s && s->packets_open;
-}
-
-void mock_node_set_packet_stats(
-                MockNode *n,
-                const MachineId *machine,
-                const uint64_t tx[static 2],
-                const uint64_t rx[static 2],
-                usec_t last_tx,
-                usec_t last_rx) {
-        Side *s = side_of(n, machine);
-
-        assert(s);
-        memcpy(s->tx, tx, sizeof(s->tx));
-        memcpy(s->rx, rx, sizeof(s->rx));
-        s->last_tx = last_tx;
-        s->last_rx = last_rx;
-}
-
-void mock_node_set_last_received(MockNode *n, const MachineId *machine, usec_t when) {
-        Side *s = side_of(n, machine);
-
-        assert(s);
-        s->last_received = when;
-}
