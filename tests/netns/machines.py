@@ -206,9 +206,10 @@ class Lab:
             except subprocess.TimeoutExpired:
                 p.kill()
                 p.wait()
-        for m in self.machines:
-            run("ip", "netns", "del", m.ns, check=False)
-        run("ip", "netns", "del", self.hub, check=False)
+        # By name: a machine that was only half made is in no list.
+        for line in run("ip", "netns", "list").stdout.splitlines():
+            if line.startswith(self.prefix + "-"):
+                run("ip", "netns", "del", line.split()[0], check=False)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     # -- the usual beginning --
