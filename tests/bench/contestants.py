@@ -15,6 +15,11 @@ from common import Unavailable, inside, running, sh, wait_for
 UNDERLAY = {"a": "192.0.2.1", "b": "192.0.2.2"}
 
 
+def cache_dir():
+    """Where packages are unpacked whose installation would change the machine."""
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "omerta-bench"
+
+
 class Veth:
     """The path itself: what is left when nobody encrypts."""
 
@@ -69,7 +74,7 @@ class NewWireguardGo(WireguardGo):
 
     @staticmethod
     def fetch(options):
-        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "omerta-bench"
+        cache = cache_dir()
         program = cache / "root/usr/bin/wireguard-go"
         if program.exists():
             return str(program)
@@ -116,6 +121,7 @@ class Omerta:
   <listen>unix:path={}</listen>
   <auth>EXTERNAL</auth>
   <policy context="default">
+    <allow user="*"/>
     <allow own="*"/>
     <allow send_destination="*" eavesdrop="false"/>
     <allow receive_sender="*"/>
@@ -137,24 +143,24 @@ class Omerta:
         env = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=f"unix:path={work}/bus-{n}")
         return sh(*inside(n, self.client, *args), env=env).strip()
 
+    def start(self, stack, work, n, *args):
+        """A bus and a daemon on machine n. Return: the daemon's pid."""
+        bus = work / f"bus-{n}"
+        config = work / f"bus-{n}.conf"
+        config.write_text(self.BUS.format(bus))
+        stack.enter_context(running(inside(n, "dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile")))
+        wait_for("the bus", bus.exists)
+        log = stack.enter_context(open(work / f"log-{n}", "w"))
+        p = stack.enter_context(running(
+            inside(n, self.daemon, "start", "--vpn", "--state-dir", work / f"state-{n}", *args), log,
+            env=dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=f"unix:path={bus}")))
+        wait_for("omertad", lambda: self.answers(n, work))
+        return p.pid
+
     @contextlib.contextmanager
     def up(self, work):
         with contextlib.ExitStack() as stack:
-            pids = []
-            for n in "ab":
-                bus = work / f"bus-{n}"
-                config = work / f"bus-{n}.conf"
-                config.write_text(self.BUS.format(bus))
-                stack.enter_context(running(inside(n, "dbus-daemon", f"--config-file={config}", "--nofork",
-                                                   "--nopidfile")))
-                wait_for("the bus", bus.exists)
-                log = stack.enter_context(open(work / f"log-{n}", "w"))
-                gateway = ["--gateway"] if n == "a" else []
-                p = stack.enter_context(running(
-                    inside(n, self.daemon, "start", "--vpn", "--state-dir", work / f"state-{n}", *gateway), log,
-                    env=dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=f"unix:path={bus}")))
-                pids.append(p.pid)
-                wait_for("omertad", lambda: self.answers(n, work))
+            pids = [self.start(stack, work, "a", "--gateway"), self.start(stack, work, "b")]
             self.omerta("b", work, "network", "join", self.omerta("a", work, "network", "invite"))
             address = {n: self.omerta(n, work, "network", "address") for n in "ab"}
             wait_for("the path", lambda: subprocess.run(
