@@ -232,7 +232,8 @@ double load_connections_per_second(const LoadWay *w, unsigned connections, unsig
 }
 
 double load_gbit_per_second(const LoadWay *w, bool back, unsigned omit, unsigned seconds) {
-        const uint8_t request[3] = { back ? KIND_SOURCE : KIND_SINK, (uint8_t) omit, (uint8_t) seconds };
+        const uint8_t request[3] = { back ? KIND_SOURCE : KIND_SINK, (uint8_t) omit,
+                                     (uint8_t) seconds };
         int fd = load_open(w);
         Count c;
 

@@ -98,10 +98,8 @@ int main(int argc, char **argv) {
                 int arguments;
                 void (*run)(LoadWay *w, char **argv);
         } verbs[] = {
-                { "serve", 1, run_serve },
-                { "stream", 3, run_stream },
-                { "back", 3, run_back },
-                { "connections", 3, run_connections },
+                { "serve", 1, run_serve }, { "stream", 3, run_stream },
+                { "back", 3, run_back },   { "connections", 3, run_connections },
                 { "idle", 2, run_idle },
         };
         struct rlimit limit;
