@@ -468,6 +468,37 @@ static void test_loss_and_disorder(void **state) {
         close(fd[1]);
 }
 
+/* A round trip of 10 ms, on which everybody paces. */
+static void test_long_way(void **state) {
+        Pair *p = need_wire(state);
+        static uint8_t buf[256 * 1024];
+        socklen_t len = sizeof(uint64_t);
+        uint64_t rate;
+        int fd[2];
+
+        netif_wire_set(p->wire, NETIF_WIRE_LONG);
+        connect_pair(p, &p->server4, fd);
+        transfer(fd[0], fd[1], 8 * MIB, 100000);
+        if (netstack_engine(p->client) == NETSTACK_KERNEL) {
+                assert_int_equal(getsockopt(fd[0], SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &len), 0);
+                assert_true(rate < UINT64_MAX);
+        }
+        close(fd[0]);
+        close(fd[1]);
+        /* One that ends while it waits to send. */
+        connect_pair(p, &p->server4, fd);
+        while (send(fd[0], buf, sizeof buf, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+                ;
+        for (size_t got = 0; got < sizeof buf;) {
+                struct pollfd q = { .fd = fd[1], .events = POLLIN };
+
+                assert_int_equal(poll(&q, 1, -1), 1);
+                got += (size_t) MAX(recv(fd[1], buf, sizeof buf, MSG_DONTWAIT), (ssize_t) 0);
+        }
+        close(fd[1]);
+        close(fd[0]);
+}
+
 /* Nothing foreign bytes can do but be dropped; good connections may be reset by a forged flag. */
 static void test_mangled_packets(void **state) {
         Pair *p = need_wire(state);
@@ -1001,6 +1032,7 @@ int main(int argc, char **argv) {
                 PAIRED(test_reset),
                 PAIRED(test_back_pressure),
                 PAIRED(test_loss_and_disorder),
+                PAIRED(test_long_way),
                 PAIRED(test_mangled_packets),
                 PAIRED(test_refused),
                 PAIRED(test_silence),
