@@ -19,6 +19,11 @@
  * rest of the control thread. */
 #define RELAY_BURST 32U
 #define ACCEPT_PAUSE_USEC (100 * USEC_PER_MSEC)
+/* Round trips from which on TCP is paced. */
+#define PACING_RTT_USEC (5 * USEC_PER_MSEC)
+/* Bytes a second: a limit no connection meets. Any limit makes TCP pace; below, it does so by its
+ * own estimate (tcp_update_pacing_rate(), Linux 4.13). */
+#define PACING_RATE UINT64_C(125000000000)
 
 static int sockaddr_from_ip(const IpAddr *a, uint16_t port, Endpoint *ret) {
         Endpoint e = {};
@@ -122,6 +127,19 @@ static void watch_peer(int fd) {
                                 sizeof options[i].value);
 }
 
+/* On a long way a flight of segments is more than the queues of ours hold, which are short on
+ * purpose (dataplane/udp-socket.c), and a loss costs seconds. So the kernel spreads flights over
+ * the round trip there; on a short way that costs more than it gives. */
+static void pace(int fd) {
+        uint64_t rate = PACING_RATE;
+        struct tcp_info info;
+        socklen_t len = sizeof info;
+
+        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) >= 0 &&
+            info.tcpi_rtt >= PACING_RTT_USEC)
+                (void) setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof rate);
+}
+
 /* --- dial --- */
 
 static int on_connect_failed(sd_event_source *source, void *userdata) {
@@ -138,6 +156,8 @@ static int on_connected(sd_event_source *source, int fd, uint32_t events, void *
 
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
                 error = errno;
+        if (error == 0)
+                pace(fd);
         /* The source must not see the fd any more when it is the callee's. */
         c->io = sd_event_source_disable_unref(c->io);
         netstack_call_dialed(c, error != 0 ? -error : TAKE_FD(c->fd));
@@ -202,6 +222,7 @@ static int on_incoming(sd_event_source *source, int fd, uint32_t events, void *u
                 return 0;
         }
         watch_peer(conn);
+        pace(conn);
         netstack_call_accepted(c, conn, &peer, port);
         return 0;
 }

@@ -7,8 +7,16 @@
 #include <sys/eventfd.h>
 
 #include "base/macros.h"
+#include "base/time.h"
 
 #define BATCH 64U
+#define LONG_USEC (10 * USEC_PER_MSEC)
+
+/* A packet on its long way. */
+typedef struct Held {
+        usec_t due;
+        PacketIn packet; /* its bytes are owned */
+} Held;
 
 struct NetifWire {
         Netif *end[2];
@@ -22,6 +30,7 @@ struct NetifWire {
         uint8_t late[65536];
         PacketIn late_packet;
         Netif *late_to;
+        GQueue held; /* Held, for end[0] */
 };
 
 static uint32_t next_random(NetifWire *w) {
@@ -91,6 +100,33 @@ static void mangle(NetifWire *w, Netif *to, const PacketIn *p) {
         }
 }
 
+static void hold(NetifWire *w, const PacketIn *p) {
+        Held *h = NEW(Held);
+
+        *h = (Held){ .due = now_usec(CLOCK_MONOTONIC) + LONG_USEC, .packet = *p };
+        h->packet.data = g_memdup2(p->data, p->len);
+        g_queue_push_tail(&w->held, h);
+}
+
+static void held_free(Held *h) {
+        g_free(h->packet.data);
+        g_free(h);
+}
+
+/* Return: ms until the next is due; -1: none. */
+static int release(NetifWire *w) {
+        usec_t now = now_usec(CLOCK_MONOTONIC);
+        Held *h;
+
+        while ((h = g_queue_peek_head(&w->held))) {
+                if (h->due > now)
+                        return (int) ((h->due - now) / USEC_PER_MSEC) + 1;
+                deliver(w->end[0], &h->packet);
+                held_free(g_queue_pop_head(&w->held));
+        }
+        return -1;
+}
+
 static void carry_one(NetifWire *w, Netif *from, Netif *to, const PacketIn *p) {
         switch ((NetifWireMode) w->mode) {
         case NETIF_WIRE_GOOD:
@@ -103,6 +139,13 @@ static void carry_one(NetifWire *w, Netif *from, Netif *to, const PacketIn *p) {
                 break;
         case NETIF_WIRE_MANGLE:
                 mangle(w, to, p);
+                deliver(to, p);
+                break;
+        case NETIF_WIRE_LONG:
+                if (from == w->end[1]) {
+                        hold(w, p);
+                        break;
+                }
                 deliver(to, p);
                 break;
         case NETIF_WIRE_LOSSY:
@@ -156,7 +199,7 @@ static void *wire_thread(void *data) {
         };
 
         for (;;) {
-                if (poll(p, ELEMENTSOF(p), -1) < 0)
+                if (poll(p, ELEMENTSOF(p), release(w)) < 0)
                         continue;
                 if (p[2].revents)
                         return NULL;
@@ -184,6 +227,8 @@ NetifWire *netif_wire_free(NetifWire *w) {
         (void) eventfd_write(w->stop_fd, 1);
         g_thread_join(w->thread);
         close(w->stop_fd);
+        for (Held *h; (h = g_queue_pop_head(&w->held));)
+                held_free(h);
         g_free(w);
         return NULL;
 }

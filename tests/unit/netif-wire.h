@@ -14,6 +14,7 @@ typedef enum NetifWireMode {
         NETIF_WIRE_REJECT, /* IPv4: "host unreachable" comes back */
         NETIF_WIRE_LOSSY,  /* every 61st super-packet is lost, every 16th comes late */
         NETIF_WIRE_MANGLE, /* a good packet, and copies of it with bytes changed */
+        NETIF_WIRE_LONG,   /* what @b sends arrives after 10 ms */
 } NetifWireMode;
 
 NetifWire *netif_wire_new(Netif *a, Netif *b);

@@ -208,6 +208,24 @@ static void test_loss_and_disorder(void **state) {
         close(fd[1]);
 }
 
+/* A round trip of 10 ms, on which the kernel's sockets pace. */
+static void test_long_way(void **state) {
+        Pair *p = need_wire(state);
+        socklen_t len = sizeof(uint64_t);
+        uint64_t rate;
+        int fd[2];
+
+        netif_wire_set(p->wire, NETIF_WIRE_LONG);
+        connect_pair(p, &p->server4, fd);
+        transfer(fd[0], fd[1], 8 * MIB, 100000);
+        if (netstack_engine(p->client) == NETSTACK_KERNEL) {
+                assert_int_equal(getsockopt(fd[0], SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &len), 0);
+                assert_true(rate < UINT64_MAX);
+        }
+        close(fd[0]);
+        close(fd[1]);
+}
+
 /* Nothing foreign bytes can do but be dropped; good connections may be reset by a forged flag. */
 static void test_mangled_packets(void **state) {
         Pair *p = need_wire(state);
@@ -394,6 +412,7 @@ int main(int argc, char **argv) {
                 NETSTACK_CASE(test_vanishing_peer),
                 NETSTACK_CASE(test_back_pressure),
                 NETSTACK_CASE(test_loss_and_disorder),
+                NETSTACK_CASE(test_long_way),
                 NETSTACK_CASE(test_mangled_packets),
                 NETSTACK_CASE(test_thousand),
                 NETSTACK_CASE(test_no_leaks),
