@@ -3,12 +3,14 @@
 /*
  * A cable between two network namespaces that takes its time, where the kernel has no netem.
  *
- *   delay-box [--delay-ms N] [--loss-permille N] [--queue-mib N] NAMESPACE NAMESPACE INTERFACE
+ *   delay-box [--delay-ms N] [--rate-mbit N] [--loss-permille N] [--queue-mib N]
+ *             NAMESPACE NAMESPACE INTERFACE
  *
  * Makes a tap INTERFACE in both namespaces ("ip netns" names), prints "ready", and carries frames
  * from each to the other, in order, N ms later, until SIGTERM. Then it prints one line of
  * "name=value" words: frames and bytes carried, those lost on purpose, and those there was no room
- * for.
+ * for. With a rate frames also wait for those before them, as on a line of so many Mbit/s: without
+ * one a flight of megabytes arrives in an instant, as it does nowhere.
  *
  * A frame may be a super-packet of up to 64 KiB, as on a veth: two system calls carry it. With
  * losses on purpose frames are single packets, so that one is lost and not fifty.
@@ -59,12 +61,14 @@ typedef struct Direction {
         int from, to;
         uint8_t *ring;
         size_t size, head, tail, used; /* head: the oldest */
+        uint64_t idle;                 /* ns, when the line has carried all it took in */
         uint64_t frames, bytes, lost, overflown;
 } Direction;
 
 typedef struct Box {
         Direction direction[2];
         uint64_t delay; /* ns */
+        unsigned rate;  /* Mbit/s; 0: any */
         unsigned loss;
         size_t queue;
 } Box;
@@ -141,6 +145,17 @@ static void ring_pop(Direction *d, const Record *r) {
 
 /* --- frames --- */
 
+/* When a frame that is taken in now comes out. */
+static uint64_t due(const Box *b, Direction *d, size_t len) {
+        uint64_t now = now_nsec();
+
+        if (b->rate == 0)
+                return now + b->delay;
+        /* bits / (Mbit/s) are us */
+        d->idle = (d->idle > now ? d->idle : now) + len * 8 * 1000 / b->rate;
+        return d->idle + b->delay;
+}
+
 static void take_in(Box *b, Direction *d) {
         static uint8_t scrap[FRAME_MAX];
 
@@ -155,7 +170,7 @@ static void take_in(Box *b, Direction *d) {
                 else if (b->loss > 0 && (unsigned) (random() % 1000) < b->loss)
                         d->lost++;
                 else
-                        ring_push(d, now_nsec() + b->delay, (size_t) n);
+                        ring_push(d, due(b, d, (size_t) n), (size_t) n);
         }
 }
 
@@ -185,19 +200,19 @@ static void run(Box *b, const sigset_t *unblocked) {
         for (unsigned i = 0; i < 2; i++)
                 p[i] = (struct pollfd){ .fd = b->direction[i].from, .events = POLLIN };
         while (!stopping) {
-                uint64_t due = UINT64_MAX, now = now_nsec();
+                uint64_t wait = UINT64_MAX, now;
                 struct timespec t;
 
                 for (unsigned i = 0; i < 2; i++) {
                         uint64_t next = give_out(&b->direction[i]);
 
-                        due = next < due ? next : due;
+                        wait = next < wait ? next : wait;
                 }
                 now = now_nsec();
-                due = due > now ? due - now : 0;
-                t.tv_sec = (time_t) (due / NSEC_PER_SEC);
-                t.tv_nsec = (long) (due % NSEC_PER_SEC);
-                if (ppoll(p, 2, due > NSEC_PER_SEC * 3600 ? NULL : &t, unblocked) <= 0)
+                wait = wait > now ? wait - now : 0;
+                t.tv_sec = (time_t) (wait / NSEC_PER_SEC);
+                t.tv_nsec = (long) (wait % NSEC_PER_SEC);
+                if (ppoll(p, 2, wait > NSEC_PER_SEC * 3600 ? NULL : &t, unblocked) <= 0)
                         continue;
                 for (unsigned i = 0; i < 2; i++)
                         if (p[i].revents)
@@ -252,6 +267,7 @@ static unsigned number(const char *text, unsigned max) {
 static void parse_options(int argc, char **argv, Box *b) {
         static const struct option options[] = {
                 { "delay-ms", required_argument, NULL, 'd' },
+                { "rate-mbit", required_argument, NULL, 'r' },
                 { "loss-permille", required_argument, NULL, 'l' },
                 { "queue-mib", required_argument, NULL, 'q' },
                 {},
@@ -263,6 +279,9 @@ static void parse_options(int argc, char **argv, Box *b) {
                 switch (c) {
                 case 'd':
                         b->delay = number(optarg, 60000) * NSEC_PER_MSEC;
+                        break;
+                case 'r':
+                        b->rate = number(optarg, 1000000);
                         break;
                 case 'l':
                         b->loss = number(optarg, 1000);

@@ -338,7 +338,8 @@ def topology(options, work):
     sh("mount", "--bind", node, "/dev/net/tun")
     for n in FAR:
         sh("ip", "netns", "add", n)
-    box = [options.build / "tests/bench/delay-box", "--delay-ms", options.delay_ms, *FAR, "u0"]
+    box = [options.build / "tests/bench/delay-box", "--delay-ms", options.delay_ms, "--rate-mbit",
+           options.rate_mbit, *FAR, "u0"]
     with running(box, stdout=subprocess.PIPE) as p:
         if p.stdout.readline() != "ready\n":
             raise Unavailable("the cable cannot be made")
