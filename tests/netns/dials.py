@@ -78,7 +78,7 @@ class Load:
     def run(self):
         self.more()
         self.loop.run()
-        return {"done": self.done, "wrong": len(self.wrong), "first": self.wrong[:5]}
+        return {"done": self.done, "kinds": len(self.kinds), "wrong": len(self.wrong), "first": self.wrong[:5]}
 
     def more(self):
         while self.running < self.parallel and self.started < self.count:

@@ -358,6 +358,31 @@ static void test_member_restart(void **state) {
         lan_free(&lan);
 }
 
+/* A start begins without an answer from anybody, which is no fault before ten seconds are over. */
+static void test_start_while_nobody_is_there(void **state) {
+        Lan lan = lan_new(24);
+        Machine *a = lan_join(&lan);
+
+        machine_stop(lan.gateway, true, false);
+        machine_stop(a, true, false);
+        machine_start(a);
+        assert_address(a, "10.0.0.100");
+        assert_int_equal(network_state(a->network), NETWORK_CONNECTING);
+        sim_run_for(lan.sim, 9 * USEC_PER_SEC);
+        assert_int_equal(network_state(a->network), NETWORK_CONNECTING);
+        sim_run_for(lan.sim, 2 * USEC_PER_SEC);
+        assert_int_equal(network_state(a->network), NETWORK_OFFLINE);
+        machine_start(lan.gateway);
+        sim_run_for(lan.sim, 2 * USEC_PER_MINUTE);
+        assert_int_equal(network_state(a->network), NETWORK_ONLINE);
+        /* With somebody there it is online as soon as they answer. */
+        machine_stop(a, true, false);
+        machine_start(a);
+        sim_run_for(lan.sim, 2 * USEC_PER_SEC);
+        assert_int_equal(network_state(a->network), NETWORK_ONLINE);
+        lan_free(&lan);
+}
+
 /* Phase 16, steps 6 and 7. */
 static void test_released_address_is_given_again(void **state) {
         Lan lan = lan_new(24);
@@ -599,6 +624,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test(test_gateway_restart),
                 cmocka_unit_test(test_power_loss_during_join),
                 cmocka_unit_test(test_member_restart),
+                cmocka_unit_test(test_start_while_nobody_is_there),
                 cmocka_unit_test(test_released_address_is_given_again),
                 cmocka_unit_test(test_full_pool),
                 cmocka_unit_test(test_revocation_reaches_everyone),
