@@ -7,7 +7,7 @@
  * interface, the simulator models of them.
  */
 
-#include "core/mesh/enrol.h"
+#include "core/mesh/enrol/enrol.h"
 #include "core/mesh/membership.h"
 #include "core/mesh/mesh.h"
 #include "core/tunnel/pool.h"

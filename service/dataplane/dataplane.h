@@ -13,7 +13,7 @@
 #include "base/drop-reason.h"
 #include "base/endpoint.h"
 #include "core/crypto/index-table.h"
-#include "core/mesh/packet-peer.h"
+#include "core/mesh/link/packet-peer.h"
 #include "core/vnet/route-table.h"
 #include "netif/netif.h"
 

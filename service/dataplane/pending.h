@@ -8,7 +8,7 @@
  */
 
 #include "base/limits.h"
-#include "core/mesh/packet-peer.h"
+#include "core/mesh/link/packet-peer.h"
 #include "netif/netif.h"
 
 #define PENDING_QUEUES_MAX 256U

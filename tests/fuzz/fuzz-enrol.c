@@ -5,7 +5,7 @@
 
 #include "base/macros.h"
 #include "core/crypto/kdf.h"
-#include "core/mesh/enrol.h"
+#include "core/mesh/enrol/enrol.h"
 #include "fuzz.h"
 #include "mock-mesh.h"
 #include "mock-records.h"

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/macros.h"
-#include "core/mesh/link.h"
+#include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
 #include "sim-mesh.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/macros.h"
-#include "core/mesh/gossip.h"
+#include "core/mesh/gossip/gossip.h"
 #include "core/wire/control.h"
 #include "fuzz.h"
 #include "mock-channel.h"

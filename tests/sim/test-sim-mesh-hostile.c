@@ -8,7 +8,7 @@
 #include "sim-mesh-assert.h"
 
 #include "core/crypto/cookie.h"
-#include "core/mesh/link.h"
+#include "core/mesh/link/link.h"
 
 /* --- strangers and floods --- */
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/macros.h"
-#include "core/mesh/directory-internal.h"
+#include "core/mesh/directory/directory-internal.h"
 #include "mock-channel.h"
 #include "mock-records.h"
 

@@ -10,7 +10,7 @@
 #include "memory-store.h"
 #include "base/macros.h"
 #include "core/crypto/kdf.h"
-#include "core/mesh/directory-internal.h"
+#include "core/mesh/directory/directory-internal.h"
 #include "mock-channel.h"
 #include "mock-records.h"
 

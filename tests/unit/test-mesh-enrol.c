@@ -9,7 +9,7 @@
 
 #include "base/macros.h"
 #include "core/crypto/kdf.h"
-#include "core/mesh/enrol-internal.h"
+#include "core/mesh/enrol/enrol-internal.h"
 #include "memory-store.h"
 #include "mock-mesh.h"
 #include "mock-records.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/macros.h"
-#include "core/mesh/gossip.h"
+#include "core/mesh/gossip/gossip.h"
 #include "core/wire/control.h"
 #include "mock-channel.h"
 #include "mock-records.h"

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/macros.h"
-#include "core/mesh/endpoint-book.h"
-#include "core/mesh/path.h"
+#include "core/mesh/link/endpoint-book.h"
+#include "core/mesh/link/path.h"
 #include "memory-store.h"
 
 static Endpoint at(const char *text) {

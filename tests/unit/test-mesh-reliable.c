@@ -9,7 +9,7 @@
 
 #include "base/limits.h"
 #include "base/macros.h"
-#include "core/mesh/reliable.h"
+#include "core/mesh/link/reliable.h"
 #include "core/wire/messages.h"
 
 #define MSEC USEC_PER_MSEC

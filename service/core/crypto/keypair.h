@@ -31,7 +31,7 @@
 #define REKEY_TIMEOUT_MAX (5 * USEC_PER_SEC)
 #define REKEY_ATTEMPT_TIME (90 * USEC_PER_SEC)
 
-struct PacketPeer; /* core/mesh/packet-peer.h */
+struct PacketPeer; /* core/mesh/link/packet-peer.h */
 
 typedef struct Keypair {
         AeadKey send, receive;

@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-#include "core/mesh/link.h"
+#include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
-#include "core/mesh/neighbours.h"
+#include "core/mesh/gossip/neighbours.h"
 
 #define ENROL_CHANNEL "enrol"
 #define ERROR_TIMEOUT "Timeout"

@@ -9,8 +9,8 @@
 #include "base/macros.h"
 #include "core/crypto/cookie.h"
 #include "core/crypto/handshake-limiter.h"
-#include "core/mesh/endpoint-book.h"
-#include "core/mesh/gossip.h"
+#include "core/mesh/link/endpoint-book.h"
+#include "core/mesh/gossip/gossip.h"
 #include "core/mesh/mesh.h"
 
 typedef struct Link Link;

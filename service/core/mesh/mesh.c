@@ -4,10 +4,10 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "core/mesh/link.h"
+#include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
-#include "core/mesh/neighbours.h"
-#include "core/mesh/presence.h"
+#include "core/mesh/gossip/neighbours.h"
+#include "core/mesh/gossip/presence.h"
 
 /* How long an answer may take after the network changed before a path is doubted. */
 #define CHANGED_PROBE_USEC (2 * USEC_PER_SEC)

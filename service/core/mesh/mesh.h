@@ -14,9 +14,9 @@
 #include "core/crypto/identity.h"
 #include "core/crypto/index-table.h"
 #include "core/mesh/channel.h"
-#include "core/mesh/directory.h"
+#include "core/mesh/directory/directory.h"
 #include "core/mesh/env.h"
-#include "core/mesh/packet-peer.h"
+#include "core/mesh/link/packet-peer.h"
 #include "core/wire/control.h"
 
 typedef struct Mesh Mesh;

@@ -9,7 +9,7 @@
 
 #include "core/crypto/identity.h"
 #include "core/mesh/channel.h"
-#include "core/mesh/directory.h"
+#include "core/mesh/directory/directory.h"
 
 #define LEASE_LIFETIME_DEFAULT (24 * USEC_PER_HOUR)
 

@@ -19,7 +19,7 @@
 #include "base/drop-reason.h"
 #include "base/ip.h"
 #include "core/mesh/env.h"
-#include "core/mesh/packet-peer.h"
+#include "core/mesh/link/packet-peer.h"
 #include "core/vnet/route-ranges.h"
 
 typedef enum RouteVerdict {

@@ -7,7 +7,7 @@
  * address is computed from the id) gives anybody an address.
  */
 
-#include "core/mesh/directory.h"
+#include "core/mesh/directory/directory.h"
 #include "core/vnet/route-table.h"
 
 typedef struct Vnet Vnet;

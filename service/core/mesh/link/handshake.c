@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/mesh/handshake.h"
+#include "core/mesh/link/handshake.h"
 
 #include <sodium.h>
 #include <string.h>
 
 #include "core/crypto/kdf.h"
-#include "core/mesh/link.h"
+#include "core/mesh/link/link.h"
 #include "core/wire/messages.h"
 
 #define PROLOGUE_SIZE (sizeof OMERTA_PROLOGUE - 1 + sizeof(NetworkId))

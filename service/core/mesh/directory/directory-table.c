@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/mesh/directory-table.h"
+#include "core/mesh/directory/directory-table.h"
 
 #include <string.h>
 

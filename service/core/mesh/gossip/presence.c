@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/mesh/presence.h"
+#include "core/mesh/gossip/presence.h"
 
 #include <string.h>
 
-#include "core/mesh/link.h"
+#include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
 
 /* Changes come in bursts (an interface goes, another comes); records go to everybody. */

@@ -4,7 +4,7 @@
 
 #include "base/macros.h"
 #include "core/crypto/kdf.h"
-#include "core/mesh/enrol-internal.h"
+#include "core/mesh/enrol/enrol-internal.h"
 
 static int compare_ids(const void *a, const void *b, void *userdata) {
         return memcmp(a, b, INVITE_ID_SIZE);

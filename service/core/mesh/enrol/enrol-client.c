@@ -9,7 +9,7 @@
 
 #include "base/macros.h"
 #include "core/crypto/kdf.h"
-#include "core/mesh/enrol.h"
+#include "core/mesh/enrol/enrol.h"
 
 #define ENROL_CHANNEL "enrol"
 /* One question. The mesh repeats datagrams; this is for links that come and go. */

@@ -9,7 +9,7 @@
 #include "core/crypto/cookie.h"
 #include "core/crypto/noise.h"
 #include "core/mesh/mesh-internal.h"
-#include "core/mesh/path.h"
+#include "core/mesh/link/path.h"
 
 /* An attempt to get keys: rounds of one initiation each, sent to all candidates. */
 typedef struct Attempt {

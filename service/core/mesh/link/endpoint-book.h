@@ -9,7 +9,7 @@
 
 #include "core/mesh/env.h"
 #include "core/mesh/mesh-store.h"
-#include "core/mesh/path.h"
+#include "core/mesh/link/path.h"
 
 /* Hints for so many machines; more are not taken. */
 #define HINTED_MACHINES_MAX 1024U

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/mesh/endpoint-book.h"
+#include "core/mesh/link/endpoint-book.h"
 
 #include "base/limits.h"
 #include "base/macros.h"

@@ -2,7 +2,7 @@
 /* Asks for a new certificate when a third of the old one's life is left (docs/protocol.md, "cert").
  * The directory tells everybody else of it, us included. */
 #include "base/macros.h"
-#include "core/mesh/enrol.h"
+#include "core/mesh/enrol/enrol.h"
 
 #define CERT_CHANNEL "cert"
 #define ASK_TIMEOUT (30 * USEC_PER_SEC)

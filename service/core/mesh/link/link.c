@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/mesh/link.h"
+#include "core/mesh/link/link.h"
 
 #include <sodium.h>
 #include <string.h>
 
-#include "core/mesh/neighbours.h"
-#include "core/mesh/presence.h"
+#include "core/mesh/gossip/neighbours.h"
+#include "core/mesh/gossip/presence.h"
 #include "core/wire/messages.h"
 
 /*

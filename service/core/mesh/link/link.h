@@ -16,10 +16,10 @@
  * Control thread only. Anything that calls out may end the link: hold a reference.
  */
 
-#include "core/mesh/handshake.h"
+#include "core/mesh/link/handshake.h"
 #include "core/mesh/mesh-internal.h"
-#include "core/mesh/path.h"
-#include "core/mesh/reliable.h"
+#include "core/mesh/link/path.h"
+#include "core/mesh/link/reliable.h"
 
 /* A link that only enrols lives so long; who waits for an approval asks again. */
 #define ENROL_LINK_USEC (60 * USEC_PER_SEC)

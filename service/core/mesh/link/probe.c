@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "core/mesh/link.h"
+#include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
 
 #define PROBES_PER_LINK_MAX 16U

@@ -3,7 +3,7 @@
 
 #include "base/limits.h"
 #include "base/macros.h"
-#include "core/mesh/enrol-internal.h"
+#include "core/mesh/enrol/enrol-internal.h"
 
 static int compare_ids(const void *a, const void *b, void *userdata) {
         return machine_id_compare(a, b);

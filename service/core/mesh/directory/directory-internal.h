@@ -4,8 +4,8 @@
 /* What the three files of the directory share: directory.c decides what is believed,
  * directory-store.c keeps it, directory-look.c shows it. */
 
-#include "core/mesh/directory-table.h"
-#include "core/mesh/directory.h"
+#include "core/mesh/directory/directory-table.h"
+#include "core/mesh/directory/directory.h"
 
 /* What is not durable at once is written after this: one commit for a burst of gossip. */
 #define DIRECTORY_FLUSH_DELAY (2 * USEC_PER_SEC)

@@ -15,7 +15,7 @@
 #include "base/limits.h"
 #include "base/macros.h"
 #include "core/crypto/identity.h"
-#include "core/mesh/directory-internal.h"
+#include "core/mesh/directory/directory-internal.h"
 
 typedef struct Event {
         RecordKind kind;

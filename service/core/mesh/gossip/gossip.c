@@ -22,7 +22,7 @@
  * nothing is sent that was not asked for, and who sends forgeries is not listened to for a while
  * (an honest machine verifies what it passes on).
  */
-#include "core/mesh/gossip.h"
+#include "core/mesh/gossip/gossip.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/macros.h"
-#include "core/mesh/directory-internal.h"
+#include "core/mesh/directory/directory-internal.h"
 
 static void on_flush(void *userdata) {
         Directory *d = userdata;

@@ -4,7 +4,7 @@
 /* What the files of the enrolment service share: enrol-invites.c has the invites,
  * enrol-approvals.c who waits for a person, enrol-service.c the answers and certificates. */
 
-#include "core/mesh/enrol.h"
+#include "core/mesh/enrol/enrol.h"
 
 /* docs/protocol.md, "Validity" */
 #define CERTIFICATE_LIFETIME (30 * USEC_PER_DAY)

@@ -8,7 +8,7 @@
  */
 
 #include "core/mesh/channel.h"
-#include "core/mesh/directory.h"
+#include "core/mesh/directory/directory.h"
 #include "core/mesh/env.h"
 
 typedef struct Gossip Gossip;

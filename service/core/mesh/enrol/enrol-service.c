@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "base/macros.h"
-#include "core/mesh/directory-internal.h"
-#include "core/mesh/enrol-internal.h"
+#include "core/mesh/directory/directory-internal.h"
+#include "core/mesh/enrol/enrol-internal.h"
 
 #define ENROL_CHANNEL "enrol"
 #define CERT_CHANNEL "cert"

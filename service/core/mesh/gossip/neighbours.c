@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/mesh/neighbours.h"
+#include "core/mesh/gossip/neighbours.h"
 
 #include <sodium.h>
 #include <string.h>
 
-#include "core/mesh/link.h"
+#include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
 
 #define CHOOSE_DELAY USEC_PER_SEC

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/mesh/path.h"
+#include "core/mesh/link/path.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/mesh/reliable.h"
+#include "core/mesh/link/reliable.h"
 
 #include <string.h>
 

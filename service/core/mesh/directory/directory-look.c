@@ -3,7 +3,7 @@
 
 #include "base/macros.h"
 #include "core/crypto/kdf.h"
-#include "core/mesh/directory-internal.h"
+#include "core/mesh/directory/directory-internal.h"
 
 static Record *visible(const Directory *d, const DirectoryMachine *m, RecordKind kind) {
         return kind == RECORD_LEASE ? directory_table_lease(&d->table, m) : m->record[kind];
