@@ -21,7 +21,8 @@ typedef enum DropReason {
         DROP_HANDSHAKE_FAILED,     /* Noise: not authentic */
         DROP_HANDSHAKE_REPLAYED,   /* timestamp not later than the last */
         DROP_HANDSHAKE_UNEXPECTED, /* an answer to nothing we asked */
-        DROP_NOT_A_MEMBER,         /* certificate missing, foreign, expired, not yet valid */
+        DROP_NOT_A_MEMBER,         /* certificate missing, foreign, not yet valid */
+        DROP_CERTIFICATE_EXPIRED,  /* and an issuer could have renewed it */
         DROP_REVOKED,
         DROP_INVITE_REFUSED,   /* unknown, expired or used-up invite */
         DROP_UNKNOWN_INDEX,    /* no keypair with this receiver index */

@@ -8,6 +8,8 @@
 
 /* After a start, until it is worth a warning that nobody answers. Several handshakes fit in. */
 #define LOOK_USEC (10 * USEC_PER_SEC)
+/* How often the end of our certificate is looked at, at least: clocks get set. */
+#define TROUBLE_LOOK_USEC USEC_PER_HOUR
 
 struct Network {
         NetworkConfig config;
@@ -32,7 +34,10 @@ struct Network {
         char *lease_error; /* why we have no address, or could not renew it */
         unsigned links_up;
         Timer look_timer; /* since the start, while nobody need have answered yet */
-        IpAddr address;   /* as last reported */
+        NetworkTrouble trouble;
+        Timer trouble_timer; /* when our certificate ends */
+        Timer clock_timer;   /* the clock was set: what follows, in a turn of its own */
+        IpAddr address;      /* as last reported */
 
         /* While joining. */
         EnrolClient *enrol_client;
@@ -69,11 +74,78 @@ static void set_state(Network *n, NetworkState state, const char *reason) {
         CALL(n, state_changed);
 }
 
+/* --- what is not as it should be while everything works --- */
+
+static usec_t own_certificate_end(const Network *n) {
+        const Record *c = directory_certificate(n->directory, &n->config.identity->id);
+
+        return c ? c->body.not_after : USEC_INFINITY;
+}
+
+static NetworkTrouble find_trouble(Network *n) {
+        const char *error = n->cert_client ? cert_client_error(n->cert_client) : NULL;
+
+        if (wall_clock_state(directory_clock(n->directory)) != WALL_CLOCK_FINE)
+                return NETWORK_TROUBLE_CLOCK;
+        if (directory_realtime(n->directory) <= own_certificate_end(n))
+                return NETWORK_TROUBLE_NONE;
+        return g_strcmp0(error, CONTROL_ERROR_ABSENT) == 0 ? NETWORK_TROUBLE_ABSENT
+                                                           : NETWORK_TROUBLE_CERTIFICATE;
+}
+
+/* For people; NULL: none. */
+static char *describe_trouble(Network *n) {
+        const char *error = n->cert_client ? cert_client_error(n->cert_client) : NULL;
+        usec_t ago = usec_sub(directory_realtime(n->directory), own_certificate_end(n));
+        g_autofree char *clock = NULL;
+
+        switch (n->trouble) {
+        case NETWORK_TROUBLE_NONE:
+                return NULL;
+        case NETWORK_TROUBLE_CLOCK:
+                clock = wall_clock_explain(directory_clock(n->directory));
+                return g_strdup_printf(
+                                "%s: set it right%s", clock,
+                                n->membership.is_gateway
+                                                ? "; until then nobody is let in, renewed or given an "
+                                                  "address ('omerta network repair-time' if it is right)"
+                                                : "");
+        case NETWORK_TROUBLE_CERTIFICATE:
+                if (n->membership.is_gateway)
+                        return g_strdup("the certificate of the gateway has expired: is the clock right?");
+                return g_strdup_printf(
+                                "the certificate expired %u days ago, waiting for the gateway%s",
+                                (unsigned) (ago / USEC_PER_DAY),
+                                g_strcmp0(error, CONTROL_ERROR_CLOCK) == 0
+                                                ? ", whose clock cannot be right"
+                                                : "");
+        case NETWORK_TROUBLE_ABSENT:
+                return g_strdup("this machine was away for longer than the network allows: leave it, and "
+                                "join again with a new invite");
+        }
+        return NULL;
+}
+
+static void on_trouble_timer(void *userdata);
+
+static void look_for_trouble(Network *n) {
+        usec_t left = usec_sub(own_certificate_end(n), directory_realtime(n->directory));
+
+        n->trouble = find_trouble(n);
+        timer_set(n->env->timers, &n->trouble_timer,
+                  usec_add(env_now(n->env), MIN(left, TROUBLE_LOOK_USEC) + USEC_PER_SEC),
+                  on_trouble_timer, n);
+}
+
 /* The state of a member follows from three facts: revoked, has an address, anybody answers. Every
  * start begins without an answer, which is no fault yet. */
 static void update_state(Network *n) {
+        g_autofree char *trouble = NULL;
+
         if (!n->is_member || n->state == NETWORK_REVOKED)
                 return;
+        look_for_trouble(n);
+        trouble = describe_trouble(n);
         if (!ip_is_set(&n->address)) {
                 g_autofree char *reason = NULL;
 
@@ -88,11 +160,15 @@ static void update_state(Network *n) {
                 set_state(n, NETWORK_CONNECTING, reason);
         } else if (n->links_up > 0 || n->membership.is_gateway) {
                 timer_clear(&n->look_timer);
-                set_state(n, NETWORK_ONLINE, NULL);
+                set_state(n, NETWORK_ONLINE, trouble);
         } else if (timer_is_set(&n->look_timer))
                 set_state(n, NETWORK_CONNECTING, "looking for the other machines");
         else
-                set_state(n, NETWORK_OFFLINE, "no member of the network answers");
+                set_state(n, NETWORK_OFFLINE, trouble ?: "no member of the network answers");
+}
+
+static void on_trouble_timer(void *userdata) {
+        update_state(userdata);
 }
 
 static void on_looked(void *userdata) {
@@ -144,6 +220,9 @@ on_record(void *userdata,
                                 n->mesh, (Record *) record,
                                 directory_issuer(n->directory, &record->signer),
                                 n->membership.secret);
+                update_state(n);
+                if (n->lease_client)
+                        lease_client_kick(n->lease_client);
         }
         if (kind == RECORD_CERTIFICATE && record && !old)
                 CALL(n, member_changed, machine, record);
@@ -180,6 +259,50 @@ static void on_link_changed(void *userdata, const MachineId *machine) {
         if (peer && atomic_load_explicit(&peer->tx, memory_order_relaxed))
                 CALL(n, packets_ready, peer);
         CALL(n, machine_changed, machine, false);
+}
+
+/* --- the clock --- */
+
+static void on_clock_timer(void *userdata) {
+        Network *n = userdata;
+
+        if (n->is_member && n->state != NETWORK_REVOKED)
+                (void) network_clock_changed(n);
+}
+
+/* From within whatever heard of it. */
+static void on_clock(void *userdata) {
+        Network *n = userdata;
+
+        timer_set(n->env->timers, &n->clock_timer, env_now(n->env), on_clock_timer, n);
+}
+
+NetworkRepair network_clock_changed(Network *n) {
+        NetworkRepair done = {};
+        EnrolRepair e = {};
+
+        mesh_clock_changed(n->mesh);
+        if (n->enrol_service)
+                e = enrol_service_clock_changed(n->enrol_service);
+        if (n->lease_service)
+                done.leases = lease_service_clock_changed(n->lease_service);
+        if (n->cert_client)
+                cert_client_kick(n->cert_client);
+        if (n->lease_client)
+                lease_client_kick(n->lease_client);
+        update_state(n);
+        done.certificates = e.certificates;
+        done.invites = e.invites;
+        return done;
+}
+
+NetworkRepair network_repair_time(Network *n) {
+        wall_clock_trust(directory_clock(n->directory));
+        return network_clock_changed(n);
+}
+
+static void on_certificate_answer(void *userdata) {
+        update_state(userdata);
 }
 
 static void on_revoked(void *userdata) {
@@ -285,6 +408,8 @@ static int start_gateway(Network *n) {
                 .network = m->id,
                 .network_name = m->name,
                 .subnet = m->subnet,
+                .max_absence = m->max_absence,
+                .grace = m->grace,
                 .pending_changed = on_pending,
                 .userdata = n,
         };
@@ -326,6 +451,7 @@ static int start_member(Network *n) {
         r = cert_client_new(n->mesh, n->directory, n->env, &n->config.identity->id, &n->cert_client);
         if (r < 0)
                 return r;
+        cert_client_on_changed(n->cert_client, on_certificate_answer, n);
         r = lease_client_new(&lc, &n->lease_client);
         if (r < 0)
                 return r;
@@ -376,6 +502,7 @@ static int network_start(Network *n) {
         r = n->membership.is_gateway ? start_gateway(n) : start_member(n);
         if (r < 0)
                 return r;
+        wall_clock_on_changed(directory_clock(n->directory), on_clock, n);
         update_address(n);
         return 0;
 }
@@ -530,12 +657,17 @@ Network *network_free(Network *n) {
                 return NULL;
         timer_clear(&n->join_timer);
         timer_clear(&n->look_timer);
+        timer_clear(&n->trouble_timer);
+        timer_clear(&n->clock_timer);
+        if (n->directory)
+                wall_clock_on_changed(directory_clock(n->directory), NULL, NULL);
         n->join_done = NULL;
         /* Nothing below is worth reporting any more. */
         n->config.handler = (NetworkHandler){};
         enrol_client_free(n->enrol_client);
         if (n->directory && n->is_member)
                 directory_unobserve(n->directory, on_record, n);
+        n->is_member = false;
         lease_client_free(n->lease_client);
         cert_client_free(n->cert_client);
         lease_service_free(n->lease_service);
@@ -565,6 +697,17 @@ NetworkState network_state(const Network *n) {
 
 const char *network_state_reason(const Network *n) {
         return n->reason;
+}
+
+NetworkTrouble network_trouble(const Network *n) {
+        return n->trouble;
+}
+
+void network_set_policy(Network *n, usec_t max_absence, usec_t grace) {
+        n->membership.max_absence = max_absence;
+        n->membership.grace = grace;
+        if (n->enrol_service)
+                enrol_service_set_policy(n->enrol_service, max_absence, grace);
 }
 
 bool network_is_member(const Network *n) {
@@ -614,11 +757,15 @@ void network_want_session(Network *n, PacketPeer *peer) {
 }
 
 void network_changed(Network *n) {
+        wall_clock_look(directory_clock(n->directory));
+        if (n->cert_client)
+                cert_client_kick(n->cert_client);
         mesh_network_changed(n->mesh);
         if (n->sessions)
                 session_pool_network_changed(n->sessions);
         if (n->lease_client)
                 lease_client_kick(n->lease_client);
+        update_state(n);
 }
 
 void network_leave(Network *n) {

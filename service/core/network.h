@@ -35,6 +35,14 @@ typedef enum NetworkState {
 } NetworkState;
 const char *network_state_to_string(NetworkState s);
 
+/* What is not as it should be though packets flow; network_state_reason() has it in words. */
+typedef enum NetworkTrouble {
+        NETWORK_TROUBLE_NONE,
+        NETWORK_TROUBLE_CLOCK,       /* ours cannot be right (mesh/directory/wall-clock.h) */
+        NETWORK_TROUBLE_CERTIFICATE, /* ours has ended; the gateway renews it when it is there */
+        NETWORK_TROUBLE_ABSENT,      /* and does not any more: we were away for too long */
+} NetworkTrouble;
+
 /* Any may be NULL. None may free the network, except from a deferred call. */
 typedef struct NetworkHandler {
         void *userdata;
@@ -133,7 +141,9 @@ Network *network_free(Network *n);
 
 const Membership *network_membership(const Network *n);
 NetworkState network_state(const Network *n);
-const char *network_state_reason(const Network *n); /* a sentence; NULL when online */
+/* A sentence; NULL when online and nothing is wrong. */
+const char *network_state_reason(const Network *n);
+NetworkTrouble network_trouble(const Network *n);
 bool network_is_member(const Network *n);
 Mesh *network_mesh(Network *n);
 Directory *network_directory(Network *n);
@@ -146,7 +156,18 @@ DropCounters *network_drops(Network *n);
 
 /* The packet thread has a packet for @peer but no session. */
 void network_want_session(Network *n, PacketPeer *peer);
-/* Our addresses changed, or we woke up. */
+/* Our addresses changed, the clock was set, or we woke up. */
 void network_changed(Network *n);
+
+/* What had been signed by a clock that was ahead, and is signed anew. */
+typedef struct NetworkRepair {
+        unsigned certificates, leases, invites;
+} NetworkRepair;
+/* After the clock was set; comes by itself. */
+NetworkRepair network_clock_changed(Network *n);
+/* A person says that the clock is right: what speaks against it is forgotten. */
+NetworkRepair network_repair_time(Network *n);
+/* Gateway: see EnrolServiceConfig. The caller has stored it. */
+void network_set_policy(Network *n, usec_t max_absence, usec_t grace);
 /* Gives the address back; the caller frees the network a moment later. */
 void network_leave(Network *n);

@@ -12,13 +12,14 @@ static const char *const text[] = {
         [STATEMENT_ROLLBACK] = "ROLLBACK",
         [STATEMENT_PUT_NETWORK] =
                         "INSERT OR REPLACE INTO network (id, name, subnet, gateway, secret, "
-                        "is_gateway, host_name, owner, interface, up, created) "
-                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                        "is_gateway, host_name, owner, interface, up, created, max_absence, grace) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         [STATEMENT_COUNT_NETWORKS] = "SELECT count(*) FROM network",
         [STATEMENT_DELETE_NETWORK] = "DELETE FROM network WHERE id = ?1",
         [STATEMENT_LIST_NETWORKS] =
                         "SELECT id, name, subnet, gateway, secret, is_gateway, host_name, owner, "
-                        "interface, up, created FROM network ORDER BY created, id",
+                        "interface, up, created, max_absence, grace FROM network "
+                        "ORDER BY created, id",
         [STATEMENT_PUT_RECORD] =
                         "INSERT OR REPLACE INTO record (network, kind, machine, bytes, hash) "
                         "VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -45,9 +46,9 @@ static const char *const text[] = {
         [STATEMENT_LIST_ENDPOINTS] =
                         "SELECT machine, endpoint FROM endpoint WHERE network = ?1 "
                         "ORDER BY machine",
-        [STATEMENT_PUT_TIME_FLOOR] =
-                        "INSERT OR REPLACE INTO time_floor (network, realtime) VALUES (?1, ?2)",
-        [STATEMENT_GET_TIME_FLOOR] = "SELECT realtime FROM time_floor WHERE network = ?1",
+        [STATEMENT_PUT_TRUSTED_TIME] =
+                        "INSERT OR REPLACE INTO trusted_time (network, realtime) VALUES (?1, ?2)",
+        [STATEMENT_GET_TRUSTED_TIME] = "SELECT realtime FROM trusted_time WHERE network = ?1",
         [STATEMENT_PUT_FORWARD] =
                         "INSERT OR REPLACE INTO forward (network, id, direction, listen, target) "
                         "VALUES (?1, ?2, ?3, ?4, ?5)",

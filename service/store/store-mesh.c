@@ -240,15 +240,15 @@ static int op_foreach_endpoint(
         return r;
 }
 
-static int op_put_time_floor(void *self, usec_t realtime) {
-        sqlite3_stmt *st = prepare(self, STATEMENT_PUT_TIME_FLOOR);
+static int op_put_trusted_time(void *self, usec_t realtime) {
+        sqlite3_stmt *st = prepare(self, STATEMENT_PUT_TRUSTED_TIME);
 
         bind_number(st, 2, realtime);
         return store_run(((NetworkStore *) self)->store, st);
 }
 
-static int op_get_time_floor(void *self, usec_t *ret) {
-        sqlite3_stmt *st = prepare(self, STATEMENT_GET_TIME_FLOOR);
+static int op_get_trusted_time(void *self, usec_t *ret) {
+        sqlite3_stmt *st = prepare(self, STATEMENT_GET_TRUSTED_TIME);
         int r = store_step(((NetworkStore *) self)->store, st);
 
         if (r < 0)
@@ -273,8 +273,8 @@ static const MeshStoreOps ops = {
         .invite_used_by = op_invite_used_by,
         .put_endpoint = op_put_endpoint,
         .foreach_endpoint = op_foreach_endpoint,
-        .put_time_floor = op_put_time_floor,
-        .get_time_floor = op_get_time_floor,
+        .put_trusted_time = op_put_trusted_time,
+        .get_trusted_time = op_get_trusted_time,
 };
 
 MeshStore store_mesh(Store *s, const NetworkId *network) {

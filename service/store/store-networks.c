@@ -34,6 +34,8 @@ static bool read_network(sqlite3_stmt *st, StoredNetwork *ret) {
         m->is_gateway = sqlite3_column_int(st, 5) != 0;
         ret->up = sqlite3_column_int(st, 9) != 0;
         ret->created = (usec_t) sqlite3_column_int64(st, 10);
+        m->max_absence = (usec_t) sqlite3_column_int64(st, 11);
+        m->grace = (usec_t) sqlite3_column_int64(st, 12);
         return true;
 }
 
@@ -79,13 +81,15 @@ int store_put_network(Store *s, const StoredNetwork *network) {
                 bind_text(st, 9, network->interface);
                 sqlite3_bind_int(st, 10, network->up);
                 sqlite3_bind_int64(st, 11, (sqlite3_int64) network->created);
+                sqlite3_bind_int64(st, 12, (sqlite3_int64) m->max_absence);
+                sqlite3_bind_int64(st, 13, (sqlite3_int64) m->grace);
         }
         return store_run(s, st);
 }
 
 int store_delete_network(Store *s, const NetworkId *id) {
-        static const char *const tables[] = { "record",   "invite",     "invite_use",
-                                              "endpoint", "time_floor", "forward" };
+        static const char *const tables[] = { "record",   "invite",       "invite_use",
+                                              "endpoint", "trusted_time", "forward" };
         sqlite3_stmt *st;
         int r;
 

@@ -54,6 +54,13 @@ static const char *const migrations[] = {
         "  network BLOB NOT NULL, id INTEGER NOT NULL, direction TEXT NOT NULL,"
         "  listen TEXT NOT NULL, target TEXT NOT NULL,"
         "  PRIMARY KEY (network, id)) STRICT, WITHOUT ROWID;",
+        /* What signed records said of the time is not kept any more: it outlived wrong clocks. */
+        "DROP TABLE time_floor;"
+        "CREATE TABLE trusted_time ("
+        "  network BLOB PRIMARY KEY NOT NULL, realtime INTEGER NOT NULL)"
+        "  STRICT, WITHOUT ROWID;"
+        "ALTER TABLE network ADD COLUMN max_absence INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE network ADD COLUMN grace INTEGER NOT NULL DEFAULT 0;",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 
@@ -63,7 +70,7 @@ static const char tidy[] =
                 "DELETE FROM invite WHERE network NOT IN (SELECT id FROM network);"
                 "DELETE FROM invite_use WHERE network NOT IN (SELECT id FROM network);"
                 "DELETE FROM endpoint WHERE network NOT IN (SELECT id FROM network);"
-                "DELETE FROM time_floor WHERE network NOT IN (SELECT id FROM network);"
+                "DELETE FROM trusted_time WHERE network NOT IN (SELECT id FROM network);"
                 "DELETE FROM forward WHERE network NOT IN (SELECT id FROM network);";
 
 static int fail(char **ret_error, int r, const char *format, ...) _printf_(3, 4);

@@ -261,13 +261,13 @@ static int op_foreach_endpoint(
         return 0;
 }
 
-static int op_put_time_floor(void *self, usec_t realtime) {
+static int op_put_trusted_time(void *self, usec_t realtime) {
         return write_row(
                         self, key(TABLE_TIME, 0, NULL, 0, NULL, 0),
                         g_bytes_new(&realtime, sizeof(realtime)));
 }
 
-static int op_get_time_floor(void *self, usec_t *ret) {
+static int op_get_trusted_time(void *self, usec_t *ret) {
         GBytes *value = read_row(self, key(TABLE_TIME, 0, NULL, 0, NULL, 0));
 
         *ret = 0;
@@ -290,8 +290,8 @@ static const MeshStoreOps memory_ops = {
         .invite_used_by = op_invite_used_by,
         .put_endpoint = op_put_endpoint,
         .foreach_endpoint = op_foreach_endpoint,
-        .put_time_floor = op_put_time_floor,
-        .get_time_floor = op_get_time_floor,
+        .put_trusted_time = op_put_trusted_time,
+        .get_trusted_time = op_get_trusted_time,
 };
 
 MemoryStore *memory_store_new(void) {

@@ -372,6 +372,7 @@ static void test_leases(void **state) {
 
         /* One that ends at the very moment at which the next begins is over. */
         g_string_truncate(f->log, 0);
+        mock_mesh_run(f->mesh, USEC_PER_DAY); /* or it would be from the future */
         assert_int_equal(
                         offer(f, lease(f, 3, "10.0.0.101", MOCK_NOW + 1 + USEC_PER_DAY)),
                         DIRECTORY_NEWS);
@@ -394,6 +395,11 @@ static void test_leases(void **state) {
 
 /* --- clock --- */
 
+/* Whether @who's certificate counts. */
+static DropReason check(Fixture *f, unsigned who, bool honour_expired) {
+        return directory_check_member(f->d, &f->who[who]->id, honour_expired);
+}
+
 static void test_clock(void **state) {
         Fixture *f = *state;
 
@@ -401,17 +407,13 @@ static void test_clock(void **state) {
         mock_mesh_set_realtime(f->mesh, 0);
         enrol_all(f);
         assert_int_equal(directory_realtime(f->d), MOCK_NOW);
-        assert_int_equal(
-                        directory_check_peer(
-                                        f->d, directory_certificate(f->d, &f->who[0]->id),
-                                        f->net.issuer_certificate),
-                        DROP_NONE);
+        assert_int_equal(check(f, 0, false), DROP_NONE);
         /* What a machine says of itself says nothing. */
         offer(f, mock_presence(&f->net, f->who[0], "192.0.2.1:1", MOCK_NOW + USEC_PER_DAY));
         assert_int_equal(directory_realtime(f->d), MOCK_NOW);
         assert_int_equal(directory_next_version(f->d, RECORD_LEASE, &f->who[0]->id), MOCK_NOW);
         assert_int_equal(directory_next_version(f->d, RECORD_CERTIFICATE, &f->who[0]->id), MOCK_NOW + 1);
-        /* It is stored. */
+        /* Also after a restart. */
         assert_int_equal(directory_flush(f->d), 0);
         reopen(f);
         assert_int_equal(directory_realtime(f->d), MOCK_NOW);
@@ -420,21 +422,72 @@ static void test_clock(void **state) {
         mock_mesh_set_realtime(f->mesh, MOCK_NOW + 20000 * USEC_PER_DAY);
         mock_mesh_run(f->mesh, 3 * USEC_PER_HOUR);
         assert_int_equal(directory_count(f->d, RECORD_CERTIFICATE), 5);
-        assert_int_equal(
-                        directory_check_peer(
-                                        f->d, directory_certificate(f->d, &f->who[0]->id),
-                                        f->net.issuer_certificate),
-                        DROP_NOT_A_MEMBER);
-        /* Signed time does, in the end. */
+        assert_int_equal(directory_count(f->d, RECORD_PRESENCE), 1);
+        assert_int_equal(check(f, 0, false), DROP_CERTIFICATE_EXPIRED);
+        /* When it is right again nothing is left of that. */
         mock_mesh_set_realtime(f->mesh, MOCK_NOW);
-        offer(f, certificate(f, 1, "bert", MOCK_NOW + 29 * USEC_PER_DAY));
-        mock_mesh_run(f->mesh, 3 * USEC_PER_HOUR);
-        assert_int_equal(directory_count(f->d, RECORD_PRESENCE), 0);
-        assert_int_equal(directory_count(f->d, RECORD_CERTIFICATE), 5);
-        offer(f, certificate(f, 1, "bert", MOCK_NOW + 121 * USEC_PER_DAY));
-        mock_mesh_run(f->mesh, 3 * USEC_PER_HOUR);
-        assert_int_equal(directory_count(f->d, RECORD_CERTIFICATE), 2);
-        assert_int_equal(refused(f, certificate(f, 0, "anna", MOCK_NOW)), TRUST_EXPIRED);
+        assert_int_equal(check(f, 0, false), DROP_NONE);
+}
+
+/* Signed by somebody whose clock is ahead of ours: not taken in place of what is good now, and our
+ * clock stays what it is. */
+static void test_from_the_future(void **state) {
+        Fixture *f = *state;
+        const usec_t ahead = MOCK_NOW + 40 * USEC_PER_DAY;
+        g_autoptr(Record) future = certificate(f, 1, "bert", ahead);
+
+        enrol_all(f);
+        offer(f, lease(f, 1, "10.0.0.100", MOCK_NOW));
+        assert_int_equal(refused(f, record_ref(future)), TRUST_NOT_YET_VALID);
+        assert_int_equal(refused(f, lease(f, 1, "10.0.0.101", ahead)), TRUST_NOT_YET_VALID);
+        assert_int_equal(directory_realtime(f->d), MOCK_NOW);
+        assert_int_equal(check(f, 1, false), DROP_NONE);
+        assert_int_equal(
+                        directory_check_peer(f->d, future, f->net.issuer_certificate, false),
+                        DROP_NONE);
+        assert_int_equal(holder(f, "10.0.0.100"), 'b');
+        /* Within the tolerance nobody minds. */
+        assert_int_equal(offer(f, certificate(f, 1, "bert", MOCK_NOW + USEC_PER_DAY)), DIRECTORY_NEWS);
+        assert_int_equal(check(f, 1, false), DROP_NONE);
+        /* Held, not refused for good: it counts when its time has come. */
+        mock_mesh_set_realtime(f->mesh, ahead);
+        assert_int_equal(offer(f, record_ref(future)), DIRECTORY_NEWS);
+        assert_int_equal(check(f, 1, false), DROP_NONE);
+        /* A revocation counts whatever the clocks say. */
+        assert_int_equal(
+                        offer(f, mock_revocation(&f->net, f->net.issuer, &f->who[2]->id,
+                                                 ahead + 400 * USEC_PER_DAY)),
+                        DIRECTORY_NEWS);
+        assert_int_equal(check(f, 2, true), DROP_REVOKED);
+}
+
+/* Beyond its end a certificate counts as long as it says itself, where no issuer is. */
+static void test_grace(void **state) {
+        Fixture *f = *state;
+        RecordBody body = {
+                .kind = RECORD_CERTIFICATE,
+                .machine = f->who[0]->id,
+                .version = MOCK_NOW + 1,
+                .not_before = MOCK_NOW,
+                .not_after = MOCK_NOW + 30 * USEC_PER_DAY,
+                .certificate = { .name = "anna", .roles = ROLE_MEMBER, .grace = 60 * USEC_PER_DAY },
+        };
+
+        enrol_all(f);
+        offer(f, mock_record(&f->net, f->net.issuer, &body));
+        mock_mesh_set_realtime(f->mesh, MOCK_NOW + 31 * USEC_PER_DAY);
+        assert_int_equal(check(f, 0, false), DROP_NONE); /* tolerance */
+        mock_mesh_set_realtime(f->mesh, MOCK_NOW + 31 * USEC_PER_DAY + 1);
+        assert_int_equal(check(f, 0, false), DROP_CERTIFICATE_EXPIRED);
+        assert_int_equal(check(f, 0, true), DROP_NONE);
+        assert_int_equal(check(f, 1, true), DROP_CERTIFICATE_EXPIRED); /* it says nothing */
+        mock_mesh_set_realtime(f->mesh, MOCK_NOW + 90 * USEC_PER_DAY);
+        assert_int_equal(check(f, 0, true), DROP_NONE);
+        mock_mesh_set_realtime(f->mesh, MOCK_NOW + 90 * USEC_PER_DAY + 1);
+        assert_int_equal(check(f, 0, true), DROP_CERTIFICATE_EXPIRED);
+        assert_int_equal(check(f, 3, true), DROP_CERTIFICATE_EXPIRED);
+        offer(f, revocation(f, 0));
+        assert_int_equal(check(f, 0, true), DROP_REVOKED);
 }
 
 static void test_check_peer(void **state) {
@@ -448,16 +501,16 @@ static void test_check_peer(void **state) {
         MockNetwork foreign;
 
         /* Strangers introduce themselves, with what is needed to check them. */
-        assert_int_equal(directory_check_peer(f->d, a, NULL), DROP_NOT_A_MEMBER);
-        assert_int_equal(directory_check_peer(f->d, a, f->net.issuer_certificate), DROP_NONE);
+        assert_int_equal(directory_check_peer(f->d, a, NULL, false), DROP_NOT_A_MEMBER);
+        assert_int_equal(directory_check_peer(f->d, a, f->net.issuer_certificate, false), DROP_NONE);
         assert_ptr_equal(directory_certificate(f->d, &f->who[0]->id), a);
-        assert_int_equal(directory_check_peer(f->d, a, NULL), DROP_NONE);
-        assert_int_equal(directory_check_peer(f->d, b, NULL), DROP_NOT_A_MEMBER); /* ended */
-        assert_int_equal(directory_check_peer(f->d, c, NULL), DROP_NONE); /* within tolerance */
-        assert_int_equal(directory_check_peer(f->d, forged, NULL), DROP_NOT_A_MEMBER);
-        assert_int_equal(directory_check_peer(f->d, presence, NULL), DROP_NOT_A_MEMBER);
-        assert_int_equal(directory_check_peer(f->d, a, presence), DROP_NOT_A_MEMBER);
-        assert_int_equal(directory_check_peer(f->d, f->net.issuer_certificate, NULL), DROP_NONE);
+        assert_int_equal(directory_check_peer(f->d, a, NULL, false), DROP_NONE);
+        assert_int_equal(directory_check_peer(f->d, b, NULL, false), DROP_CERTIFICATE_EXPIRED);
+        assert_int_equal(directory_check_peer(f->d, c, NULL, false), DROP_NONE); /* within tolerance */
+        assert_int_equal(directory_check_peer(f->d, forged, NULL, false), DROP_NOT_A_MEMBER);
+        assert_int_equal(directory_check_peer(f->d, presence, NULL, false), DROP_NOT_A_MEMBER);
+        assert_int_equal(directory_check_peer(f->d, a, presence, false), DROP_NOT_A_MEMBER);
+        assert_int_equal(directory_check_peer(f->d, f->net.issuer_certificate, NULL, false), DROP_NONE);
 
         /* Another network's chain is complete, and nothing here. */
         foreign = f->net;
@@ -466,13 +519,13 @@ static void test_check_peer(void **state) {
                         &foreign, f->who[3], &f->who[2]->id, "gw", ROLE_ISSUER, MOCK_NOW);
         g_autoptr(Record) stranger = mock_certificate(
                         &foreign, f->who[2], &f->who[3]->id, "x", ROLE_MEMBER, MOCK_NOW);
-        assert_int_equal(directory_check_peer(f->d, stranger, foreign_issuer), DROP_NOT_A_MEMBER);
+        assert_int_equal(directory_check_peer(f->d, stranger, foreign_issuer, false), DROP_NOT_A_MEMBER);
 
         /* An older one that is still good, of a machine that has renewed. */
         offer(f, certificate(f, 0, "anna", MOCK_NOW + 7));
-        assert_int_equal(directory_check_peer(f->d, a, NULL), DROP_NONE);
+        assert_int_equal(directory_check_peer(f->d, a, NULL, false), DROP_NONE);
         offer(f, revocation(f, 0));
-        assert_int_equal(directory_check_peer(f->d, a, NULL), DROP_REVOKED);
+        assert_int_equal(directory_check_peer(f->d, a, NULL, false), DROP_REVOKED);
 }
 
 /* --- looking --- */
@@ -646,9 +699,10 @@ static void test_store(void **state) {
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
-                T(test_authority),      T(test_newer_wins), T(test_waiting), T(test_revocation),
-                T(test_revoked_issuer), T(test_leases),     T(test_clock),   T(test_check_peer),
-                T(test_find),           T(test_observers),  T(test_store),
+                T(test_authority),       T(test_newer_wins), T(test_waiting), T(test_revocation),
+                T(test_revoked_issuer),  T(test_leases),     T(test_clock),   T(test_check_peer),
+                T(test_from_the_future), T(test_grace),      T(test_find),    T(test_observers),
+                T(test_store),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

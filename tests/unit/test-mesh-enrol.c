@@ -248,9 +248,11 @@ static void test_one_use(void **state) {
         expect(f->log, "enrolled a;");
         assert_int_equal(directory_count(f->directory, RECORD_CERTIFICATE), 2);
 
-        /* When its certificate has ended, the invite has as well. */
-        mock_mesh_run(f->mesh, 32 * USEC_PER_DAY);
-        assert_string_equal(join(f, a, link, "a"), "error InviteExpired;");
+        /* Its certificate ends, its membership does not; the invite has no part in that. */
+        mock_mesh_run(f->mesh, 400 * USEC_PER_DAY);
+        assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        assert_false(g_bytes_equal(first, a->certificate));
+        assert_string_equal(join(f, b, link, "b"), "error InviteExpired;");
 }
 
 static void test_several_uses_and_names(void **state) {
@@ -588,8 +590,9 @@ static void test_hostile_issuer(void **state) {
         for (enum Lie lie = HONEST; lie < N_LIES; lie++) {
                 f->replace_answer = make_lie(f, a, lie);
                 assert_string_equal(
-                                join(f, a, link, "a"),
-                                lie == HONEST ? "welcome a;" : "error Malformed;");
+                                join(f, a, link, "a"), lie == HONEST  ? "welcome a;"
+                                                       : lie == ENDED ? "error ClockWrong;"
+                                                                      : "error Malformed;");
                 g_bytes_unref(f->replace_answer);
         }
         f->replace_answer = g_bytes_new_static("\xa1\x01\x07", 3);
@@ -643,7 +646,7 @@ static void test_renewal(void **state) {
         for (unsigned i = 0; i < 10; i++)
                 mock_mesh_run(f->mesh, 30 * USEC_PER_DAY);
         now = directory_certificate(d, id);
-        assert_int_equal(directory_check_peer(d, now, NULL), DROP_NONE);
+        assert_int_equal(directory_check_peer(d, now, NULL, false), DROP_NONE);
         cert_client_free(client);
         directory_free(d);
         cert_client_free(NULL);

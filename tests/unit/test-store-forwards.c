@@ -119,12 +119,31 @@ static void exec_sql(Fixture *f, const char *sql) {
         open_store(f);
 }
 
+/* The first schema, as databases have it that were made by it. */
+static const char first_schema[] =
+                "BEGIN;"
+                "CREATE TABLE old (id BLOB PRIMARY KEY NOT NULL, name TEXT NOT NULL, subnet TEXT NOT NULL,"
+                "  gateway BLOB NOT NULL, secret BLOB NOT NULL, is_gateway INTEGER NOT NULL,"
+                "  host_name TEXT NOT NULL, owner TEXT NOT NULL, interface TEXT NOT NULL,"
+                "  up INTEGER NOT NULL, created INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+                "INSERT INTO old SELECT id, name, subnet, gateway, secret, is_gateway, host_name, owner,"
+                "  interface, up, created FROM network;"
+                "CREATE TABLE time_floor (network BLOB PRIMARY KEY NOT NULL, realtime INTEGER NOT NULL)"
+                "  STRICT, WITHOUT ROWID;"
+                "INSERT INTO time_floor SELECT id, 5 FROM network;"
+                "DROP TABLE network;"
+                "ALTER TABLE old RENAME TO network;"
+                "DROP TABLE forward;"
+                "DROP TABLE trusted_time;"
+                "PRAGMA user_version = 1;"
+                "COMMIT;";
+
 /* What the first schema left is taken over; forwards of networks that are no more are not. */
 static void test_older_database(void **state) {
         Fixture *f = *state;
 
         put(f, 1, 1, "local", "127.0.0.1:80", "nas:80");
-        exec_sql(f, "DROP TABLE forward; PRAGMA user_version = 1");
+        exec_sql(f, first_schema);
         expect(f, 1, "");
         put(f, 1, 1, "local", "127.0.0.1:80", "nas:80");
         put(f, 2, 1, "local", "127.0.0.1:81", "nas:80");

@@ -141,7 +141,7 @@ static char *dump(const MeshStore *s, Identity *const who[static MACHINES]) {
         assert_int_equal(s->ops->foreach_record(s->self, dump_record, lines), 0);
         assert_int_equal(s->ops->foreach_invite(s->self, dump_invite, lines), 0);
         assert_int_equal(s->ops->foreach_endpoint(s->self, dump_endpoint, lines), 0);
-        assert_int_equal(s->ops->get_time_floor(s->self, &floor), 0);
+        assert_int_equal(s->ops->get_trusted_time(s->self, &floor), 0);
         for (unsigned i = 0; i < MACHINES; i++)
                 for (unsigned j = 0; j < 4; j++) {
                         uint8_t id[INVITE_ID_SIZE];
@@ -223,7 +223,7 @@ random_step(Fixture *f,
                         r[k] = o->put_endpoint(self, &i->id, &endpoint);
                         break;
                 default:
-                        r[k] = o->put_time_floor(self, time);
+                        r[k] = o->put_trusted_time(self, time);
                 }
         }
         assert_int_equal(r[0], r[1]);
@@ -868,7 +868,7 @@ static void put_some(Fixture *f, const NetworkId *id) {
         assert_int_equal(mesh.ops->put_record(mesh.self, record), 0);
         assert_int_equal(mesh.ops->put_invite(mesh.self, &invite), 0);
         assert_int_equal(mesh.ops->put_invite_use(mesh.self, invite.id, &f->net.id), 0);
-        assert_int_equal(mesh.ops->put_time_floor(mesh.self, 5), 0);
+        assert_int_equal(mesh.ops->put_trusted_time(mesh.self, 5), 0);
         store_mesh_done(&mesh);
 }
 
@@ -891,7 +891,7 @@ static void test_rows_of_networks(void **state) {
         assert_int_equal(count_records(f, &a.membership.id), 0);
         assert_int_equal(count_records(f, &b.membership.id), 1);
         mesh = store_mesh(f->store, &a.membership.id);
-        assert_int_equal(mesh.ops->get_time_floor(mesh.self, &floor), 0);
+        assert_int_equal(mesh.ops->get_trusted_time(mesh.self, &floor), 0);
         assert_int_equal(floor, 0);
         assert_int_equal(mesh.ops->invite_used_by(mesh.self, (const uint8_t[16]){ 3 }, &f->net.id), 0);
         store_mesh_done(&mesh);

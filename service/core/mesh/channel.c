@@ -9,6 +9,7 @@
 #include "core/mesh/gossip/neighbours.h"
 
 #define ENROL_CHANNEL "enrol"
+#define CERT_CHANNEL "cert"
 #define ERROR_TIMEOUT "Timeout"
 #define ERROR_CANCELLED "Cancelled"
 
@@ -143,11 +144,12 @@ void channels_announce(Link *link, bool restarted) {
         Mesh *m = link->mesh;
         Channels *c = m->channels;
         MachineId machine = link->machine;
-        /* Links that only enrol are nobody's business. */
-        LinkState state = link_is_enrol(link) ? LINK_DOWN : link->state;
+        /* Links that only enrol or renew are nobody's business. */
+        LinkState state = link_is_limited(link) ? LINK_DOWN : link->state;
 
         if (link->announced != state || restarted) {
                 link->announced = state;
+                mesh_on_link_state(m, &machine, state);
                 neighbours_on_link_state(m->neighbours, &machine, state);
                 for (unsigned i = 0; i < c->state_handlers->len; i++) {
                         StateHandler h = g_array_index(c->state_handlers, StateHandler, i);
@@ -172,7 +174,7 @@ static int get_link(Mesh *m, const MachineId *machine, const char *channel, Link
         if (!m->is_member || !mesh_knows_machine(m, machine))
                 return -ENXIO;
         /* A member whose link still only enrols will come with another one in a moment. */
-        if (link && link_is_up(link) && link_is_enrol(link))
+        if (link && link_is_up(link) && link_is_limited(link))
                 return -ENOTCONN;
         return link_get(m, machine, ret);
 }
@@ -216,7 +218,7 @@ send_datagram(void *self, const MachineId *to, const char *channel, const void *
 
         if (!channel_name_is_valid(channel))
                 return -EINVAL;
-        if (!link || !link_is_up(link) || link_is_enrol(link))
+        if (!link || !link_is_up(link) || link_is_limited(link))
                 return -ENOTCONN;
         if (len > MIN(m->config.mtu, sizeof frame) - 2 - k)
                 return -EMSGSIZE;
@@ -435,8 +437,10 @@ DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len) 
         case CONTROL_DATA:
         case CONTROL_REQUEST:
                 h = g_hash_table_lookup(c->handlers, cm.channel);
-                /* docs/protocol.md, "Messages": nothing else for who is no member yet. */
-                if (link_is_enrol(link) && strcmp(cm.channel, ENROL_CHANNEL) != 0)
+                /* docs/protocol.md, "Messages": nothing else for who is no member yet, or whose
+                 * certificate has ended. */
+                if (link_is_limited(link) &&
+                    strcmp(cm.channel, link_is_enrol(link) ? ENROL_CHANNEL : CERT_CHANNEL) != 0)
                         h = NULL;
                 if (cm.kind == CONTROL_REQUEST)
                         return handle_request(link, &cm, h);
@@ -468,7 +472,7 @@ DropReason channels_handle_datagram(Link *link, const uint8_t *frame, size_t len
         name[frame[1]] = '\0';
         if (strlen(name) != frame[1] || !channel_name_is_valid(name))
                 return DROP_FRAME_MALFORMED;
-        if (link_is_enrol(link))
+        if (link_is_limited(link))
                 return DROP_NOT_A_MEMBER;
         h = g_hash_table_lookup(c->handlers, name);
         if (h && h->data)

@@ -7,6 +7,7 @@
  * on the control thread.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,8 @@ typedef struct MeshEnv {
         TimerQueue *timers;
         usec_t (*now)(void *userdata);      /* monotonic; goes on during suspend (CLOCK_BOOTTIME) */
         usec_t (*realtime)(void *userdata); /* Unix time */
+        /* The kernel knows that somebody keeps it right (NTP). NULL: it never knows. */
+        bool (*is_synchronised)(void *userdata);
         void (*random)(void *userdata, void *buf, size_t n);
         /* Sends one datagram. Return: 0 or negative errno; nobody depends on it arriving. */
         int (*send)(void *userdata, const Endpoint *to, const uint8_t *data, size_t len);

@@ -18,4 +18,6 @@ typedef struct Membership {
         bool is_gateway;                       /* this machine is the gateway and an issuer */
         char host_name[HOST_NAME_MAX_LEN + 1]; /* ours in this network */
         char owner[OWNER_MAX_LEN + 1];
+        /* Of the gateway, what its administrator has set: see EnrolServiceConfig. */
+        usec_t max_absence, grace;
 } Membership;

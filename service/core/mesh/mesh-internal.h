@@ -32,6 +32,8 @@ struct Mesh {
         MeshInviteLookup lookup;
         void *lookup_userdata;
         bool revoked, closing;
+        unsigned n_issuers_up; /* links to issuers */
+        usec_t issuers_since;  /* monotonic: since there is one */
 
         /* Handshakes. */
         CookieChecker cookies;
@@ -65,6 +67,10 @@ struct Mesh {
 /* Whether we may have a link to it: a member as far as we know, not us, not revoked. */
 bool mesh_knows_machine(Mesh *m, const MachineId *machine);
 bool mesh_is_local_endpoint(const Mesh *m, const Endpoint *e);
+/* Whether members are let in beyond the end of their certificates: nobody is there to renew them. */
+bool mesh_honours_expired(const Mesh *m);
+/* A link that counts for everybody went up or down. */
+void mesh_on_link_state(Mesh *m, const MachineId *machine, LinkState state);
 /* CLOSE with reason revoked from somebody who can know. */
 void mesh_we_are_revoked(Mesh *m);
 

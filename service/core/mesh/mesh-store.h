@@ -54,9 +54,9 @@ typedef struct MeshStoreOps {
                         void *self,
                         void (*callback)(void *userdata, const MachineId *machine, const Endpoint *endpoint),
                         void *userdata);
-        /* Latest signed time seen: the clock is never taken to be earlier. */
-        int (*put_time_floor)(void *self, usec_t realtime);
-        int (*get_time_floor)(void *self, usec_t *ret);
+        /* When this machine's clock was last known to be right (directory/wall-clock.h). */
+        int (*put_trusted_time)(void *self, usec_t realtime);
+        int (*get_trusted_time)(void *self, usec_t *ret); /* 0: never */
 } MeshStoreOps;
 
 typedef struct MeshStore {

@@ -11,6 +11,8 @@
 
 /* How long an answer may take after the network changed before a path is doubted. */
 #define CHANGED_PROBE_USEC (2 * USEC_PER_SEC)
+/* An issuer that came back is given so long to renew what has ended in the meantime. */
+#define ISSUER_BACK_USEC USEC_PER_HOUR
 
 /* --- object --- */
 
@@ -32,6 +34,10 @@ on_record(void *userdata,
                 neighbours_changed(m->neighbours);
                 return;
         case RECORD_CERTIFICATE:
+                link = link_find(m, machine);
+                if (link && record &&
+                    directory_check_member(m->config.directory, machine, false) == DROP_NONE)
+                        link_set_renewed(link);
                 neighbours_changed(m->neighbours);
                 return;
         case RECORD_PRESENCE:
@@ -183,6 +189,32 @@ bool mesh_knows_machine(Mesh *m, const MachineId *machine) {
             directory_is_revoked(d, machine))
                 return false;
         return directory_certificate(d, machine) || endpoint_book_has_hint(m->book, machine);
+}
+
+static bool is_issuer(const Mesh *m, const MachineId *machine) {
+        return directory_issuer(m->config.directory, machine) != NULL;
+}
+
+void mesh_on_link_state(Mesh *m, const MachineId *machine, LinkState state) {
+        unsigned n = 0;
+
+        if (!is_issuer(m, machine))
+                return;
+        for (GList *l = m->lru.head; l; l = l->next) {
+                const Link *link = l->data;
+
+                if (link_is_up(link) && !link_is_limited(link) && is_issuer(m, &link->machine))
+                        n++;
+        }
+        if (m->n_issuers_up == 0 && n > 0)
+                m->issuers_since = env_now(m->env);
+        m->n_issuers_up = n;
+}
+
+bool mesh_honours_expired(const Mesh *m) {
+        if (m->is_issuer)
+                return false;
+        return m->n_issuers_up == 0 || usec_sub(env_now(m->env), m->issuers_since) < ISSUER_BACK_USEC;
 }
 
 bool mesh_is_local_endpoint(const Mesh *m, const Endpoint *e) {
@@ -356,6 +388,23 @@ void mesh_network_changed(Mesh *m) {
                 link_unref(link);
         }
         neighbours_hurry(m->neighbours);
+        presence_changed(m->presence);
+}
+
+/* New keys are how machines tell each other what their clocks show. */
+void mesh_clock_changed(Mesh *m) {
+        g_autoptr(GPtrArray) links = g_ptr_array_new();
+
+        for (GList *l = m->lru.head; l; l = l->next)
+                g_ptr_array_add(links, link_ref(l->data));
+        for (unsigned i = 0; i < links->len; i++) {
+                Link *link = links->pdata[i];
+
+                if (link->mesh && link_is_up(link) && !link_is_enrol(link))
+                        link_repair(link);
+                link_unref(link);
+        }
+        gossip_clock_changed(m->gossip);
         presence_changed(m->presence);
 }
 

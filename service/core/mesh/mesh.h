@@ -90,6 +90,9 @@ void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n);
 /* Addresses, routes or the time changed (or we woke up): probe every link now. */
 void mesh_network_changed(Mesh *m);
 
+/* Our clock was set: the others hear it at once, and what was from the future is asked for again. */
+void mesh_clock_changed(Mesh *m);
+
 /* --- links --- */
 
 ChannelProvider *mesh_channels(Mesh *m);

@@ -27,6 +27,8 @@
 /* A lease renewed less than this ago is answered as it is: repeated questions cost no signature,
  * no disk and no gossip. */
 #define RENEWED_RECENTLY_USEC USEC_PER_MINUTE
+/* NTP steps back by fractions of a second: no sign of a clock that was wrong. */
+#define AHEAD_MIN USEC_PER_MINUTE
 
 /* A lease of an address in the pool. */
 typedef struct Holding {
@@ -204,11 +206,22 @@ choose(LeaseService *s, const Record *former, const IpAddr *wanted, usec_t now, 
 }
 
 static bool is_permitted(const LeaseService *s, const MachineId *machine) {
-        const Directory *d = s->config.directory;
-        const Record *certificate = directory_certificate(d, machine);
+        return directory_check_member(s->config.directory, machine, false) == DROP_NONE;
+}
 
-        return certificate && !directory_is_revoked(d, machine) &&
-               trust_check_validity(certificate, directory_realtime(d)) == TRUST_OK;
+static bool clock_is_right(const LeaseService *s) {
+        return wall_clock_state(directory_clock(s->config.directory)) == WALL_CLOCK_FINE;
+}
+
+/* By a clock that was ahead of ours. */
+static bool is_ahead(const LeaseService *s, const Record *lease, usec_t now) {
+        return lease->body.not_before > usec_add(now, AHEAD_MIN) ||
+               lease->body.not_after > usec_add(now, usec_add(s->config.lifetime, AHEAD_MIN));
+}
+
+/* Since when a claim counts that is renewed now. */
+static usec_t claimed_since(const Record *lease, usec_t now) {
+        return MIN(lease->body.not_before, now);
 }
 
 static bool is_self(const LeaseService *s, const MachineId *machine) {
@@ -218,7 +231,7 @@ static bool is_self(const LeaseService *s, const MachineId *machine) {
 static bool is_recent(const LeaseService *s, const Record *lease, usec_t now) {
         usec_t recent = MIN(RENEWED_RECENTLY_USEC, s->config.lifetime / 8);
 
-        return usec_add(lease->body.version, recent) > now &&
+        return usec_add(lease->body.version, recent) > now && !is_ahead(s, lease, now) &&
                machine_id_equal(&lease->signer, &s->config.issuer->id) &&
                lease->body.not_after >= usec_add(lease->body.version, s->config.lifetime);
 }
@@ -245,6 +258,9 @@ int lease_service_request(
                 return request_own(s, name, ret);
         if (!is_permitted(s, machine))
                 return LEASE_E_NOT_PERMITTED;
+        /* Not even a renewal: by a clock that is ahead all leases have run out. */
+        if (!clock_is_right(s))
+                return LEASE_E_CLOCK;
         if (old && !ip_prefix_contains(&s->config.subnet, &old->body.lease.address))
                 old = NULL;
         if (old && now < old->body.not_after) {
@@ -259,7 +275,7 @@ int lease_service_request(
                         return r;
         }
         if (old && !lease_is_released(old) && g.address == ip_to_v4(&old->body.lease.address))
-                g.not_before = old->body.not_before;
+                g.not_before = claimed_since(old, now);
         return issue(s, &g, ret);
 }
 
@@ -303,17 +319,23 @@ static int request_own(LeaseService *s, const char *name, Record **ret) {
 
         arm_renewal(s);
         if (holder && holder == old) {
-                if (is_recent(s, old, now)) {
+                if (is_recent(s, old, now) || !clock_is_right(s)) {
                         *ret = record_ref(old);
                         return 0;
                 }
-                g.not_before = old->body.not_before;
+                g.not_before = claimed_since(old, now);
         } else if (holder) { /* some other plan was in force */
                 r = release(s, holder);
                 if (r < 0)
                         return r;
         }
-        return issue(s, &g, ret);
+        r = issue(s, &g, ret);
+        /* The disk is full, or by our clock we are no issuer any more: what we have is honoured. */
+        if (r < 0 && holder && holder == old) {
+                *ret = record_ref(old);
+                return 0;
+        }
+        return r;
 }
 
 int lease_service_take_gateway_address(LeaseService *s, const MachineId *self, const char *name) {
@@ -322,6 +344,38 @@ int lease_service_take_gateway_address(LeaseService *s, const MachineId *self, c
         assert(is_self(s, self));
         g_strlcpy(s->own_name, name, sizeof s->own_name);
         return request_own(s, name, &lease);
+}
+
+/* --- a clock that was wrong --- */
+
+static void note_ahead(void *userdata, Record *lease) {
+        g_ptr_array_add(userdata, record_ref(lease));
+}
+
+unsigned lease_service_clock_changed(LeaseService *s) {
+        g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify) record_unref);
+        usec_t now = directory_realtime(s->config.directory);
+        unsigned n = 0;
+
+        if (!clock_is_right(s))
+                return 0;
+        directory_foreach(s->config.directory, RECORD_LEASE, note_ahead, all);
+        for (unsigned i = 0; i < all->len; i++) {
+                const Record *lease = all->pdata[i];
+                Grant g = {
+                        .machine = &lease->body.machine,
+                        .name = lease->body.lease.name,
+                        .address = ip_to_v4(&lease->body.lease.address),
+                        .not_before = claimed_since(lease, now),
+                        .not_after = usec_add(now, s->config.lifetime),
+                };
+
+                if (!is_ahead(s, lease, now) || lease_is_released(lease) ||
+                    !machine_id_equal(&lease->signer, &s->config.issuer->id))
+                        continue;
+                n += issue(s, &g, NULL) >= 0;
+        }
+        return n;
 }
 
 /* --- the channel --- */
@@ -340,6 +394,9 @@ static const char *error_name(int r) {
 
         case LEASE_E_NOT_PERMITTED:
                 return CONTROL_ERROR_NOT_PERMITTED;
+
+        case LEASE_E_CLOCK:
+                return CONTROL_ERROR_CLOCK;
 
         default:
                 return CONTROL_ERROR_FAILED;

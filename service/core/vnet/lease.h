@@ -22,6 +22,7 @@ static inline bool lease_is_released(const Record *lease) {
 enum {
         LEASE_E_POOL_EMPTY = 1,
         LEASE_E_NOT_PERMITTED, /* no member, or revoked */
+        LEASE_E_CLOCK,         /* our own clock cannot be right */
 };
 
 typedef struct LeaseService LeaseService;
@@ -59,6 +60,9 @@ int lease_service_request(
                 Record **ret);
 /* 0, or -ENOENT if @machine has no lease (or is the gateway). The address is free at once. */
 int lease_service_release(LeaseService *s, const MachineId *machine);
+/* The clock was set, or is known to be right now: leases given by one that was ahead are given
+ * anew. Return: how many. */
+unsigned lease_service_clock_changed(LeaseService *s);
 /* Ours, as the gateway: .0.1; renewed by itself from then on. @self: the issuer. */
 int lease_service_take_gateway_address(LeaseService *s, const MachineId *self, const char *name);
 

@@ -26,6 +26,7 @@ enum {
 
         CERT_CERTIFICATE = 1,
         CERT_ISSUER_CERTIFICATE = 3,
+        CERT_REVOCATION = 4,
 };
 
 GBytes *enrol_request_encode(const EnrolRequest *r) {
@@ -166,6 +167,7 @@ int enrol_response_decode(const uint8_t *buf, size_t len, EnrolResponse *ret) {
 void cert_response_clear(CertResponse *r) {
         record_unref(r->certificate);
         record_unref(r->issuer_certificate);
+        record_unref(r->revocation);
         *r = (CertResponse){};
 }
 
@@ -173,10 +175,13 @@ GBytes *cert_response_encode(const CertResponse *r) {
         CborWriter w;
 
         cbor_writer_init_map(&w);
-        field_write_record(cbor_writer_key(&w, CERT_CERTIFICATE), r->certificate);
+        if (r->certificate)
+                field_write_record(cbor_writer_key(&w, CERT_CERTIFICATE), r->certificate);
         if (r->issuer_certificate)
                 field_write_record(
                                 cbor_writer_key(&w, CERT_ISSUER_CERTIFICATE), r->issuer_certificate);
+        if (r->revocation)
+                field_write_record(cbor_writer_key(&w, CERT_REVOCATION), r->revocation);
         return cbor_writer_finish(&w, CONTROL_PAYLOAD_MAX);
 }
 
@@ -195,12 +200,17 @@ int cert_response_decode(const uint8_t *buf, size_t len, CertResponse *ret) {
                 case CERT_ISSUER_CERTIFICATE:
                         v.issuer_certificate = field_read_record(&r, RECORD_CERTIFICATE);
                         break;
+                case CERT_REVOCATION:
+                        v.revocation = field_read_record(&r, RECORD_REVOCATION);
+                        break;
                 default:
                         cbor_reader_skip(&r);
                 }
-        k = cbor_reader_end(&r, CBOR_KEY(CERT_CERTIFICATE));
+        k = cbor_reader_end(&r, 0);
         if (k < 0)
                 return k;
+        if (!v.certificate == !v.revocation)
+                return -EBADMSG;
         *ret = v;
         v = (CertResponse){};
         return 0;

@@ -54,6 +54,8 @@ int control_message_decode(const uint8_t *buf, size_t len, ControlMessage *ret);
 #define CONTROL_ERROR_POOL_EMPTY "PoolEmpty"
 #define CONTROL_ERROR_NO_SUCH_CHANNEL "NoSuchChannel"
 #define CONTROL_ERROR_MALFORMED "Malformed"
+#define CONTROL_ERROR_CLOCK "ClockWrong" /* of the issuer */
+#define CONTROL_ERROR_ABSENT "AbsentTooLong"
 #define CONTROL_ERROR_FAILED "Failed" /* the other side could not, e.g. its disk is full */
 
 /* enrol */
@@ -88,6 +90,7 @@ int enrol_response_decode(const uint8_t *buf, size_t len, EnrolResponse *ret);
 typedef struct CertResponse {
         Record *certificate;
         Record *issuer_certificate;
+        Record *revocation; /* instead of the others */
 } CertResponse;
 void cert_response_clear(CertResponse *r);
 GBytes *cert_response_encode(const CertResponse *r);

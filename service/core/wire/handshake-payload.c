@@ -22,6 +22,7 @@ enum {
         KEY_CIPHERS = 7,
         KEY_BOOT_ID = 8,
         KEY_SEEN = 9,
+        KEY_REALTIME = 10,
 };
 
 void handshake_payload_clear(HandshakePayload *p) {
@@ -58,6 +59,8 @@ static GBytes *encode(const HandshakePayload *p, ssize_t padding, size_t max) {
         cbor_writer_bytes(cbor_writer_key(&w, KEY_BOOT_ID), p->boot_id, sizeof p->boot_id);
         if (endpoint_is_set(&p->seen))
                 field_write_endpoint(cbor_writer_key(&w, KEY_SEEN), &p->seen);
+        if (p->realtime != 0)
+                cbor_writer_uint(cbor_writer_key(&w, KEY_REALTIME), p->realtime);
         return cbor_writer_finish(&w, max);
 }
 
@@ -178,6 +181,9 @@ int handshake_payload_decode(const uint8_t *buf, size_t len, bool is_response, H
                         break;
                 case KEY_SEEN:
                         field_read_endpoint(&r, &p.seen);
+                        break;
+                case KEY_REALTIME:
+                        p.realtime = cbor_reader_uint(&r, UINT64_MAX);
                         break;
                 default:
                         if (is_response)

@@ -37,7 +37,8 @@ typedef struct HandshakePayload {
         uint8_t invite_id[INVITE_ID_SIZE]; /* initiation, purpose 1 */
         unsigned ciphers;                  /* set of Cipher; in a response exactly one */
         uint8_t boot_id[BOOT_ID_SIZE];
-        Endpoint seen; /* the other side's endpoint as we know it; may be unset */
+        Endpoint seen;   /* the other side's endpoint as we know it; may be unset */
+        usec_t realtime; /* what the sender's clock shows; 0: it does not trust it */
 } HandshakePayload;
 
 void handshake_payload_clear(HandshakePayload *p);

@@ -23,6 +23,7 @@ enum {
         CERTIFICATE_OWNER = 3,
         CERTIFICATE_ROLES = 4,
         CERTIFICATE_GROUPS = 8,
+        CERTIFICATE_GRACE = 9,
 
         LEASE_ADDRESS = 2,
         LEASE_PREFIX_LEN = 3,
@@ -89,6 +90,8 @@ static void write_certificate(CborWriter *w, const RecordBody *b) {
         cbor_writer_array(cbor_writer_key(w, CERTIFICATE_GROUPS), b->certificate.n_groups);
         for (unsigned i = 0; i < b->certificate.n_groups; i++)
                 cbor_writer_text(w, b->certificate.groups[i]);
+        if (b->certificate.grace != 0)
+                cbor_writer_uint(cbor_writer_key(w, CERTIFICATE_GRACE), b->certificate.grace);
 }
 
 static void write_lease(CborWriter *w, const RecordBody *b) {
@@ -161,6 +164,9 @@ static bool read_certificate_entry(CborReader *r, uint64_t key, RecordBody *b) {
                 return true;
         case KEY_NOT_AFTER:
                 b->not_after = cbor_reader_uint(r, UINT64_MAX);
+                return true;
+        case CERTIFICATE_GRACE:
+                b->certificate.grace = cbor_reader_uint(r, UINT64_MAX);
                 return true;
         case CERTIFICATE_GROUPS:
                 n = cbor_reader_array(r, GROUPS_MAX);

@@ -56,6 +56,7 @@ typedef struct RecordBody {
                         unsigned roles;
                         unsigned n_groups;
                         char groups[GROUPS_MAX][HOST_NAME_MAX_LEN + 1];
+                        usec_t grace; /* honoured so long beyond its end where no issuer is */
                 } certificate;
                 struct {
                         IpAddr address; /* AF_INET */

@@ -12,10 +12,6 @@
 #define DIRECTORY_FLUSH_RETRY (30 * USEC_PER_SEC)
 /* Records whose issuer's or machine's certificate has not arrived yet. */
 #define DIRECTORY_WAITING_MAX 1024U
-/* How long a machine whose certificate has ended is remembered, with its address: a laptop that
- * was in a drawer for a season still has its name in the list. */
-#define DIRECTORY_KEEP_EXPIRED (90 * USEC_PER_DAY)
-#define DIRECTORY_PURGE_INTERVAL USEC_PER_HOUR
 
 typedef struct DirectoryObserverEntry {
         DirectoryObserver callback; /* NULL: left while observers were called */
@@ -27,7 +23,7 @@ struct Directory {
         const MeshEnv *env;
         const MeshStore *store; /* may be NULL */
         DirectoryTable table;
-        usec_t time_floor;
+        WallClock *clock;
 
         GQueue waiting; /* of Record, oldest first */
 
@@ -39,19 +35,14 @@ struct Directory {
 
         /* Not in the store yet. */
         GHashTable *dirty; /* set of DirectoryMachine; which kinds: its .dirty */
-        bool time_floor_dirty;
         Timer flush_timer;
-        Timer purge_timer;
 };
 
 /* directory-store.c */
 int directory_load(Directory *d);
 void directory_mark_dirty(Directory *d, DirectoryMachine *m, RecordKind kind);
-/* The clock is not earlier than @version. */
-void directory_raise_floor(Directory *d, usec_t version);
-/* Commits @record before it is taken. Revocation: also that the machine's others are void.
- * @version: the signed time the clock is not earlier than; 0: none. */
-int directory_commit_record(Directory *d, const Record *record, usec_t version);
+/* Commits @record before it is taken. Revocation: also that the machine's others are void. */
+int directory_commit_record(Directory *d, const Record *record);
 
 /* directory.c */
 /* The same key for X25519, the other sign bit (docs/protocol.md, "Identities"). */

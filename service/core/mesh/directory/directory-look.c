@@ -125,8 +125,8 @@ int directory_find(const Directory *d, const char *text, MachineId *ret) {
         return text[0] ? find_prefix(d, text, ret) : -ENOENT;
 }
 
-usec_t directory_realtime(const Directory *d) {
-        return MAX(env_realtime(d->env), d->time_floor);
+WallClock *directory_clock(const Directory *d) {
+        return d->clock;
 }
 
 usec_t directory_next_version(Directory *d, RecordKind kind, const MachineId *machine) {

@@ -24,16 +24,6 @@ void directory_mark_dirty(Directory *d, DirectoryMachine *m, RecordKind kind) {
         arm_flush(d);
 }
 
-void directory_raise_floor(Directory *d, usec_t version) {
-        if (version <= d->time_floor)
-                return;
-        d->time_floor = version;
-        if (!d->store)
-                return;
-        d->time_floor_dirty = true;
-        arm_flush(d);
-}
-
 static int write_machine(const MeshStore *s, const DirectoryMachine *m) {
         int r = 0;
 
@@ -58,8 +48,6 @@ static int write_dirty(Directory *d) {
         g_hash_table_iter_init(&i, d->dirty);
         while (r >= 0 && g_hash_table_iter_next(&i, &key, NULL))
                 r = write_machine(s, key);
-        if (r >= 0 && d->time_floor_dirty)
-                r = s->ops->put_time_floor(s->self, d->time_floor);
         return r;
 }
 
@@ -75,7 +63,6 @@ static void forget_dirty(Directory *d) {
                 g_hash_table_iter_remove(&i);
                 directory_table_drop_if_empty(&d->table, m);
         }
-        d->time_floor_dirty = false;
         timer_clear(&d->flush_timer);
 }
 
@@ -83,7 +70,7 @@ int directory_flush(Directory *d) {
         const MeshStore *s = d->store;
         int r;
 
-        if (!s || (g_hash_table_size(d->dirty) == 0 && !d->time_floor_dirty))
+        if (!s || g_hash_table_size(d->dirty) == 0)
                 return 0;
         r = s->ops->begin(s->self);
         if (r < 0)
@@ -116,7 +103,7 @@ static int write_record(const MeshStore *s, const Record *record) {
         return r;
 }
 
-int directory_commit_record(Directory *d, const Record *record, usec_t version) {
+int directory_commit_record(Directory *d, const Record *record) {
         const MeshStore *s = d->store;
         int r;
 
@@ -129,8 +116,6 @@ int directory_commit_record(Directory *d, const Record *record, usec_t version) 
         r = write_dirty(d);
         if (r >= 0)
                 r = write_record(s, record);
-        if (r >= 0 && version > d->time_floor)
-                r = s->ops->put_time_floor(s->self, version);
         if (r < 0) {
                 s->ops->rollback(s->self);
                 return r;
@@ -139,7 +124,6 @@ int directory_commit_record(Directory *d, const Record *record, usec_t version) 
         if (r < 0)
                 return r;
         forget_dirty(d);
-        d->time_floor = MAX(d->time_floor, version);
         return 0;
 }
 
@@ -152,16 +136,12 @@ static void load_record(void *userdata, Record *record) {
 
         if (!old || directory_is_newer(d, record, old))
                 directory_table_set(&d->table, m, record->body.kind, record);
+        if (record->body.kind != RECORD_PRESENCE)
+                wall_clock_hear_signed(d->clock, record->body.version);
 }
 
 int directory_load(Directory *d) {
         const MeshStore *s = d->store;
-        int r;
 
-        if (!s)
-                return 0;
-        r = s->ops->get_time_floor(s->self, &d->time_floor);
-        if (r < 0)
-                return r;
-        return s->ops->foreach_record(s->self, load_record, d);
+        return s ? s->ops->foreach_record(s->self, load_record, d) : 0;
 }

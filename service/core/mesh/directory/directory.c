@@ -4,9 +4,10 @@
  *
  * Every member must end with the same records whatever arrived first, or gossip would exchange
  * the difference for ever. So a record is judged by itself, its issuer's certificate and the
- * revocations, never by the local clock, and of two records about one machine the same one wins
- * everywhere (directory_is_newer). Whether a certificate is valid now is asked where it is used
- * (directory_check_peer).
+ * revocations, and of two records about one machine the same one wins everywhere
+ * (directory_is_newer). The local clock decides nothing that lasts: what was signed by a clock that
+ * is a day ahead of ours is not taken yet, and nothing is forgotten because it is old. Whether a
+ * certificate is valid now is asked where it is used (directory_check_member).
  *
  * What is void when a machine is revoked: its own certificate, lease and presence, and whatever
  * it signed as an issuer, except revocations, which cannot be taken back. Lease and presence go
@@ -204,40 +205,6 @@ static void drop_void(Directory *d, DirectoryMachine *m, const void *arg) {
                 drop_record(d, m, RECORD_LEASE);
 }
 
-/* --- what is forgotten --- */
-
-/* Against the latest signed time, not against our clock: a clock that is years ahead after a
- * start must not make us forget the network, ourselves included. */
-static bool is_forgotten(const Directory *d, const Record *record) {
-        switch (record->body.kind) {
-        case RECORD_CERTIFICATE:
-                return usec_add(record->body.not_after, DIRECTORY_KEEP_EXPIRED) < d->time_floor;
-        case RECORD_PRESENCE:
-                return usec_add(record->body.not_after, VALIDITY_TOLERANCE) < d->time_floor;
-        case RECORD_LEASE:
-        case RECORD_REVOCATION:
-        case _RECORD_KIND_MAX:
-                break;
-        }
-        return false;
-}
-
-static void drop_forgotten(Directory *d, DirectoryMachine *m, const void *arg) {
-        if (m->record[RECORD_CERTIFICATE] && is_forgotten(d, m->record[RECORD_CERTIFICATE]))
-                drop_certificate(d, m);
-        else if (m->record[RECORD_PRESENCE] && is_forgotten(d, m->record[RECORD_PRESENCE]))
-                drop_record(d, m, RECORD_PRESENCE);
-}
-
-static void on_purge(void *userdata) {
-        Directory *d = userdata;
-
-        timer_set(d->env->timers, &d->purge_timer,
-                  usec_add(env_now(d->env), DIRECTORY_PURGE_INTERVAL), on_purge, d);
-        sweep(d, drop_forgotten, NULL);
-        notify(d);
-}
-
 /* --- records that wait --- */
 
 static void wait_for_certificate(Directory *d, Record *record) {
@@ -315,6 +282,22 @@ static DirectoryVerdict judge_signer(Directory *d, const Record *record, TrustVe
         return *ret == TRUST_OK ? DIRECTORY_NEWS : DIRECTORY_REFUSED;
 }
 
+/* Signed by a clock that is ahead of ours. It must not take the place of what is good now, nor may
+ * we be told what time it is by it. A clock that cannot be right knows nothing of the future. */
+static bool is_from_the_future(const Directory *d, const Record *record) {
+        switch (record->body.kind) {
+        case RECORD_CERTIFICATE:
+        case RECORD_LEASE:
+                return wall_clock_state(d->clock) != WALL_CLOCK_BEHIND &&
+                       record->body.not_before > usec_add(directory_realtime(d), VALIDITY_TOLERANCE);
+        case RECORD_REVOCATION: /* counts whatever the clocks say */
+        case RECORD_PRESENCE:
+        case _RECORD_KIND_MAX:
+                break;
+        }
+        return false;
+}
+
 /* Return: DIRECTORY_NEWS if it should be taken; nothing changes here. */
 static DirectoryVerdict judge(Directory *d, Record *record, TrustVerdict *ret) {
         RecordKind kind = record->body.kind;
@@ -336,10 +319,6 @@ static DirectoryVerdict judge(Directory *d, Record *record, TrustVerdict *ret) {
                 *ret = TRUST_NOT_YET_VALID;
                 return DIRECTORY_REFUSED;
         }
-        if (is_forgotten(d, record)) {
-                *ret = TRUST_EXPIRED;
-                return DIRECTORY_REFUSED;
-        }
         /* The root is above its issuers: all would go with it. */
         if (kind == RECORD_REVOCATION && machine_id_same_key(&record->body.machine, &d->network)) {
                 *ret = TRUST_NO_AUTHORITY;
@@ -348,6 +327,11 @@ static DirectoryVerdict judge(Directory *d, Record *record, TrustVerdict *ret) {
         v = judge_signer(d, record, ret);
         if (v != DIRECTORY_NEWS)
                 return v;
+        /* Not refused for good: whoever has it offers it again. */
+        if (is_from_the_future(d, record)) {
+                *ret = TRUST_NOT_YET_VALID;
+                return DIRECTORY_REFUSED;
+        }
         if ((kind == RECORD_LEASE || kind == RECORD_PRESENCE) &&
             (!m || !m->record[RECORD_CERTIFICATE]))
                 return DIRECTORY_WAITING;
@@ -355,6 +339,11 @@ static DirectoryVerdict judge(Directory *d, Record *record, TrustVerdict *ret) {
         if (!m && machines >= (kind == RECORD_REVOCATION ? 2 : 1) * MACHINES_MAX)
                 return DIRECTORY_REFUSED;
         return DIRECTORY_NEWS;
+}
+
+/* A network of one has nobody who could be asked for the time, nor be harmed by a wrong one. */
+static void count_others(Directory *d) {
+        wall_clock_set_alone(d->clock, directory_count(d, RECORD_CERTIFICATE) <= 1);
 }
 
 /* Puts in what was judged to be news. */
@@ -368,9 +357,12 @@ static DirectoryVerdict take(Directory *d, Record *record, bool is_stored) {
         if (!is_stored)
                 directory_mark_dirty(d, m, kind);
         if (is_authority_signed(record))
-                directory_raise_floor(d, record->body.version);
+                wall_clock_hear_signed(d->clock, record->body.version);
+        if (kind == RECORD_REVOCATION)
+                wall_clock_forget(d->clock, &record->body.machine);
         if (kind == RECORD_REVOCATION)
                 sweep(d, drop_void, &record->body.machine);
+        count_others(d);
         if (kind == RECORD_CERTIFICATE || kind == RECORD_REVOCATION)
                 retry_waiting(d, &record->body.machine);
         if (kind == RECORD_LEASE && !directory_table_lease(&d->table, m))
@@ -386,9 +378,7 @@ int directory_offer(Directory *d, Record *record, bool durable, TrustVerdict *re
         v = judge(d, record, &trust);
         if (v == DIRECTORY_NEWS) {
                 if (durable) {
-                        r = directory_commit_record(
-                                        d, record,
-                                        is_authority_signed(record) ? record->body.version : 0);
+                        r = directory_commit_record(d, record);
                         if (r < 0)
                                 return r;
                 }
@@ -403,45 +393,55 @@ int directory_offer(Directory *d, Record *record, bool durable, TrustVerdict *re
 
 /* --- peers --- */
 
-/* Is it good now, by itself? */
-static DropReason check_certificate(const Directory *d, const Record *c, const Record *issuer) {
-        const Record *known = directory_certificate(d, &c->body.machine);
-        usec_t now = directory_realtime(d);
+/* How long it is good at least: its own time, as long as who signed it could sign. */
+static bool certificate_period(const Directory *d, const Record *c, usec_t *ret_from, usec_t *ret_end) {
+        const Record *issuer;
 
-        if (directory_is_revoked(d, &c->body.machine) || directory_is_revoked(d, &c->signer))
-                return DROP_REVOKED;
+        *ret_from = c->body.not_before;
+        *ret_end = c->body.not_after;
         if (machine_id_equal(&c->signer, &d->network))
-                issuer = NULL;
-        else if (!issuer || trust_check_validity(issuer, now) != TRUST_OK)
-                return DROP_NOT_A_MEMBER;
-        /* What is in the directory was verified when it came; that is the usual case. */
-        if (!(known && g_bytes_equal(known->bytes, c->bytes)) &&
-            trust_verify_record(&d->network, c, issuer) != TRUST_OK)
-                return DROP_NOT_A_MEMBER;
-        return trust_check_validity(c, now) == TRUST_OK ? DROP_NONE : DROP_NOT_A_MEMBER;
+                return true;
+        issuer = directory_issuer(d, &c->signer);
+        if (!issuer)
+                return false;
+        *ret_from = MAX(*ret_from, issuer->body.not_before);
+        *ret_end = MIN(*ret_end, issuer->body.not_after);
+        return true;
 }
 
-DropReason directory_check_peer(Directory *d, Record *certificate, Record *issuer_certificate) {
-        g_autoptr(Record) issuer = NULL;
+DropReason directory_check_member(const Directory *d, const MachineId *machine, bool honour_expired) {
+        const Record *c = directory_certificate(d, machine);
+        usec_t now = directory_realtime(d), from, end;
+
+        if (directory_is_revoked(d, machine) || (c && directory_is_revoked(d, &c->signer)))
+                return DROP_REVOKED;
+        if (!c || !certificate_period(d, c, &from, &end) || usec_add(now, VALIDITY_TOLERANCE) < from)
+                return DROP_NOT_A_MEMBER;
+        if (now <= usec_add(end, VALIDITY_TOLERANCE))
+                return DROP_NONE;
+        if (honour_expired && now <= usec_add(end, c->body.certificate.grace))
+                return DROP_NONE;
+        return DROP_CERTIFICATE_EXPIRED;
+}
+
+DropReason
+directory_check_peer(Directory *d, Record *certificate, Record *issuer_certificate, bool honour_expired) {
+        MachineId machine = certificate->body.machine;
+        TrustVerdict trust;
         int r;
 
         if (certificate->body.kind != RECORD_CERTIFICATE ||
             (issuer_certificate && issuer_certificate->body.kind != RECORD_CERTIFICATE))
                 return DROP_NOT_A_MEMBER;
-        /* Signed times first: a clock that starts in 1970 must not find them not yet valid. */
         if (issuer_certificate)
                 (void) directory_offer(d, issuer_certificate, false, NULL);
-        if (directory_is_revoked(d, &certificate->body.machine) ||
-            directory_is_revoked(d, &certificate->signer))
-                return DROP_REVOKED;
-        r = directory_offer(d, certificate, false, NULL);
-        if (r != DIRECTORY_NEWS && r != DIRECTORY_KNOWN)
+        r = directory_offer(d, certificate, false, &trust);
+        /* Whoever shows something forged is not who it says. One that is from the future proves
+         * nothing yet, but what we have from before still does. */
+        if (r == DIRECTORY_WAITING ||
+            (r == DIRECTORY_REFUSED && trust != TRUST_NOT_YET_VALID && trust != TRUST_REVOKED))
                 return DROP_NOT_A_MEMBER;
-        /* Ours may be newer than what it showed. */
-        issuer = directory_issuer(d, &certificate->signer);
-        if (issuer)
-                record_ref(issuer);
-        return check_certificate(d, certificate, issuer);
+        return directory_check_member(d, &machine, honour_expired);
 }
 
 /* --- life --- */
@@ -460,12 +460,14 @@ int directory_new(const NetworkId *network, const MeshEnv *env, const MeshStore 
                 .dirty = g_hash_table_new(NULL, NULL),
         };
         directory_table_init(&d->table);
-        r = directory_load(d);
+        r = wall_clock_new(env, store, &d->clock);
+        if (r >= 0)
+                r = directory_load(d);
         if (r < 0) {
                 directory_free(d);
                 return r;
         }
-        on_purge(d);
+        count_others(d);
         *ret = d;
         return 0;
 }
@@ -477,7 +479,7 @@ Directory *directory_free(Directory *d) {
         if (!d)
                 return NULL;
         timer_clear(&d->flush_timer);
-        timer_clear(&d->purge_timer);
+        d->clock = wall_clock_free(d->clock);
         while ((record = g_queue_pop_head(&d->waiting)))
                 record_unref(record);
         while ((e = g_queue_pop_head(&d->events)))

@@ -10,6 +10,7 @@
 
 #include "base/drop-reason.h"
 #include "core/crypto/trust.h"
+#include "core/mesh/directory/wall-clock.h"
 #include "core/mesh/env.h"
 #include "core/mesh/mesh-store.h"
 #include "core/wire/record.h"
@@ -59,11 +60,16 @@ bool directory_is_revoked(const Directory *d, const MachineId *machine);
 Record *directory_issuer(const Directory *d, const MachineId *signer);
 
 /**
- * directory_check_peer() - may this machine talk to us now?
- * Verifies a certificate (and its issuer's) from a handshake, offers both to the directory.
- * Return: DROP_NONE, DROP_NOT_A_MEMBER or DROP_REVOKED.
+ * directory_check_member() - may this machine talk to us now?
+ * @honour_expired: no issuer can be reached that would have renewed its certificate: it counts
+ *                  beyond its end, as long as it says (RecordBody.certificate.grace)
+ * Return: DROP_NONE, DROP_NOT_A_MEMBER, DROP_CERTIFICATE_EXPIRED or DROP_REVOKED.
  */
-DropReason directory_check_peer(Directory *d, Record *certificate, Record *issuer_certificate);
+DropReason directory_check_member(const Directory *d, const MachineId *machine, bool honour_expired);
+/* The same of a certificate (and its issuer's) from a handshake: both are verified and offered
+ * first. The newest of the machine counts, whichever was shown. */
+DropReason
+directory_check_peer(Directory *d, Record *certificate, Record *issuer_certificate, bool honour_expired);
 
 /* In order of machine id. The callback may not change the directory. */
 void directory_foreach(
@@ -80,8 +86,11 @@ unsigned directory_count(const Directory *d, RecordKind kind);
  */
 int directory_find(const Directory *d, const char *text, MachineId *ret);
 
-/* Unix time, never earlier than the latest signed time seen. */
-usec_t directory_realtime(const Directory *d);
+/* What time it is, see wall-clock.h. Borrowed. */
+WallClock *directory_clock(const Directory *d);
+static inline usec_t directory_realtime(const Directory *d) {
+        return wall_clock_now(directory_clock(d));
+}
 /* A version for a new record of ours: now, or one more than the last. */
 usec_t directory_next_version(Directory *d, RecordKind kind, const MachineId *machine);
 

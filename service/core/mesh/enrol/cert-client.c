@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Asks for a new certificate when a third of the old one's life is left (docs/protocol.md, "cert").
- * The directory tells everybody else of it, us included. */
+/* Asks for a new certificate when a third of the old one's life is left, and for as long as it has
+ * ended (docs/protocol.md, "cert"). The directory tells everybody else of it, us included. */
 #include "base/macros.h"
 #include "core/mesh/enrol/enrol.h"
 
@@ -9,6 +9,8 @@
 /* How often we look at our certificate at least: clocks get set. */
 #define LOOK_INTERVAL (6 * USEC_PER_HOUR)
 #define RETRY_MIN USEC_PER_MINUTE
+/* An issuer whose link has just come up is asked at once, but not with each of its links. */
+#define ASKED_LATELY (5 * USEC_PER_SEC)
 #define RETRY_MAX USEC_PER_HOUR
 
 struct CertClient {
@@ -22,6 +24,10 @@ struct CertClient {
         bool closing;
         usec_t retry;  /* pause after the next failure */
         unsigned turn; /* which issuer is asked */
+        usec_t asked;  /* when, last */
+        char *error;   /* of the last answer; NULL: none, or it was good */
+        void (*changed)(void *userdata);
+        void *userdata;
 };
 
 static void on_timer(void *userdata);
@@ -44,7 +50,26 @@ static usec_t due(const CertClient *c, const Record *certificate) {
 
         if (!directory_issuer(c->directory, &certificate->signer))
                 return USEC_INFINITY;
+        /* From the future: an issuer whose clock is right now gives us one that counts. */
+        if (certificate->body.not_before >
+            usec_add(directory_realtime(c->directory), VALIDITY_TOLERANCE))
+                return 0;
         return certificate->body.not_after - third;
+}
+
+static bool is_due(const CertClient *c) {
+        const Record *certificate = directory_certificate(c->directory, &c->self);
+
+        return certificate && directory_realtime(c->directory) >= due(c, certificate);
+}
+
+static void set_error(CertClient *c, const char *error) {
+        if (g_strcmp0(c->error, error) == 0)
+                return;
+        g_free(c->error);
+        c->error = g_strdup(error);
+        if (c->changed)
+                c->changed(c->userdata);
 }
 
 static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
@@ -55,15 +80,25 @@ static void on_answer(void *userdata, const char *error, const uint8_t *data, si
         c->request = 0;
         if (c->closing)
                 return;
-        if (error || cert_response_decode(data, len, &response) < 0 ||
-            !machine_id_equal(&response.certificate->body.machine, &c->self)) {
+        if (!error && cert_response_decode(data, len, &response) < 0)
+                error = CONTROL_ERROR_MALFORMED;
+        if (!error && response.revocation) {
+                /* If it is ours and holds, we learn of it from the directory. */
+                (void) directory_offer(c->directory, response.revocation, true, NULL);
+                error = CONTROL_ERROR_NOT_PERMITTED;
+        }
+        if (!error && !machine_id_equal(&response.certificate->body.machine, &c->self))
+                error = CONTROL_ERROR_MALFORMED;
+        set_error(c, error);
+        if (error) {
                 look_later(c);
                 return;
         }
         if (response.issuer_certificate)
                 (void) directory_offer(c->directory, response.issuer_certificate, false, NULL);
         r = directory_offer(c->directory, response.certificate, true, NULL);
-        if (r == DIRECTORY_NEWS) {
+        /* Known: gossip was faster. */
+        if (r == DIRECTORY_NEWS || (r == DIRECTORY_KNOWN && !is_due(c))) {
                 c->retry = RETRY_MIN;
                 look_in(c, USEC_PER_MINUTE);
         } else
@@ -123,10 +158,40 @@ static void on_timer(void *userdata) {
                 look_in(c, MIN(when - now, LOOK_INTERVAL));
                 return;
         }
+        if (c->request != 0)
+                return;
+        c->asked = env_now(c->env);
         if (!pick_issuer(c, certificate, &issuer) ||
             p->ops->request(p->self, &issuer, CERT_CHANNEL, question, sizeof(question), ASK_TIMEOUT,
                             on_answer, c, &c->request) < 0)
                 look_later(c);
+}
+
+/* Also when it counts no more: then it is the only thing that link is good for. */
+static void on_link_state(void *userdata, const MachineId *machine, LinkState state, bool restarted) {
+        CertClient *c = userdata;
+
+        if (state == LINK_UP && directory_issuer(c->directory, machine))
+                cert_client_kick(c);
+}
+
+void cert_client_kick(CertClient *c) {
+        usec_t again = usec_add(c->asked, ASKED_LATELY), now = env_now(c->env);
+
+        if (c->request != 0 || !is_due(c))
+                return;
+        c->turn = 0;
+        c->retry = RETRY_MIN;
+        look_in(c, c->asked == 0 ? 0 : usec_sub(again, now));
+}
+
+const char *cert_client_error(const CertClient *c) {
+        return c->error;
+}
+
+void cert_client_on_changed(CertClient *c, void (*changed)(void *userdata), void *userdata) {
+        c->changed = changed;
+        c->userdata = userdata;
 }
 
 int cert_client_new(
@@ -148,6 +213,7 @@ int cert_client_new(
         /* Not all of a network at once after the gateway was away. */
         env_random(env, &spread, sizeof(spread));
         look_in(c, (spread % 60) * USEC_PER_SEC);
+        mesh_channels(mesh)->ops->on_link_state(mesh_channels(mesh)->self, on_link_state, c);
         *ret = c;
         return 0;
 }
@@ -162,6 +228,8 @@ CertClient *cert_client_free(CertClient *c) {
         if (c->request != 0)
                 p->ops->cancel(p->self, c->request);
         timer_clear(&c->timer);
+        (void) p->ops->on_link_state(p->self, NULL, c);
+        g_free(c->error);
         g_free(c);
         return NULL;
 }

@@ -73,24 +73,35 @@ static bool subnet_is_sane(const IpPrefix *p) {
         return true;
 }
 
-/* Tried in a directory of its own: the same judge that will judge it again. */
-static bool welcome_holds(const EnrolClient *c, const EnrolResponse *r) {
+/* Good at another time than ours: one of the two clocks is wrong. */
+static bool is_of_another_time(const EnrolClient *c, const Record *certificate) {
+        return certificate && trust_check_validity(certificate, env_realtime(c->env)) != TRUST_OK;
+}
+
+/* Tried in a directory of its own: the same judge that will judge it again.
+ * Return: NULL, or the error it comes to. */
+static const char *judge_welcome(const EnrolClient *c, const EnrolResponse *r) {
+        const char *error = NULL;
         Directory *d = NULL;
         const Record *gateway;
-        bool ok;
 
         if (!machine_id_equal(&r->certificate->body.machine, &c->identity->id) ||
             !subnet_is_sane(&r->subnet))
-                return false;
+                return CONTROL_ERROR_MALFORMED;
         if (directory_new(&c->invite.network, c->env, NULL, &d) < 0)
-                return false;
+                return CONTROL_ERROR_FAILED;
         for (unsigned i = 0; r->records && i < r->records->len; i++)
                 (void) directory_offer(d, r->records->pdata[i], false, NULL);
-        ok = directory_check_peer(d, r->certificate, r->issuer_certificate) == DROP_NONE;
+        if (directory_check_peer(d, r->certificate, r->issuer_certificate, false) != DROP_NONE)
+                error = is_of_another_time(c, r->certificate) ||
+                                                        is_of_another_time(c, r->issuer_certificate)
+                                        ? CONTROL_ERROR_CLOCK
+                                        : CONTROL_ERROR_MALFORMED;
         gateway = directory_certificate(d, &r->gateway);
-        ok = ok && gateway && (gateway->body.certificate.roles & ROLE_GATEWAY);
+        if (!error && (!gateway || !(gateway->body.certificate.roles & ROLE_GATEWAY)))
+                error = CONTROL_ERROR_MALFORMED;
         directory_free(d);
-        return ok;
+        return error;
 }
 
 /* --- question and answer --- */
@@ -124,10 +135,8 @@ static void on_answer(void *userdata, const char *error, const uint8_t *data, si
                 c->done(c->userdata, NULL, &response); /* may free us */
                 break;
         case ENROL_WELCOME:
-                if (welcome_holds(c, &response))
-                        finish(c, NULL, &response);
-                else
-                        finish(c, CONTROL_ERROR_MALFORMED, NULL);
+                error = judge_welcome(c, &response);
+                finish(c, error, error ? NULL : &response);
                 break;
         }
         enrol_response_clear(&response);

@@ -2,7 +2,8 @@
 #pragma once
 
 /* What the files of the enrolment service share: enrol-invites.c has the invites,
- * enrol-approvals.c who waits for a person, enrol-service.c the answers and certificates. */
+ * enrol-approvals.c who waits for a person, enrol-certificates.c what is signed for members,
+ * enrol-service.c the answers. */
 
 #include "core/mesh/enrol/enrol.h"
 
@@ -59,14 +60,29 @@ int enrol_apply(EnrolService *s, const MachineId *machine, const EnrolRequest *r
 /* It has been let in. */
 void enrol_forget_applicant(EnrolService *s, const MachineId *machine);
 
-/* enrol-service.c */
+/* How many have another end now. */
+unsigned enrol_set_invites_right(EnrolService *s);
+
+/* enrol-certificates.c */
+bool enrol_clock_is_right(const EnrolService *s);
 /* A certificate for a new machine, signed, not stored yet; the name is @wanted or one like it that
- * is free. Return: 0, -ENOBUFS: the network is full, other negative errno. */
+ * is free. Return: 0, -ENOBUFS: the network is full, -ETIME: our clock cannot be right, other
+ * negative errno. */
 int enrol_make_certificate(
                 EnrolService *s,
                 const MachineId *machine,
                 const char *wanted,
                 const char *owner,
                 Record **ret);
+/* The certificate of a member: the one it has, or a new one where less than half of it is left.
+ * Return: 0 and a reference, durable; -ENOENT: no member; -EKEYEXPIRED: was away for too long;
+ * -ETIME: our clock cannot be right; other negative errno. */
+int enrol_renew_certificate(EnrolService *s, const MachineId *machine, Record **ret);
+/* Those we signed by a clock that was ahead. Return: how many. */
+unsigned enrol_set_certificates_right(EnrolService *s);
+/* Answers on the channel `cert`. */
+void enrol_handle_cert(EnrolService *s, const MachineId *sender, ChannelRequest *request);
+
+/* enrol-service.c */
 /* After @certificate has been taken. */
 void enrol_tell_enrolled(EnrolService *s, const Record *certificate);

@@ -10,23 +10,48 @@ static int compare_ids(const void *a, const void *b, void *userdata) {
         return memcmp(a, b, INVITE_ID_SIZE);
 }
 
+/* An invite must not live longer than was promised, however the clock is set. So its life is also
+ * measured by a clock that nobody sets: exactly for those made by this process; for others from the
+ * start, as if they had been made then. */
+typedef struct KeptInvite {
+        StoredInvite stored; /* first: a tree of these is one of those */
+        usec_t ends;         /* env_now() */
+        bool is_ours;        /* made by this process */
+} KeptInvite;
+
 static void invite_free(void *data) {
-        StoredInvite *invite = data;
+        KeptInvite *invite = data;
 
         sodium_memzero(invite, sizeof(*invite));
         g_free(invite);
 }
 
-static void keep_invite(EnrolService *s, const StoredInvite *invite) {
-        StoredInvite *copy = g_memdup2(invite, sizeof(*invite));
+static void insert_invite(EnrolService *s, const StoredInvite *stored, usec_t ends, bool is_ours) {
+        KeptInvite *k = NEW(KeptInvite);
 
+        *k = (KeptInvite){ .stored = *stored, .ends = ends, .is_ours = is_ours };
         /* The key is part of the value: the new pair replaces the old one whole. */
-        g_tree_replace(s->invites, copy->id, copy);
+        g_tree_replace(s->invites, k->stored.id, k);
 }
 
-static void load_invite(void *userdata, const StoredInvite *invite) {
-        keep_invite(userdata, invite);
+static void keep_invite(EnrolService *s, const StoredInvite *stored) {
+        const KeptInvite *old = g_tree_lookup(s->invites, stored->id);
+        usec_t life = usec_sub(stored->not_after, stored->created);
+
+        if (old)
+                insert_invite(s, stored, old->ends, old->is_ours);
+        else
+                insert_invite(s, stored, usec_add(env_now(s->config.env), life), true);
 }
+
+static void load_invite(void *userdata, const StoredInvite *stored) {
+        EnrolService *s = userdata;
+        usec_t life = usec_sub(stored->not_after, stored->created);
+
+        insert_invite(s, stored, usec_add(env_now(s->config.env), life), false);
+}
+
+static int store_invite(EnrolService *s, const StoredInvite *invite);
 
 int enrol_load_invites(EnrolService *s) {
         const MeshStore *store = s->config.store;
@@ -44,7 +69,40 @@ const StoredInvite *enrol_find_invite(const EnrolService *s, const uint8_t id[st
 }
 
 static bool is_expired(const EnrolService *s, const StoredInvite *invite) {
-        return directory_realtime(s->config.directory) > invite->not_after;
+        const KeptInvite *k = (const KeptInvite *) invite;
+        usec_t now = directory_realtime(s->config.directory);
+
+        if (k->is_ours || env_now(s->config.env) > k->ends)
+                return env_now(s->config.env) > k->ends;
+        /* Made by a clock that was ahead: nobody knows when it should end. */
+        return now > invite->not_after || invite->created > usec_add(now, USEC_PER_MINUTE);
+}
+
+unsigned enrol_set_invites_right(EnrolService *s) {
+        usec_t now = directory_realtime(s->config.directory);
+        g_autoptr(GArray) ahead = g_array_new(FALSE, FALSE, sizeof(StoredInvite));
+
+        if (!enrol_clock_is_right(s))
+                return 0;
+        for (GTreeNode *n = g_tree_node_first(s->invites); n; n = g_tree_node_next(n)) {
+                const KeptInvite *k = g_tree_node_value(n);
+                StoredInvite right = k->stored;
+
+                if (!k->is_ours || right.created <= usec_add(now, USEC_PER_MINUTE))
+                        continue;
+                right.created = now;
+                right.not_after = usec_add(now, usec_sub(k->ends, env_now(s->config.env)));
+                g_array_append_val(ahead, right);
+        }
+        for (unsigned i = 0; i < ahead->len; i++) {
+                const StoredInvite *right = &g_array_index(ahead, StoredInvite, i);
+
+                /* Should the disk fail: it dies early at the next start, which is the right side. */
+                if (store_invite(s, right) >= 0)
+                        keep_invite(s, right);
+        }
+        sodium_memzero(ahead->data, ahead->len * sizeof(StoredInvite));
+        return ahead->len;
 }
 
 int enrol_check_invite(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE], const MachineId *machine) {
@@ -148,7 +206,7 @@ static void purge_invites(EnrolService *s) {
 
         for (GTreeNode *n = g_tree_node_first(s->invites); n; n = next) {
                 StoredInvite invite = *(const StoredInvite *) g_tree_node_value(n);
-                bool is_dead = now > invite.not_after || invite.uses >= invite.uses_max;
+                bool is_dead = is_expired(s, g_tree_node_value(n)) || invite.uses >= invite.uses_max;
 
                 next = g_tree_node_next(n);
                 if ((is_dead && is_full) || now > usec_add(invite.not_after, INVITE_KEEP)) {
@@ -203,6 +261,8 @@ int enrol_service_invite(
         if ((options->name && options->name[0] && !host_name_is_valid(options->name)) ||
             options->lifetime > 3650 * USEC_PER_DAY)
                 return -EINVAL;
+        if (!enrol_clock_is_right(s))
+                return -ETIME;
         purge_invites(s);
         if (!options->needs_approval && g_tree_nnodes(s->invites) >= (int) INVITES_MAX)
                 return -ENOSPC;

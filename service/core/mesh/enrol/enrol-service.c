@@ -7,115 +7,20 @@
  * that has its certificate is welcomed with it, whatever brings it here.
  */
 #include <sodium.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/macros.h"
-#include "core/mesh/directory/directory-internal.h"
 #include "core/mesh/enrol/enrol-internal.h"
 
 #define ENROL_CHANNEL "enrol"
 #define CERT_CHANNEL "cert"
-#define ROLES_OF_NEW_MACHINES (ROLE_MEMBER | ROLE_RELAY)
-/* Host names tried; at most 5 digits. */
-#define NAME_TRIES 65536U
 /* Revocations that go with a welcome; gossip brings the rest. Half of a message. */
 #define WELCOME_RECORDS_MAX (32U * 1024U)
-
-/* --- certificates --- */
-
-static bool name_is_free(const EnrolService *s, const char *name, const MachineId *machine) {
-        const DirectoryMachine *m = directory_table_by_name(&s->config.directory->table, name);
-
-        for (; m; m = m->next_name)
-                if (!machine_id_equal(&m->id, machine))
-                        return false;
-        return true;
-}
-
-/* @wanted, or @wanted-2, @wanted-3, ... */
-static int
-choose_name(const EnrolService *s,
-            const char *wanted,
-            const MachineId *machine,
-            char ret[static HOST_NAME_MAX_LEN + 1]) {
-        char base[HOST_NAME_MAX_LEN + 1];
-
-        host_name_normalize(wanted, base);
-        g_strlcpy(ret, base, HOST_NAME_MAX_LEN + 1);
-        for (unsigned i = 2; i <= NAME_TRIES; i++) {
-                if (name_is_free(s, ret, machine))
-                        return 0;
-                /* The end of a long name makes room for the number. */
-                snprintf(ret, HOST_NAME_MAX_LEN + 1, "%.*s-%u", (int) HOST_NAME_MAX_LEN - 6, base, i);
-        }
-        return -EEXIST;
-}
-
-int enrol_make_certificate(
-                EnrolService *s,
-                const MachineId *machine,
-                const char *wanted,
-                const char *owner,
-                Record **ret) {
-        Directory *d = s->config.directory;
-        usec_t now = directory_realtime(d);
-        RecordBody body = {
-                .kind = RECORD_CERTIFICATE,
-                .machine = *machine,
-                .version = directory_next_version(d, RECORD_CERTIFICATE, machine),
-                .not_before = now,
-                .not_after = usec_add(now, CERTIFICATE_LIFETIME),
-                .certificate.roles = ROLES_OF_NEW_MACHINES,
-        };
-        int r;
-
-        if (!directory_certificate(d, machine) &&
-            directory_count(d, RECORD_CERTIFICATE) >= MACHINES_MAX)
-                return -ENOBUFS;
-        r = choose_name(s, wanted, machine, body.certificate.name);
-        if (r < 0)
-                return r;
-        g_strlcpy(body.certificate.owner, owner, sizeof(body.certificate.owner));
-        return identity_sign_record(s->config.issuer, &s->config.network, &body, ret);
-}
-
-/* The same for another thirty days. */
-static int renew_certificate(EnrolService *s, const Record *old, Record **ret) {
-        Directory *d = s->config.directory;
-        RecordBody body = old->body;
-
-        body.version = directory_next_version(d, RECORD_CERTIFICATE, &body.machine);
-        body.not_before = directory_realtime(d);
-        body.not_after = usec_add(body.not_before, CERTIFICATE_LIFETIME);
-        return identity_sign_record(s->config.issuer, &s->config.network, &body, ret);
-}
 
 void enrol_tell_enrolled(EnrolService *s, const Record *certificate) {
         enrol_forget_applicant(s, &certificate->body.machine);
         if (s->config.enrolled)
                 s->config.enrolled(s->config.userdata, certificate);
-}
-
-int enrol_make_gateway_certificate(
-                const Identity *root,
-                const MachineId *machine,
-                const char *name,
-                const char *owner,
-                usec_t realtime,
-                Record **ret) {
-        RecordBody body = {
-                .kind = RECORD_CERTIFICATE,
-                .machine = *machine,
-                .version = realtime,
-                .not_before = realtime,
-                .not_after = usec_add(realtime, ISSUER_CERTIFICATE_LIFETIME),
-                .certificate.roles = ROLE_MEMBER | ROLE_GATEWAY | ROLE_ISSUER | ROLE_RELAY,
-        };
-
-        host_name_normalize(name, body.certificate.name);
-        g_strlcpy(body.certificate.owner, owner, sizeof(body.certificate.owner));
-        return identity_sign_record(root, &root->id, &body, ret);
 }
 
 /* --- answers --- */
@@ -198,35 +103,13 @@ static bool verify_applicant(const EnrolService *s, const MachineId *machine, co
         return signature_verify(machine, ENROL_CONTEXT, data, sizeof(data), r->signature) >= 0;
 }
 
-/* A member that comes again gets what it has, renewed if it ends soon; NULL: it has nothing. */
-static int existing_certificate(EnrolService *s, const MachineId *machine, Record **ret) {
-        Directory *d = s->config.directory;
-        Record *c = directory_certificate(d, machine);
-        usec_t now = directory_realtime(d);
-        int r;
-
-        *ret = NULL;
-        if (!c || trust_check_validity(c, now) != TRUST_OK)
-                return 0;
-        if (machine_id_equal(&c->signer, &s->config.network) ||
-            usec_add(now, (c->body.not_after - c->body.not_before) / 2) < c->body.not_after) {
-                *ret = record_ref(c);
-                return 0;
-        }
-        r = renew_certificate(s, c, ret);
-        if (r < 0)
-                return r;
-        r = directory_offer(d, *ret, true, NULL);
-        if (r < 0)
-                g_clear_pointer(ret, record_unref);
-        return r < 0 ? r : 0;
-}
-
 static const char *error_of(int r) {
-        return r == -ENOBUFS  ? CONTROL_ERROR_FULL
-               : r == -EEXIST ? CONTROL_ERROR_NAME_TAKEN
-               : r == -EPERM  ? CONTROL_ERROR_NOT_PERMITTED
-                              : CONTROL_ERROR_FAILED;
+        return r == -ENOBUFS       ? CONTROL_ERROR_FULL
+               : r == -EEXIST      ? CONTROL_ERROR_NAME_TAKEN
+               : r == -EPERM       ? CONTROL_ERROR_NOT_PERMITTED
+               : r == -ETIME       ? CONTROL_ERROR_CLOCK
+               : r == -EKEYEXPIRED ? CONTROL_ERROR_ABSENT
+                                   : CONTROL_ERROR_FAILED;
 }
 
 /* Return: 0 and the certificate, durable and in the directory, or negative errno. */
@@ -328,9 +211,10 @@ on_enrol(void *userdata,
                 answer_error(s, request, CONTROL_ERROR_NOT_PERMITTED);
                 return;
         }
-        k = existing_certificate(s, sender, &certificate);
-        if (k < 0)
-                answer_error(s, request, CONTROL_ERROR_FAILED);
+        /* A member that comes again gets what it has, renewed if it ends soon. */
+        k = enrol_renew_certificate(s, sender, &certificate);
+        if (k < 0 && k != -ENOENT)
+                answer_error(s, request, error_of(k));
         else if (certificate) {
                 /* A member needs no invite, but the one it showed is no secret any more. */
                 if (mesh_enrol_invite(s->config.mesh, sender, id) &&
@@ -351,25 +235,7 @@ on_cert(void *userdata,
         ChannelRequest *request,
         const uint8_t *data,
         size_t len) {
-        EnrolService *s = userdata;
-        g_autoptr(Record) certificate = NULL;
-        CertResponse response = {};
-        Record *issuer;
-        int r;
-
-        if (directory_is_revoked(s->config.directory, sender)) {
-                answer_error(s, request, CONTROL_ERROR_NOT_PERMITTED);
-                return;
-        }
-        r = existing_certificate(s, sender, &certificate);
-        if (r < 0 || !certificate) {
-                answer_error(s, request, r < 0 ? CONTROL_ERROR_FAILED : CONTROL_ERROR_NOT_PERMITTED);
-                return;
-        }
-        issuer = directory_issuer(s->config.directory, &certificate->signer);
-        response.certificate = certificate;
-        response.issuer_certificate = issuer;
-        answer(s, request, cert_response_encode(&response));
+        enrol_handle_cert(userdata, sender, request);
 }
 
 /* --- revocation --- */
@@ -436,6 +302,22 @@ on_record(void *userdata,
                 adopt_revocations(userdata);
 }
 
+/* --- the clock --- */
+
+EnrolRepair enrol_service_clock_changed(EnrolService *s) {
+        EnrolRepair done = {
+                .certificates = enrol_set_certificates_right(s),
+                .invites = enrol_set_invites_right(s),
+        };
+
+        return done;
+}
+
+void enrol_service_set_policy(EnrolService *s, usec_t max_absence, usec_t grace) {
+        s->config.max_absence = max_absence;
+        s->config.grace = grace;
+}
+
 /* --- life --- */
 
 static bool
@@ -457,6 +339,8 @@ int enrol_service_new(const EnrolServiceConfig *config, EnrolService **ret) {
         int r;
 
         s->config = *config;
+        if (s->config.grace == 0)
+                s->config.grace = ENROL_GRACE_DEFAULT;
         s->network_name = g_strdup(config->network_name);
         s->config.network_name = s->network_name;
         enrol_init_applicants(s);
@@ -471,6 +355,7 @@ int enrol_service_new(const EnrolServiceConfig *config, EnrolService **ret) {
                 return r;
         }
         adopt_revocations(s);
+        (void) enrol_service_clock_changed(s);
         mesh_set_issuer(config->mesh, on_lookup, s);
         *ret = s;
         return 0;

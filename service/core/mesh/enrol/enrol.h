@@ -11,6 +11,9 @@
 
 typedef struct EnrolService EnrolService;
 
+/* A gateway that is away for a season is no reason to part. */
+#define ENROL_GRACE_DEFAULT (180 * USEC_PER_DAY)
+
 typedef struct EnrolServiceConfig {
         Mesh *mesh;
         Directory *directory;
@@ -21,6 +24,11 @@ typedef struct EnrolServiceConfig {
         const char *network_name;
         IpPrefix subnet;
         uint8_t secret[ENROL_SECRET_SIZE];
+        /* How long after its last renewal a machine is still renewed; 0: whenever it comes. */
+        usec_t max_absence;
+        /* How long beyond its end a certificate counts among members that reach no issuer. 0: the
+         * default. */
+        usec_t grace;
         /* A machine without an invite asks (@pending) or has been answered. May be NULL. */
         void (*pending_changed)(void *userdata, const MachineId *machine, const char *name, bool pending);
         /* A machine became a member. May be NULL. */
@@ -31,6 +39,16 @@ typedef struct EnrolServiceConfig {
 int enrol_service_new(const EnrolServiceConfig *config, EnrolService **ret);
 EnrolService *enrol_service_free(EnrolService *s);
 
+/* Both count from the next signature on. */
+void enrol_service_set_policy(EnrolService *s, usec_t max_absence, usec_t grace);
+
+typedef struct EnrolRepair {
+        unsigned certificates, invites;
+} EnrolRepair;
+/* The clock was set, or is known to be right now: what was signed by one that was ahead is signed
+ * anew, invites that would live longer than was promised end when they should. Return: how many. */
+EnrolRepair enrol_service_clock_changed(EnrolService *s);
+
 typedef struct InviteOptions {
         uint32_t uses;             /* 0: 1 */
         usec_t lifetime;           /* 0: one day */
@@ -40,7 +58,8 @@ typedef struct InviteOptions {
         unsigned n_endpoints;
 } InviteOptions;
 
-/* Durable before it returns. Return: 0 and a link (caller frees), -ENOSPC: INVITES_MAX. */
+/* Durable before it returns. Return: 0 and a link (caller frees), -ENOSPC: INVITES_MAX, -ETIME: our
+ * clock cannot be right. */
 int enrol_service_invite(
                 EnrolService *s,
                 const InviteOptions *options,
@@ -56,7 +75,7 @@ void enrol_service_foreach_pending(
                 EnrolService *s,
                 void (*callback)(void *userdata, const MachineId *machine, const char *name, usec_t since),
                 void *userdata);
-/* -ENOENT: not waiting. */
+/* -ENOENT: not waiting, -ETIME: our clock cannot be right. */
 int enrol_service_approve(EnrolService *s, const MachineId *machine);
 int enrol_service_refuse(EnrolService *s, const MachineId *machine);
 /* Durable, then told to everybody. -ENOENT: no such member, -EPERM: ourselves. */
@@ -100,7 +119,8 @@ int enrol_make_gateway_certificate(
                 usec_t realtime,
                 Record **ret);
 
-/* Renews our own certificate at an issuer when a third of its life is left; NULL-safe. */
+/* Renews our own certificate at an issuer when a third of its life is left, whenever an issuer is
+ * there after it has ended; NULL-safe. */
 typedef struct CertClient CertClient;
 int cert_client_new(
                 Mesh *mesh,
@@ -109,3 +129,8 @@ int cert_client_new(
                 const MachineId *self,
                 CertClient **ret);
 CertClient *cert_client_free(CertClient *c);
+/* The clock was set, or the machine woke up: ask now if it is time. */
+void cert_client_kick(CertClient *c);
+/* The name of the error the last question was answered with; NULL: none. Borrowed. */
+const char *cert_client_error(const CertClient *c);
+void cert_client_on_changed(CertClient *c, void (*changed)(void *userdata), void *userdata);

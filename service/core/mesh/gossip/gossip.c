@@ -637,6 +637,16 @@ gossip_new(const ChannelProvider *provider,
         return g;
 }
 
+void gossip_clock_changed(Gossip *g) {
+        g_hash_table_remove_all(g->useless);
+        for (GTreeNode *n = g_tree_node_first(g->peers); n; n = g_tree_node_next(n)) {
+                Peer *p = g_tree_node_value(n);
+
+                if (may_talk(g, &p->id))
+                        send_digest(p);
+        }
+}
+
 Gossip *gossip_free(Gossip *g) {
         const ChannelOps *ops;
 

@@ -20,3 +20,5 @@ gossip_new(const ChannelProvider *provider,
            Directory *directory,
            const MachineId *self);
 Gossip *gossip_free(Gossip *g);
+/* Our clock was set: what was from the future may count now. Asks everybody. */
+void gossip_clock_changed(Gossip *g);

@@ -139,7 +139,7 @@ static void on_neighbour_timer(void *userdata) {
         Mesh *m = b->neighbours->mesh;
         Link *link = link_find(m, &b->machine);
 
-        if (link && link_is_up(link) && !link_is_enrol(link)) {
+        if (link && link_is_up(link) && !link_is_limited(link)) {
                 keep_alive(b, link);
                 return;
         }

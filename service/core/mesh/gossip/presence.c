@@ -33,7 +33,7 @@ static bool is_linked(Mesh *m) {
         for (GList *l = m->lru.head; l; l = l->next) {
                 const Link *link = l->data;
 
-                if (link_is_up(link) && !link_is_enrol(link))
+                if (link_is_up(link) && !link_is_limited(link))
                         return true;
         }
         return false;
@@ -86,7 +86,8 @@ static void on_timer(void *userdata) {
         if (old && same_endpoints(&old->body, &b)) {
                 usec_t left = usec_sub(old->body.not_after, now);
 
-                if (left > PRESENCE_LIFETIME / 2) {
+                /* More than all of it: by a clock that was ahead. */
+                if (left > PRESENCE_LIFETIME / 2 && left <= PRESENCE_LIFETIME) {
                         look_again_in(p, left - PRESENCE_LIFETIME / 2);
                         return;
                 }

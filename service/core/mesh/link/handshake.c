@@ -103,6 +103,13 @@ static void release_index(Attempt *a) {
         a->has_index = false;
 }
 
+/* What our clock shows, for the others to compare; not what we make up in its place. */
+static usec_t own_realtime(Mesh *m) {
+        return wall_clock_state(directory_clock(m->config.directory)) == WALL_CLOCK_BEHIND
+                               ? 0
+                               : env_realtime(m->env);
+}
+
 static int encode_initiation_payload(Attempt *a, uint8_t *buf, size_t size) {
         Link *link = a->link;
         Mesh *m = link->mesh;
@@ -110,6 +117,7 @@ static int encode_initiation_payload(Attempt *a, uint8_t *buf, size_t size) {
                 .purpose = a->purpose,
                 .ciphers = m->config.ciphers,
                 .machine = m->config.identity->id,
+                .realtime = own_realtime(m),
         };
         /* A second question is as long as can be, in case the answer did not fit the first. */
         size_t whole = a->round == 0 ? INITIATION_SIZE_MIN : HANDSHAKE_SIZE_MAX;
@@ -306,6 +314,11 @@ static DropReason admit(Mesh *m, const uint8_t *data, size_t len, const Endpoint
         return DROP_COOKIE_REQUIRED;
 }
 
+/* Whom an issuer lets in all the same, to be told or given what it lacks. */
+static bool may_renew(const Mesh *m, DropReason reason) {
+        return m->is_issuer && (reason == DROP_CERTIFICATE_EXPIRED || reason == DROP_REVOKED);
+}
+
 /* Who is it, and may it? @ret_psk: what its purpose is proved with. */
 static DropReason
 check_initiator(Mesh *m,
@@ -326,7 +339,8 @@ check_initiator(Mesh *m,
         if (p->purpose == PURPOSE_MEMBER) {
                 memcpy(ret_psk, m->secret, 32);
                 return directory_check_peer(
-                                m->config.directory, p->certificate, p->issuer_certificate);
+                                m->config.directory, p->certificate, p->issuer_certificate,
+                                mesh_honours_expired(m));
         }
         if (directory_is_revoked(m->config.directory, &machine))
                 return DROP_REVOKED;
@@ -367,21 +381,22 @@ static DropReason check_timestamp(Mesh *m, const MachineId *machine, const Hands
 }
 
 /* The link for an initiation that was accepted. */
-static DropReason get_link(Mesh *m, const MachineId *machine, const HandshakePayload *p, Link **ret) {
+static DropReason
+get_link(Mesh *m, const MachineId *machine, const HandshakePayload *p, bool renews, Link **ret) {
         Link *link = link_find(m, machine);
 
         if (!link) {
                 /* An invite is something to show; whoever only asks can be anybody. */
-                if (p->purpose == PURPOSE_REQUEST && m->n_strangers >= STRANGERS_MAX)
+                if ((renews || p->purpose == PURPOSE_REQUEST) && m->n_strangers >= STRANGERS_MAX)
                         return DROP_CONTROL_OVERFLOW;
                 if (link_get(m, machine, &link) < 0)
                         return DROP_CONTROL_OVERFLOW;
                 link->purpose = p->purpose;
         }
-        if (p->purpose != PURPOSE_MEMBER) {
+        if (p->purpose != PURPOSE_MEMBER)
                 memcpy(link->enrol_timestamp, p->timestamp, TAI64N_SIZE);
+        if (p->purpose != PURPOSE_MEMBER || (renews && !link_is_up(link)))
                 link_set_stranger(link, true);
-        }
         *ret = link;
         return DROP_NONE;
 }
@@ -404,6 +419,7 @@ build_response(Mesh *m,
                 .issuer_certificate = m->issuer_certificate,
                 .ciphers = cipher,
                 .seen = *from,
+                .realtime = own_realtime(m),
         };
         uint8_t payload[HANDSHAKE_PAYLOAD_MAX];
         CookieMaker mac;
@@ -432,6 +448,7 @@ static DropReason
 respond(Mesh *m,
         NoiseState *noise,
         const HandshakePayload *p,
+        bool renews,
         const uint8_t psk[static 32],
         Link *link,
         const uint8_t *initiation,
@@ -441,7 +458,13 @@ respond(Mesh *m,
         uint32_t index, remote_index = read_le32(initiation + INITIATION_SENDER_OFFSET);
         Cipher cipher = aead_choose(p->ciphers & m->config.ciphers);
         uint8_t message[HANDSHAKE_SIZE_MAX];
-        LinkKey key = { .purpose = p->purpose, .seen = p->seen, .cipher = cipher };
+        LinkKey key = {
+                .purpose = p->purpose,
+                .seen = p->seen,
+                .cipher = cipher,
+                .renews = renews,
+                .realtime = p->realtime,
+        };
         int len;
 
         if (reserve_index(m, &index) < 0)
@@ -464,6 +487,19 @@ respond(Mesh *m,
         return DROP_NONE;
 }
 
+/* Its clock may have been set back. Who has a link with the same life of it needs no new one. */
+static void
+call_back(Mesh *m, const MachineId *machine, const HandshakePayload *p, const Endpoint *from) {
+        Link *link;
+
+        if (link_get(m, machine, &link) < 0)
+                return;
+        if (link_is_up(link) && link->has_remote_boot_id &&
+            memcmp(link->remote_boot_id, p->boot_id, BOOT_ID_SIZE) == 0)
+                return;
+        link_call_back(link, from);
+}
+
 DropReason handshake_handle_initiation(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
         _cleanup_(handshake_payload_clear) HandshakePayload p = {};
         _cleanup_(noise_clear) NoiseState noise = {};
@@ -471,6 +507,7 @@ DropReason handshake_handle_initiation(Mesh *m, const uint8_t *data, size_t len,
         size_t noise_len;
         MachineId machine;
         DropReason reason;
+        bool renews;
         Link *link;
 
         reason = admit(m, data, len, from);
@@ -483,28 +520,52 @@ DropReason handshake_handle_initiation(Mesh *m, const uint8_t *data, size_t len,
         if (handshake_payload_decode(payload, len - INITIATION_OVERHEAD, false, &p) < 0)
                 return DROP_MALFORMED;
         reason = check_initiator(m, &p, noise.rs, &machine, psk);
+        renews = p.purpose == PURPOSE_MEMBER && may_renew(m, reason);
+        if (renews)
+                reason = DROP_NONE;
         if (reason == DROP_NONE)
                 reason = check_timestamp(m, &machine, &p);
-        if (reason == DROP_HANDSHAKE_REPLAYED && p.purpose == PURPOSE_MEMBER &&
-            link_get(m, &machine, &link) >= 0)
-                link_call_back(link, from);
+        if (reason == DROP_HANDSHAKE_REPLAYED && p.purpose == PURPOSE_MEMBER)
+                call_back(m, &machine, &p, from);
         if (reason == DROP_NONE)
-                reason = get_link(m, &machine, &p, &link);
+                reason = get_link(m, &machine, &p, renews, &link);
         if (reason == DROP_NONE)
-                reason = respond(m, &noise, &p, psk, link, data, len, from);
+                reason = respond(m, &noise, &p, renews, psk, link, data, len, from);
         sodium_memzero(psk, sizeof psk);
         return reason;
 }
 
 /* Checks who answered. The link may end meanwhile, by what the directory learns. */
-static DropReason check_responder(Attempt *a, const HandshakePayload *p) {
+static DropReason check_responder(Attempt *a, const HandshakePayload *p, bool *ret_renews) {
         Mesh *m = a->link->mesh;
+        DropReason reason;
 
+        *ret_renews = false;
         if (!machine_id_equal(&p->certificate->body.machine, &a->link->machine))
                 return DROP_HANDSHAKE_FAILED;
         if (!(p->ciphers & m->config.ciphers))
                 return DROP_HANDSHAKE_FAILED;
-        return directory_check_peer(m->config.directory, p->certificate, p->issuer_certificate);
+        /* What its clock shows comes first: ours may be the wrong one. An answer is fresh. */
+        link_hear_realtime(a->link, p->realtime);
+        reason = directory_check_peer(
+                        m->config.directory, p->certificate, p->issuer_certificate,
+                        mesh_honours_expired(m));
+        if (!may_renew(m, reason) || a->purpose != PURPOSE_MEMBER)
+                return reason;
+        *ret_renews = true;
+        return DROP_NONE;
+}
+
+/* Its clock was set back since its last initiation: from now on what it shows now is enough. */
+static void lower_timestamp(Mesh *m, const MachineId *machine, const HandshakePayload *p) {
+        Timestamp *t = g_hash_table_lookup(m->timestamps, machine);
+        uint8_t now[TAI64N_SIZE];
+
+        if (!t || p->realtime == 0)
+                return;
+        tai64n_encode(p->realtime, now);
+        if (memcmp(now, t->tai64n, TAI64N_SIZE) < 0)
+                memcpy(t->tai64n, now, TAI64N_SIZE);
 }
 
 DropReason handshake_handle_response(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
@@ -514,6 +575,7 @@ DropReason handshake_handle_response(Mesh *m, const uint8_t *data, size_t len, c
         LinkKey key = {};
         DropReason reason;
         uint32_t index;
+        bool renews;
         Attempt *a;
 
         if (!is_well_formed(data, len, RESPONSE_OVERHEAD))
@@ -532,12 +594,18 @@ DropReason handshake_handle_response(Mesh *m, const uint8_t *data, size_t len, c
         if (handshake_payload_decode(payload, len - RESPONSE_OVERHEAD, true, &p) < 0)
                 return DROP_MALFORMED;
         link = link_ref(a->link);
-        reason = check_responder(a, &p);
+        reason = check_responder(a, &p, &renews);
         if (reason != DROP_NONE)
                 return reason;
         if (!link->mesh || link->attempt != a)
                 return DROP_HANDSHAKE_UNEXPECTED;
-        key = (LinkKey){ .purpose = a->purpose, .seen = p.seen, .cipher = (Cipher) p.ciphers };
+        lower_timestamp(m, &link->machine, &p);
+        key = (LinkKey){
+                .purpose = a->purpose,
+                .seen = p.seen,
+                .cipher = (Cipher) p.ciphers,
+                .renews = renews,
+        };
         memcpy(key.boot_id, p.boot_id, sizeof key.boot_id);
         key.kp =
                         make_keypair(link, &a->noise, key.cipher, index,

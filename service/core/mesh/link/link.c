@@ -215,12 +215,40 @@ void link_set_stranger(Link *link, bool stranger) {
         link->mesh->n_strangers += stranger ? 1 : -1U;
 }
 
-static void set_purpose(Link *link, Purpose purpose) {
-        link->purpose = purpose;
-        if (link_is_enrol(link))
+/* Whether packets are taken from the machine. */
+static void publish_accept(Link *link) {
+        if (link->peer)
+                atomic_store_explicit(
+                                &link->peer->accept, link->packets_open && !link_is_limited(link),
+                                memory_order_release);
+}
+
+static void set_purpose(Link *link, const LinkKey *key) {
+        link->purpose = key->purpose;
+        link->renews = key->renews;
+        publish_accept(link);
+        if (link_is_limited(link))
                 return;
         timer_clear(&link->enrol_timer);
         link_set_stranger(link, false);
+}
+
+void link_set_renewed(Link *link) {
+        link->previous.renews = link->current.renews = link->next.renews = false;
+        if (!link->renews)
+                return;
+        set_purpose(link, &link->current);
+        link_publish(link);
+        link_maintain(link);
+        if (link->mesh)
+                channels_announce(link, false);
+}
+
+void link_hear_realtime(Link *link, usec_t realtime) {
+        Directory *d = link->mesh->config.directory;
+
+        if (realtime != 0 && directory_certificate(d, &link->machine))
+                wall_clock_hear(directory_clock(d), &link->machine, realtime);
 }
 
 static void on_enrol_timer(void *userdata) {
@@ -263,8 +291,9 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
         link->last_received = now;
         link->used_checked = 0;
         link->attempt = attempt_free(link->attempt);
-        set_purpose(link, link->current.purpose);
-        if (link_is_enrol(link))
+        set_purpose(link, &link->current);
+        link_hear_realtime(link, link->current.realtime);
+        if (link_is_limited(link))
                 timer_set(m->env->timers, &link->enrol_timer, now + ENROL_LINK_USEC, on_enrol_timer,
                           link);
         set_state(link, LINK_UP);
@@ -295,7 +324,7 @@ void link_take_responder_key(Link *link, LinkKey *key) {
 
         drop_key(link, &link->next);
         link->next = TAKE_KEY(*key);
-        if (link->next.purpose != PURPOSE_MEMBER && !link_is_up(link))
+        if ((link->next.purpose != PURPOSE_MEMBER || link->next.renews) && !link_is_up(link))
                 timer_set(env->timers, &link->enrol_timer, env_now(env) + ENROL_CONFIRM_USEC,
                           on_enrol_timer, link);
         link_maintain(link);
@@ -425,7 +454,7 @@ void link_repair(Link *link) {
 
 void link_call_back(Link *link, const Endpoint *from) {
         /* With keys that wait to be confirmed it is only the same initiation by another path. */
-        if (link->attempt || link->next.kp || link_is_up(link))
+        if (link->attempt || link->next.kp)
                 return;
         link->attempt = attempt_new_once(link, from);
         if (!link->attempt)
@@ -477,7 +506,7 @@ static usec_t check_rekey(Link *link) {
         Keypair *kp = link->current.kp;
         usec_t now = env_now(link->mesh->env), from, first;
 
-        if (!kp || (link_is_enrol(link) && !link->enrolling))
+        if (!kp || (link_is_limited(link) && !link->enrolling))
                 return USEC_INFINITY;
         from = kp->created + (kp->is_initiator ? REKEY_AFTER_TIME : RESPONDER_REKEY_AFTER);
         if (machine_id_compare(&link->mesh->config.identity->id, &link->machine) > 0)
@@ -565,7 +594,7 @@ void link_publish(Link *link) {
         if (!peer)
                 return;
         old = atomic_load_explicit(&peer->tx, memory_order_relaxed);
-        if (link->packets_open && link->current.kp && path && !link_is_enrol(link)) {
+        if (link->packets_open && link->current.kp && path && !link_is_limited(link)) {
                 if (old && old->keypair == link->current.kp &&
                     endpoint_equal(&old->endpoint, &path->endpoint))
                         return;
@@ -585,8 +614,7 @@ void link_set_packets(Link *link, bool open) {
         link->packets_open = open;
         if (!link->peer)
                 link->peer = mesh_packet_peer(link->mesh, &link->machine);
-        if (link->peer)
-                atomic_store_explicit(&link->peer->accept, open, memory_order_release);
+        publish_accept(link);
         link_publish(link);
         if (!open)
                 link_collect(link);

@@ -37,6 +37,9 @@ typedef struct LinkKey {
         Endpoint seen; /* us, as they see us; may be unset */
         Cipher cipher;
         uint8_t invite_id[INVITE_ID_SIZE]; /* theirs, PURPOSE_INVITE: its psk is in these keys */
+        /* Its certificate has ended or is revoked: it may ask us for a new one, and no more. */
+        bool renews;
+        usec_t realtime; /* what its clock showed, in an initiation that may be a replay; 0: nothing */
 } LinkKey;
 
 /* Moves a generation, or the keys of a handshake, out of a variable. */
@@ -56,6 +59,7 @@ struct Link {
 
         LinkState state, announced;
         Purpose purpose; /* of the current keys; before there are any: of our attempt */
+        bool renews;     /* of the current keys: see LinkKey */
         bool enrolling;  /* by mesh_connect_to_enrol() */
         bool has_invite;
         uint8_t invite_id[INVITE_ID_SIZE];
@@ -111,6 +115,10 @@ static inline bool link_is_up(const Link *link) {
 static inline bool link_is_enrol(const Link *link) {
         return link->purpose != PURPOSE_MEMBER;
 }
+/* Only one channel works on it, and it counts as down for everybody else. */
+static inline bool link_is_limited(const Link *link) {
+        return link_is_enrol(link) || link->renews;
+}
 
 /* Makes sure that there are keys or an attempt to get them. */
 void link_connect(Link *link);
@@ -143,6 +151,10 @@ void link_maintain(Link *link);
 
 /* Takes the link away if it is down and nothing waits for it. */
 void link_collect(Link *link);
+/* What the machine's clock shows, if that is certain to be said now; 0: it did not say. */
+void link_hear_realtime(Link *link, usec_t realtime);
+/* Its certificate was renewed: all channels are its from now on. */
+void link_set_renewed(Link *link);
 /* Its machine came without being a member. */
 void link_set_stranger(Link *link, bool stranger);
 

@@ -80,7 +80,7 @@ int probes_send(Link *link, usec_t timeout, ProbeReply reply, void *userdata) {
         uint64_t token;
         Probe *q;
 
-        if (!link_is_up(link) || link_is_enrol(link))
+        if (!link_is_up(link) || link_is_limited(link))
                 return -ENOTCONN;
         if (link->n_probes >= PROBES_PER_LINK_MAX)
                 return -EBUSY;

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Certificates: made, renewed, set right; the channel `cert` (docs/protocol.md).
+ *
+ * A membership does not end by the calendar: whoever was let in and not sent away gets a new
+ * certificate whenever it comes, unless the administrator has set how long a machine may be away.
+ * The one thing an issuer must not do is sign by a wrong clock, so it asks before each signature;
+ * what it signed by one that was ahead it signs anew when the clock is right.
+ */
+#include <stdio.h>
+
+#include "base/macros.h"
+#include "core/mesh/directory/directory-internal.h"
+#include "core/mesh/enrol/enrol-internal.h"
+
+#define ROLES_OF_NEW_MACHINES (ROLE_MEMBER | ROLE_RELAY)
+/* Host names tried; at most 5 digits. */
+#define NAME_TRIES 65536U
+/* What is signed later than now by less than this is no sign of a wrong clock: NTP steps back. */
+#define AHEAD_MIN USEC_PER_MINUTE
+
+static bool name_is_free(const EnrolService *s, const char *name, const MachineId *machine) {
+        const DirectoryMachine *m = directory_table_by_name(&s->config.directory->table, name);
+
+        for (; m; m = m->next_name)
+                if (!machine_id_equal(&m->id, machine))
+                        return false;
+        return true;
+}
+
+/* @wanted, or @wanted-2, @wanted-3, ... */
+static int
+choose_name(const EnrolService *s,
+            const char *wanted,
+            const MachineId *machine,
+            char ret[static HOST_NAME_MAX_LEN + 1]) {
+        char base[HOST_NAME_MAX_LEN + 1];
+
+        host_name_normalize(wanted, base);
+        g_strlcpy(ret, base, HOST_NAME_MAX_LEN + 1);
+        for (unsigned i = 2; i <= NAME_TRIES; i++) {
+                if (name_is_free(s, ret, machine))
+                        return 0;
+                /* The end of a long name makes room for the number. */
+                snprintf(ret, HOST_NAME_MAX_LEN + 1, "%.*s-%u", (int) HOST_NAME_MAX_LEN - 6, base, i);
+        }
+        return -EEXIST;
+}
+
+bool enrol_clock_is_right(const EnrolService *s) {
+        return wall_clock_state(directory_clock(s->config.directory)) == WALL_CLOCK_FINE;
+}
+
+/* --- making --- */
+
+/* Dates and signs @body, which is complete but for them. */
+static int sign(EnrolService *s, RecordBody *body, Record **ret) {
+        Directory *d = s->config.directory;
+        usec_t now = directory_realtime(d);
+
+        if (!enrol_clock_is_right(s))
+                return -ETIME;
+        body->version = directory_next_version(d, RECORD_CERTIFICATE, &body->machine);
+        body->not_before = now;
+        body->not_after = usec_add(now, CERTIFICATE_LIFETIME);
+        body->certificate.grace = s->config.grace;
+        return identity_sign_record(s->config.issuer, &s->config.network, body, ret);
+}
+
+int enrol_make_certificate(
+                EnrolService *s,
+                const MachineId *machine,
+                const char *wanted,
+                const char *owner,
+                Record **ret) {
+        Directory *d = s->config.directory;
+        RecordBody body = {
+                .kind = RECORD_CERTIFICATE,
+                .machine = *machine,
+                .certificate.roles = ROLES_OF_NEW_MACHINES,
+        };
+        int r;
+
+        if (!directory_certificate(d, machine) &&
+            directory_count(d, RECORD_CERTIFICATE) >= MACHINES_MAX)
+                return -ENOBUFS;
+        r = choose_name(s, wanted, machine, body.certificate.name);
+        if (r < 0)
+                return r;
+        g_strlcpy(body.certificate.owner, owner, sizeof(body.certificate.owner));
+        return sign(s, &body, ret);
+}
+
+int enrol_make_gateway_certificate(
+                const Identity *root,
+                const MachineId *machine,
+                const char *name,
+                const char *owner,
+                usec_t realtime,
+                Record **ret) {
+        RecordBody body = {
+                .kind = RECORD_CERTIFICATE,
+                .machine = *machine,
+                .version = realtime,
+                .not_before = realtime,
+                .not_after = usec_add(realtime, ISSUER_CERTIFICATE_LIFETIME),
+                .certificate.roles = ROLE_MEMBER | ROLE_GATEWAY | ROLE_ISSUER | ROLE_RELAY,
+                .certificate.grace = ENROL_GRACE_DEFAULT,
+        };
+
+        host_name_normalize(name, body.certificate.name);
+        g_strlcpy(body.certificate.owner, owner, sizeof(body.certificate.owner));
+        return identity_sign_record(root, &root->id, &body, ret);
+}
+
+/* --- renewing --- */
+
+static bool was_away_too_long(const EnrolService *s, const Record *c, usec_t now) {
+        return s->config.max_absence != 0 &&
+               now > usec_add(c->body.not_before, s->config.max_absence);
+}
+
+/* Half of its life is left, and it was made by a clock like ours. */
+static bool is_good_for_long(const Record *c, usec_t now) {
+        return c->body.not_before <= usec_add(now, AHEAD_MIN) &&
+               usec_add(now, (c->body.not_after - c->body.not_before) / 2) < c->body.not_after;
+}
+
+int enrol_renew_certificate(EnrolService *s, const MachineId *machine, Record **ret) {
+        Directory *d = s->config.directory;
+        Record *c = directory_certificate(d, machine);
+        g_autoptr(Record) renewed = NULL;
+        usec_t now = directory_realtime(d);
+        RecordBody body;
+        int r;
+
+        if (!c)
+                return -ENOENT;
+        /* What the root signed only the root renews. */
+        if (machine_id_equal(&c->signer, &s->config.network) || is_good_for_long(c, now)) {
+                *ret = record_ref(c);
+                return 0;
+        }
+        if (enrol_clock_is_right(s) && was_away_too_long(s, c, now))
+                return -EKEYEXPIRED;
+        body = c->body;
+        r = sign(s, &body, &renewed);
+        if (r < 0)
+                return r;
+        r = directory_offer(d, renewed, true, NULL);
+        if (r < 0)
+                return r;
+        if (r != DIRECTORY_NEWS)
+                return -EPERM; /* another issuer was faster, or it is revoked */
+        *ret = TAKE_PTR(renewed);
+        return 0;
+}
+
+static void note_ahead(void *userdata, Record *certificate) {
+        GPtrArray *ahead = userdata;
+
+        g_ptr_array_add(ahead, record_ref(certificate));
+}
+
+unsigned enrol_set_certificates_right(EnrolService *s) {
+        g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify) record_unref);
+        Directory *d = s->config.directory;
+        usec_t now = directory_realtime(d);
+        unsigned n = 0;
+
+        if (!enrol_clock_is_right(s))
+                return 0;
+        directory_foreach(d, RECORD_CERTIFICATE, note_ahead, all);
+        for (unsigned i = 0; i < all->len; i++) {
+                const Record *c = all->pdata[i];
+                g_autoptr(Record) right = NULL;
+                RecordBody body = c->body;
+
+                if (c->body.not_before <= usec_add(now, AHEAD_MIN) ||
+                    !machine_id_equal(&c->signer, &s->config.issuer->id))
+                        continue;
+                if (sign(s, &body, &right) >= 0 &&
+                    directory_offer(d, right, false, NULL) == DIRECTORY_NEWS)
+                        n++;
+        }
+        return n;
+}
+
+/* --- the channel --- */
+
+static const char *error_of(int r) {
+        return r == -ETIME        ? CONTROL_ERROR_CLOCK
+               : r == -EKEYEXPIRED ? CONTROL_ERROR_ABSENT
+               : r == -ENOENT      ? CONTROL_ERROR_NOT_PERMITTED
+                                   : CONTROL_ERROR_FAILED;
+}
+
+void enrol_handle_cert(EnrolService *s, const MachineId *sender, ChannelRequest *request) {
+        const ChannelProvider *p = mesh_channels(s->config.mesh);
+        Directory *d = s->config.directory;
+        CertResponse response = {};
+        g_autoptr(Record) certificate = NULL;
+        g_autoptr(GBytes) bytes = NULL;
+        int r = 0;
+
+        /* Who was sent away while it was away is shown why nobody answers it any more. */
+        response.revocation = directory_get(d, RECORD_REVOCATION, sender);
+        if (!response.revocation) {
+                r = enrol_renew_certificate(s, sender, &certificate);
+                if (r >= 0) {
+                        response.certificate = certificate;
+                        response.issuer_certificate = directory_issuer(d, &certificate->signer);
+                }
+        }
+        bytes = r < 0 ? NULL : cert_response_encode(&response);
+        if (bytes)
+                p->ops->reply(p->self, request, g_bytes_get_data(bytes, NULL),
+                              g_bytes_get_size(bytes));
+        else
+                p->ops->fail(p->self, request, error_of(r));
+}
