@@ -31,6 +31,7 @@ int manager_fail(ManagerError *error, int r, const char *name, const char *forma
 }
 
 void manager_error_clear(ManagerError *e) {
+        e->wire = WIRE_ERROR_NONE;
         g_clear_pointer(&e->name, g_free);
         g_clear_pointer(&e->message, g_free);
 }

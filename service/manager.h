@@ -95,9 +95,11 @@ void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endp
 /* The machine woke up, or its connectivity changed in a way the kernel does not tell. */
 void manager_wake(Manager *m);
 
-/* A failure for people: @name is an error name without its prefix ("InviteUsed"), @message a
- * sentence. Both owned by the caller: manager_error_clear(). */
+/* A failure for people. What is wrong is said by @wire (a machine of the network said so, or said
+ * nothing) or else by @name, an error name of ours without its prefix ("PortInUse"); @message is a
+ * sentence. Both texts are owned by the caller: manager_error_clear(). */
 typedef struct ManagerError {
+        WireError wire;
         char *name, *message;
 } ManagerError;
 void manager_error_clear(ManagerError *e);

@@ -29,7 +29,7 @@ struct Network {
 
         NetworkState state;
         char *reason;
-        char *lease_error; /* why we have no address, or could not renew it */
+        WireError lease_error; /* why we have no address, or could not renew it */
         unsigned links_up;
         Timer look_timer; /* since the start, while nobody need have answered yet */
         IpAddr address;   /* as last reported */
@@ -77,12 +77,9 @@ static void update_state(Network *n) {
         if (!ip_is_set(&n->address)) {
                 g_autofree char *reason = NULL;
 
-                if (g_strcmp0(n->lease_error, "PoolEmpty") == 0)
-                        reason = g_strdup("the gateway has no free address left");
-                else if (n->lease_error)
+                if (n->lease_error)
                         reason = g_strdup_printf(
-                                        "no address yet: the gateway does not answer (%s)",
-                                        n->lease_error);
+                                        "no address yet: %s", wire_error_text(n->lease_error));
                 else
                         reason = g_strdup("waiting for an address from the gateway");
                 set_state(n, NETWORK_CONNECTING, reason);
@@ -99,7 +96,7 @@ static void on_looked(void *userdata) {
         update_state(userdata);
 }
 
-static void join_finish(Network *n, const char *error, const char *detail) {
+static void join_finish(Network *n, WireError error, const char *detail) {
         NetworkJoinDone done = TAKE_PTR(n->join_done);
 
         timer_clear(&n->join_timer);
@@ -116,7 +113,7 @@ static void update_address(Network *n) {
         }
         update_state(n);
         if (ip_is_set(&address))
-                join_finish(n, NULL, NULL);
+                join_finish(n, WIRE_ERROR_NONE, NULL);
 }
 
 /* --- what the parts report --- */
@@ -187,8 +184,8 @@ static void on_revoked(void *userdata) {
 
         if (n->sessions)
                 session_pool_stop(n->sessions);
-        set_state(n, NETWORK_REVOKED, "this machine was removed from the network");
-        join_finish(n, "NotPermitted", "this machine was removed from the network");
+        set_state(n, NETWORK_REVOKED, wire_error_text(WIRE_ERROR_REVOKED));
+        join_finish(n, WIRE_ERROR_NOT_PERMITTED, wire_error_text(WIRE_ERROR_REVOKED));
 }
 
 static void on_packet(void *userdata, PacketPeer *peer, uint8_t flags, uint8_t *packet, size_t len) {
@@ -210,15 +207,14 @@ static void on_session_changed(void *userdata, Session *s) {
         CALL(n, session_changed, s);
 }
 
-static void on_lease(void *userdata, const char *error, const Record *lease) {
+static void on_lease(void *userdata, WireError error, const Record *lease) {
         Network *n = userdata;
 
-        g_free(n->lease_error);
-        n->lease_error = g_strdup(error);
+        n->lease_error = error;
         update_address(n);
         /* An empty pool will not fill within the time somebody waits for a join. */
-        if (g_strcmp0(error, "PoolEmpty") == 0)
-                join_finish(n, error, "the gateway has no free address left");
+        if (error == WIRE_ERROR_POOL_EMPTY)
+                join_finish(n, error, NULL);
 }
 
 static void on_pending(void *userdata, const MachineId *machine, const char *name, bool pending) {
@@ -349,7 +345,7 @@ static int network_start(Network *n) {
         int r;
 
         if (directory_is_revoked(n->directory, self)) {
-                set_state(n, NETWORK_REVOKED, "this machine was removed from the network");
+                set_state(n, NETWORK_REVOKED, wire_error_text(WIRE_ERROR_REVOKED));
                 return 0;
         }
         if (!certificate)
@@ -435,8 +431,9 @@ static void on_join_timeout(void *userdata) {
         else
                 detail = g_strdup_printf(
                                 "joined, but no address came from the gateway in time%s%s",
-                                n->lease_error ? ": " : "", n->lease_error ?: "");
-        join_finish(n, "Timeout", detail);
+                                n->lease_error ? ": " : "",
+                                n->lease_error ? wire_error_text(n->lease_error) : "");
+        join_finish(n, WIRE_ERROR_TIMEOUT, detail);
 }
 
 static int take_welcome(Network *n, const EnrolResponse *response) {
@@ -468,7 +465,7 @@ static int take_welcome(Network *n, const EnrolResponse *response) {
         return network_start(n);
 }
 
-static void on_enrolled(void *userdata, const char *error, const EnrolResponse *response) {
+static void on_enrolled(void *userdata, WireError error, const EnrolResponse *response) {
         Network *n = userdata;
         int r;
 
@@ -478,15 +475,15 @@ static void on_enrolled(void *userdata, const char *error, const EnrolResponse *
                 return;
         }
         if (response->status == ENROL_PENDING) {
-                set_state(n, NETWORK_WAITING, "waiting until somebody on the gateway approves");
-                join_finish(n, "Waiting", NULL);
+                set_state(n, NETWORK_WAITING, wire_error_text(WIRE_ERROR_WAITING));
+                join_finish(n, WIRE_ERROR_WAITING, NULL);
                 return;
         }
         /* A link of a joining machine serves enrolment only; that of a member is made anew. */
         n->enrol_client = enrol_client_free(n->enrol_client);
         r = take_welcome(n, response);
         if (r < 0)
-                join_finish(n, "Failed", g_strerror(-r));
+                join_finish(n, WIRE_ERROR_FAILED, g_strerror(-r));
 }
 
 int network_join(
@@ -547,7 +544,6 @@ Network *network_free(Network *n) {
                 (void) directory_flush(n->directory);
         directory_free(n->directory);
         g_free(n->reason);
-        g_free(n->lease_error);
         sodium_memzero(&n->membership, sizeof n->membership);
         g_free(n);
         return NULL;

@@ -278,10 +278,10 @@ static void test_restart_speaks(void **state) {
 }
 
 /* Who waits for an answer when the link is closed asks again from the callback. */
-static void on_closed(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_closed(void *userdata, WireError error, const uint8_t *data, size_t len) {
         TestMachine *m = userdata;
 
-        assert_string_equal(error, "Unreachable");
+        assert_int_equal(error, WIRE_ERROR_UNREACHABLE);
         m->revoked++;
         (void) test_send(m, &m->net->machines[1 - m->index], "again");
 }

@@ -47,7 +47,7 @@ static usec_t due(const CertClient *c, const Record *certificate) {
         return certificate->body.not_after - third;
 }
 
-static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         CertClient *c = userdata;
         _cleanup_(cert_response_clear) CertResponse response = {};
         int r;

@@ -36,7 +36,7 @@ struct EnrolClient {
 static void ask(void *userdata);
 
 /* The caller may free @c in done(). */
-static void finish(EnrolClient *c, const char *error, const EnrolResponse *response) {
+static void finish(EnrolClient *c, WireError error, const EnrolResponse *response) {
         EnrolDone done = TAKE_PTR(c->done);
 
         timer_clear(&c->timer);
@@ -95,12 +95,7 @@ static bool welcome_holds(const EnrolClient *c, const EnrolResponse *r) {
 
 /* --- question and answer --- */
 
-static bool is_temporary(const char *error) {
-        return strcmp(error, "Timeout") == 0 || strcmp(error, "Unreachable") == 0 ||
-               strcmp(error, "Cancelled") == 0;
-}
-
-static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         EnrolClient *c = userdata;
         EnrolResponse response = {};
 
@@ -108,26 +103,26 @@ static void on_answer(void *userdata, const char *error, const uint8_t *data, si
         if (!c->done)
                 return; /* cancelled by us */
         if (error) {
-                if (is_temporary(error))
+                if (wire_error_is_silence(error))
                         ask_later(c, POLL_INTERVAL);
                 else
                         finish(c, error, NULL);
                 return;
         }
         if (enrol_response_decode(data, len, &response) < 0) {
-                finish(c, CONTROL_ERROR_MALFORMED, NULL);
+                finish(c, WIRE_ERROR_MALFORMED, NULL);
                 return;
         }
         switch (response.status) {
         case ENROL_PENDING:
                 ask_later(c, POLL_INTERVAL);
-                c->done(c->userdata, NULL, &response); /* may free us */
+                c->done(c->userdata, WIRE_ERROR_NONE, &response); /* may free us */
                 break;
         case ENROL_WELCOME:
                 if (welcome_holds(c, &response))
-                        finish(c, NULL, &response);
+                        finish(c, WIRE_ERROR_NONE, &response);
                 else
-                        finish(c, CONTROL_ERROR_MALFORMED, NULL);
+                        finish(c, WIRE_ERROR_MALFORMED, NULL);
                 break;
         }
         enrol_response_clear(&response);
@@ -157,7 +152,7 @@ static void ask(void *userdata) {
                 /* An issuer that has forgotten the invite says nothing at all. */
                 bool late = usec_sub(env_realtime(c->env), VALIDITY_TOLERANCE) > c->invite.not_after;
 
-                finish(c, late ? CONTROL_ERROR_INVITE_EXPIRED : "Timeout", NULL);
+                finish(c, late ? WIRE_ERROR_INVITE_EXPIRED : WIRE_ERROR_TIMEOUT, NULL);
                 return;
         }
         /* The link may have been given up since the last time. */

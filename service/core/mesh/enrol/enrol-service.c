@@ -120,7 +120,7 @@ int enrol_make_gateway_certificate(
 
 /* --- answers --- */
 
-static void answer_error(EnrolService *s, ChannelRequest *request, const char *error) {
+static void answer_error(EnrolService *s, ChannelRequest *request, WireError error) {
         const ChannelProvider *p = mesh_channels(s->config.mesh);
 
         p->ops->fail(p->self, request, error);
@@ -135,7 +135,7 @@ static void answer(EnrolService *s, ChannelRequest *request, GBytes *bytes) {
                 p->ops->reply(p->self, request, g_bytes_get_data(bytes, NULL),
                               g_bytes_get_size(bytes));
         else
-                p->ops->fail(p->self, request, CONTROL_ERROR_FAILED);
+                p->ops->fail(p->self, request, WIRE_ERROR_FAILED);
 }
 
 typedef struct Collected {
@@ -222,11 +222,11 @@ static int existing_certificate(EnrolService *s, const MachineId *machine, Recor
         return r < 0 ? r : 0;
 }
 
-static const char *error_of(int r) {
-        return r == -ENOBUFS  ? CONTROL_ERROR_FULL
-               : r == -EEXIST ? CONTROL_ERROR_NAME_TAKEN
-               : r == -EPERM  ? CONTROL_ERROR_NOT_PERMITTED
-                              : CONTROL_ERROR_FAILED;
+static WireError error_of(int r) {
+        return r == -ENOBUFS  ? WIRE_ERROR_FULL
+               : r == -EEXIST ? WIRE_ERROR_NAME_TAKEN
+               : r == -EPERM  ? WIRE_ERROR_NOT_PERMITTED
+                              : WIRE_ERROR_FAILED;
 }
 
 /* Return: 0 and the certificate, durable and in the directory, or negative errno. */
@@ -281,16 +281,16 @@ handle_invited(EnrolService *s,
                 }
                 return;
         case INVITE_UNKNOWN:
-                answer_error(s, request, CONTROL_ERROR_INVITE_INVALID);
+                answer_error(s, request, WIRE_ERROR_INVITE_INVALID);
                 return;
         case INVITE_EXPIRED:
-                answer_error(s, request, CONTROL_ERROR_INVITE_EXPIRED);
+                answer_error(s, request, WIRE_ERROR_INVITE_EXPIRED);
                 return;
         case INVITE_USED_UP:
-                answer_error(s, request, CONTROL_ERROR_INVITE_USED);
+                answer_error(s, request, WIRE_ERROR_INVITE_USED);
                 return;
         default: /* the store failed */
-                answer_error(s, request, CONTROL_ERROR_FAILED);
+                answer_error(s, request, WIRE_ERROR_FAILED);
         }
 }
 
@@ -321,16 +321,16 @@ on_enrol(void *userdata,
         int k;
 
         if (enrol_request_decode(data, len, &r) < 0) {
-                answer_error(s, request, CONTROL_ERROR_MALFORMED);
+                answer_error(s, request, WIRE_ERROR_MALFORMED);
                 return;
         }
         if (!verify_applicant(s, sender, &r) || directory_is_revoked(s->config.directory, sender)) {
-                answer_error(s, request, CONTROL_ERROR_NOT_PERMITTED);
+                answer_error(s, request, WIRE_ERROR_NOT_PERMITTED);
                 return;
         }
         k = existing_certificate(s, sender, &certificate);
         if (k < 0)
-                answer_error(s, request, CONTROL_ERROR_FAILED);
+                answer_error(s, request, WIRE_ERROR_FAILED);
         else if (certificate) {
                 /* A member needs no invite, but the one it showed is no secret any more. */
                 if (mesh_enrol_invite(s->config.mesh, sender, id) &&
@@ -358,12 +358,12 @@ on_cert(void *userdata,
         int r;
 
         if (directory_is_revoked(s->config.directory, sender)) {
-                answer_error(s, request, CONTROL_ERROR_NOT_PERMITTED);
+                answer_error(s, request, WIRE_ERROR_NOT_PERMITTED);
                 return;
         }
         r = existing_certificate(s, sender, &certificate);
         if (r < 0 || !certificate) {
-                answer_error(s, request, r < 0 ? CONTROL_ERROR_FAILED : CONTROL_ERROR_NOT_PERMITTED);
+                answer_error(s, request, r < 0 ? WIRE_ERROR_FAILED : WIRE_ERROR_NOT_PERMITTED);
                 return;
         }
         issuer = directory_issuer(s->config.directory, &certificate->signer);
