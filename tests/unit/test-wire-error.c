@@ -33,7 +33,9 @@ static void test_names_of_the_wire(void **state) {
         unsigned n = 0;
 
         for (unsigned i = 0; i < ELEMENTSOF(wire); i++) {
-                assert_int_equal(wire_error_from_name(wire[i].name, strlen(wire[i].name)), wire[i].error);
+                assert_int_equal(
+                                wire_error_from_name(wire[i].name, strlen(wire[i].name)),
+                                wire[i].error);
                 assert_string_equal(wire_error_name(wire[i].error), wire[i].name);
                 assert_true(wire_error_is_foreign(wire[i].error));
                 assert_true(strlen(wire[i].name) <= WIRE_ERROR_NAME_MAX);
@@ -47,10 +49,24 @@ static void test_names_of_the_wire(void **state) {
 
 static void test_everything_else_is_failed(void **state) {
         static const char *const table[] = {
-                "a b\n", "a b", "", "None", "failed", "Fail", "Failedx", "Full ", "\xff\xfe",
+                "a b\n",
+                "a b",
+                "",
+                "None",
+                "failed",
+                "Fail",
+                "Failedx",
+                "Full ",
+                "\xff\xfe",
                 /* Verdicts of ours: a machine that answers has not timed out. */
-                "Timeout", "Unreachable", "Cancelled", "NoGateway", "AddressInUse", "AddressLost",
-                "Revoked", "Waiting",
+                "Timeout",
+                "Unreachable",
+                "Cancelled",
+                "NoGateway",
+                "AddressInUse",
+                "AddressLost",
+                "Revoked",
+                "Waiting",
         };
         char big[200];
 

@@ -12,23 +12,29 @@ static const struct {
 } table[] = {
         [WIRE_ERROR_NONE] = { "None", "it worked" },
         [WIRE_ERROR_FAILED] = { "Failed", "the other machine could not do it; see its journal" },
-        [WIRE_ERROR_MALFORMED] = { "Malformed", "the two machines do not understand each other; are "
-                                                "both versions of omerta the same?" },
+        [WIRE_ERROR_MALFORMED] = { "Malformed",
+                                   "the two machines do not understand each other; are "
+                                   "both versions of omerta the same?" },
         [WIRE_ERROR_FULL] = { "Full", "the other machine can take no more" },
         [WIRE_ERROR_NO_SUCH_CHANNEL] = { "NoSuchChannel", "the other machine does not offer this" },
         [WIRE_ERROR_NOT_PERMITTED] = { "NotPermitted", "the other machine does not let this one" },
-        [WIRE_ERROR_NAME_TAKEN] = { "NameTaken", "another machine of the network has this host name; "
-                                                 "choose one" },
+        [WIRE_ERROR_NAME_TAKEN] = { "NameTaken",
+                                    "another machine of the network has this host name; "
+                                    "choose one" },
         [WIRE_ERROR_POOL_EMPTY] = { "PoolEmpty", "the gateway has no free address left" },
-        [WIRE_ERROR_INVITE_INVALID] = { "InviteInvalid", "the gateway does not know this invite; ask "
-                                                         "for a new one" },
+        [WIRE_ERROR_INVITE_INVALID] = { "InviteInvalid",
+                                        "the gateway does not know this invite; ask "
+                                        "for a new one" },
         [WIRE_ERROR_INVITE_EXPIRED] = { "InviteExpired", "the invite has expired; ask for a new one" },
-        [WIRE_ERROR_INVITE_USED] = { "InviteUsed", "the invite has been used already; ask for a new "
-                                                   "one" },
-        [WIRE_ERROR_TIMEOUT] = { "Timeout", "the other machine does not answer; is it running, and "
-                                            "does UDP reach it?" },
-        [WIRE_ERROR_UNREACHABLE] = { "Unreachable", "the other machine cannot be reached at any "
-                                                    "address known of it" },
+        [WIRE_ERROR_INVITE_USED] = { "InviteUsed",
+                                     "the invite has been used already; ask for a new "
+                                     "one" },
+        [WIRE_ERROR_TIMEOUT] = { "Timeout",
+                                 "the other machine does not answer; is it running, and "
+                                 "does UDP reach it?" },
+        [WIRE_ERROR_UNREACHABLE] = { "Unreachable",
+                                     "the other machine cannot be reached at any "
+                                     "address known of it" },
         [WIRE_ERROR_CANCELLED] = { "Cancelled", "it was called off" },
         [WIRE_ERROR_NO_GATEWAY] = { "NoGateway", "no gateway is known" },
         [WIRE_ERROR_ADDRESS_IN_USE] = { "AddressInUse", "the address given is another machine's" },
