@@ -37,9 +37,15 @@ static void test_foreign_text(void **state) {
                 { "h\xc3\xb6me %s %m", "h\xc3\xb6me %s %m" },
                 { "a\nerror: forged", "a?error: forged" },
                 { "\x1b[31mred\x07\x7f\r", "?[31mred???" },
-                { "\xc2\x9b" "31m", "??31m" },                    /* CSI in one character */
-                { "a\xe2\x80\xae" "b", "a???b" },                 /* right-to-left override */
-                { "a\xe2\x80\xa8" "b", "a???b" },                 /* line separator */
+                { "\xc2\x9b"
+                  "31m",
+                  "??31m" }, /* CSI in one character */
+                { "a\xe2\x80\xae"
+                  "b",
+                  "a???b" }, /* right-to-left override */
+                { "a\xe2\x80\xa8"
+                  "b",
+                  "a???b" }, /* line separator */
                 { "\xff\xc3", "??" },
         };
         char got[200], wanted[200];
