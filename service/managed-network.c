@@ -340,6 +340,13 @@ static ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id) {
         return n;
 }
 
+/* What it dropped stays in the daemon's sum. The packet thread has let go of it. */
+static void free_core(ManagedNetwork *n) {
+        if (n->core)
+                drop_counters_add(&n->manager->drops, network_drops(n->core));
+        n->core = network_free(n->core);
+}
+
 ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         if (!n)
                 return NULL;
@@ -347,7 +354,7 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         timer_clear(&n->certificate_timer);
         n->forwards = forwards_free(n->forwards);
         close_interface(n, false);
-        n->core = network_free(n->core);
+        free_core(n);
         store_mesh_done(&n->store);
         g_ptr_array_remove(n->manager->networks, n);
         sodium_memzero(&n->stored, sizeof n->stored);
@@ -697,7 +704,7 @@ int managed_network_down(ManagedNetwork *n, ManagerError *error) {
         if (r < 0)
                 return r;
         close_interface(n, true);
-        n->core = network_free(n->core);
+        free_core(n);
         OBSERVE(n->manager, network_changed, n, address_properties);
         return 0;
 }

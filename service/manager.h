@@ -73,7 +73,9 @@ int manager_start(Manager *m);
 const MachineId *manager_machine_id(const Manager *m);
 uint16_t manager_port(const Manager *m);
 const ManagerOptions *manager_options(const Manager *m);
-DropCounters *manager_drops(Manager *m);
+/* All that was not taken since the daemon started: what belonged to no network, what all networks
+ * there were dropped, and the kernel's drops at the sockets. */
+void manager_drops(Manager *m, DropCounters *ret);
 const MeshEnv *manager_env(const Manager *m);
 /* "AES-256-GCM (libipsec-mb)" */
 const char *manager_cipher(const Manager *m);

@@ -123,11 +123,13 @@ static int method_get_network(sd_bus_message *call, void *userdata, sd_bus_error
 static int method_get_drops(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         sd_bus_message *reply = NULL;
+        DropCounters drops;
         int r;
 
+        manager_drops(b->manager, &drops);
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = bus_append_drops(reply, manager_drops(b->manager));
+                r = bus_append_drops(reply, &drops);
         if (r >= 0)
                 r = sd_bus_send(NULL, reply, NULL);
         sd_bus_message_unref(reply);

@@ -77,8 +77,10 @@ void packet_router_ingress_packet(
         DropReason reason;
         PacketView v;
 
-        if (!n)
+        if (!n) {
+                drop_count(r->drops, DROP_NO_SESSION);
                 return;
+        }
         reason = accept_packet(r, n, peer, flags, packet, len, &v);
         if (reason != DROP_NONE) {
                 drop_count(n->config.drops, reason);

@@ -571,6 +571,7 @@ static void test_pending_bounded(void **state) {
         assert_int_equal(w.a.wants, 2);
         packet_router_forget(w.a.router, &w.a.peer);
         assert_null(w.a.peer.pending);
+        assert_int_equal(drop_counter(&w.a.daemon_drops, DROP_PENDING_EXPIRED), PENDING_PACKETS_MAX);
         assert_true(packet_router_end(w.a.router) == USEC_INFINITY);
 }
 
@@ -717,6 +718,7 @@ static void test_networks(void **state) {
         assert_non_null(w.a.peer.pending);
         packet_router_remove_network(w.a.router, &w.a);
         assert_null(w.a.peer.pending);
+        assert_drops(&w.a, DROP_PENDING_EXPIRED, 1);
         b = world_build(&w.b, &w.a);
         world_app_send(&w.b, &b, 0);
         world_egress(&w, &w.b);

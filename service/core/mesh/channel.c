@@ -395,7 +395,7 @@ static DropReason handle_request(Link *link, const ControlMessage *cm, const Han
 
         if (!h || !h->request) {
                 send_error(link, cm->request_id, WIRE_ERROR_NO_SUCH_CHANNEL);
-                return DROP_NONE;
+                return DROP_NO_CHANNEL;
         }
         if (link->n_unanswered >= CHANNEL_PENDING_REQUESTS_MAX) {
                 send_error(link, cm->request_id, WIRE_ERROR_FULL);
@@ -435,8 +435,9 @@ DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len) 
                         h = NULL;
                 if (cm.kind == CONTROL_REQUEST)
                         return handle_request(link, &cm, h);
-                if (h && h->data)
-                        h->data(h->userdata, &link->machine, cm.payload, cm.payload_len);
+                if (!h || !h->data)
+                        return DROP_NO_CHANNEL;
+                h->data(h->userdata, &link->machine, cm.payload, cm.payload_len);
                 return DROP_NONE;
         case CONTROL_RESPONSE:
         case CONTROL_ERROR:
@@ -466,8 +467,9 @@ DropReason channels_handle_datagram(Link *link, const uint8_t *frame, size_t len
         if (link_is_enrol(link))
                 return DROP_NOT_A_MEMBER;
         h = g_hash_table_lookup(c->handlers, name);
-        if (h && h->data)
-                h->data(h->userdata, &link->machine, frame + 2 + frame[1], len - 2 - frame[1]);
+        if (!h || !h->data)
+                return DROP_NO_CHANNEL;
+        h->data(h->userdata, &link->machine, frame + 2 + frame[1], len - 2 - frame[1]);
         return DROP_NONE;
 }
 
