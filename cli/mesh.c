@@ -63,6 +63,7 @@ static void mesh_json(const ClientSnapshot *s, GArray *drops) {
                 }
         }
         json_builder_end_array(b);
+        cli_drops_json_explained(b, drops);
         cli_json_print(b);
 }
 

@@ -65,16 +65,21 @@ void cli_network_print(const ClientNetwork *n, bool full) {
                 cli_field_take(_("Certificate"), certificate_text(n));
 }
 
+static uint64_t drops_total(GArray *drops) {
+        uint64_t sum = 0;
+
+        for (unsigned i = 0; i < drops->len; i++)
+                sum += g_array_index(drops, CliDrop, i).count;
+        return sum;
+}
+
 char *cli_drops_summary(GArray *drops) {
         GString *s;
-        uint64_t sum = 0;
 
         if (drops->len == 0)
                 return NULL;
-        for (unsigned i = 0; i < drops->len; i++)
-                sum += g_array_index(drops, CliDrop, i).count;
         s = g_string_new(NULL);
-        g_string_append_printf(s, "%" PRIu64 " (", sum);
+        g_string_append_printf(s, "%" PRIu64 " (", drops_total(drops));
         /* The rest is for `network show`. */
         for (unsigned i = 0; i < MIN(drops->len, 3U); i++) {
                 const CliDrop *d = &g_array_index(drops, CliDrop, i);
@@ -107,6 +112,9 @@ void cli_drops_print(GArray *drops) {
                 cli_table_take(t, g_strdup_printf("%" PRIu64, d->count));
                 cli_table_take(t, g_strdup(drop_describe(d->reason)));
         }
+        cli_table_take(t, g_strdup(_("in all")));
+        cli_table_take(t, g_strdup_printf("%" PRIu64, drops_total(drops)));
+        cli_table_take(t, g_strdup(""));
         putchar('\n');
         cli_table_print(t, stdout);
 }
@@ -120,6 +128,21 @@ void cli_drops_json(JsonBuilder *b, GArray *drops) {
                 cli_json_count(b, d->reason, d->count);
         }
         json_builder_end_object(b);
+}
+
+void cli_drops_json_explained(JsonBuilder *b, GArray *drops) {
+        cli_json_count(b, "dropped", drops_total(drops));
+        cli_json_begin_array(b, "drops");
+        for (unsigned i = 0; i < drops->len; i++) {
+                const CliDrop *d = &g_array_index(drops, CliDrop, i);
+
+                json_builder_begin_object(b);
+                cli_json_string(b, "reason", d->reason);
+                cli_json_count(b, "count", d->count);
+                cli_json_string(b, "text", drop_describe(d->reason));
+                json_builder_end_object(b);
+        }
+        json_builder_end_array(b);
 }
 
 void cli_json_daemon(JsonBuilder *b, const ClientManager *m, GArray *drops) {

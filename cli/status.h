@@ -22,3 +22,5 @@ void cli_drops_print(GArray *drops);
 /* "12 (mac1 10, malformed 2)", newly allocated; NULL: none. */
 char *cli_drops_summary(GArray *drops);
 void cli_drops_json(JsonBuilder *b, GArray *drops);
+/* The sum, and each with its sentence. */
+void cli_drops_json_explained(JsonBuilder *b, GArray *drops);

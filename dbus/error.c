@@ -40,6 +40,12 @@ static const ClientErrorText error_texts[] = {
           N_("Ask for a new one ('omerta network invite' on the gateway).") },
         { OMERTA_ERROR_INVITE_USED, CLIENT_ERROR_FAILED, N_("The invite has been used up."),
           N_("Ask for a new one ('omerta network invite', with --uses for several machines).") },
+        { OMERTA_ERROR_CLOCK_WRONG, CLIENT_ERROR_FAILED, N_("The gateway's clock cannot be right."),
+          N_("Set it right (timedatectl, NTP). If it is right, and nobody is there who could confirm "
+             "it: 'omerta network repair-time' on the gateway.") },
+        { OMERTA_ERROR_ABSENT_TOO_LONG, CLIENT_ERROR_FAILED,
+          N_("This machine was away for longer than the network allows."),
+          N_("Leave the network ('omerta network leave') and join it again with a new invite.") },
         { OMERTA_ERROR_NO_SUCH_INVITE, CLIENT_ERROR_NOT_FOUND, N_("There is no such invite."),
           N_("'omerta network invites' shows those that can still be used.") },
         { OMERTA_ERROR_NOT_GATEWAY, CLIENT_ERROR_FAILED, N_("Only the network's gateway can do this."),

@@ -340,6 +340,13 @@ static ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id) {
         return n;
 }
 
+/* What it dropped stays in the daemon's sum. The packet thread has let go of it. */
+static void free_core(ManagedNetwork *n) {
+        if (n->core)
+                drop_counters_add(&n->manager->drops, network_drops(n->core));
+        n->core = network_free(n->core);
+}
+
 ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         if (!n)
                 return NULL;
@@ -347,7 +354,7 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         timer_clear(&n->certificate_timer);
         n->forwards = forwards_free(n->forwards);
         close_interface(n, false);
-        n->core = network_free(n->core);
+        free_core(n);
         store_mesh_done(&n->store);
         g_ptr_array_remove(n->manager->networks, n);
         sodium_memzero(&n->stored, sizeof n->stored);
@@ -535,21 +542,6 @@ fail:
 
 /* --- joining --- */
 
-static const struct {
-        const char *name, *text;
-} join_errors[] = {
-        { "InviteExpired", "the invite has expired; ask for a new one" },
-        { "InviteUsed", "the invite has been used already; ask for a new one" },
-        { "InviteInvalid", "the gateway does not know this invite; ask for a new one" },
-        { "NotPermitted", "the gateway does not let this machine in" },
-        { "NameTaken", "another machine of the network has this host name; choose one" },
-        { "Full", "the gateway cannot take more machines" },
-        { "PoolEmpty", "the gateway has no free address left" },
-        { "Timeout", "the gateway does not answer; is it running, and does UDP reach it?" },
-        { "Unreachable", "the gateway cannot be reached at any of the addresses in the invite" },
-        { "Failed", "the gateway could not do it; see its journal" },
-};
-
 static void on_forget(void *userdata) {
         ManagedNetwork *n = userdata;
         Manager *m = n->manager;
@@ -559,22 +551,16 @@ static void on_forget(void *userdata) {
         managed_network_free(n);
 }
 
-static void on_join_done(void *userdata, Network *core, const char *error, const char *detail) {
+static void on_join_done(void *userdata, Network *core, WireError error, const char *detail) {
         ManagedNetwork *n = userdata;
         ManagerJoinDone done = TAKE_PTR(n->join_done);
         ManagerError e = {};
 
-        if (error && strcmp(error, "Waiting") == 0)
-                error = NULL;
+        if (error == WIRE_ERROR_WAITING)
+                error = WIRE_ERROR_NONE;
         if (error) {
-                const char *text = detail;
-
-                for (size_t i = 0; i < ELEMENTSOF(join_errors) && !text; i++)
-                        if (strcmp(join_errors[i].name, error) == 0)
-                                text = join_errors[i].text;
-                (void) manager_fail(
-                                &e, -EIO, strcmp(error, "Full") == 0 ? "LimitReached" : error, "%s",
-                                text ?: error);
+                e.wire = error;
+                e.message = g_strdup(detail ?: wire_error_text(error));
                 managed_network_log(n, LOG_WARNING, NULL, "not joined: %s", e.message);
                 if (!n->is_stored)
                         timer_set(n->manager->timers, &n->forget_timer, 0, on_forget, n);
@@ -718,7 +704,7 @@ int managed_network_down(ManagedNetwork *n, ManagerError *error) {
         if (r < 0)
                 return r;
         close_interface(n, true);
-        n->core = network_free(n->core);
+        free_core(n);
         OBSERVE(n->manager, network_changed, n, address_properties);
         return 0;
 }
@@ -739,7 +725,7 @@ int managed_network_leave(ManagedNetwork *n, bool force, ManagerError *error) {
                 return manager_fail(error, r, "Failed", "cannot forget it: %s", g_strerror(-r));
         managed_network_log(n, LOG_NOTICE, NULL, "left");
         if (n->join_done)
-                on_join_done(n, n->core, "Failed", "the network was left meanwhile");
+                on_join_done(n, n->core, WIRE_ERROR_FAILED, "the network was left meanwhile");
         OBSERVE(m, network_removed, n);
         close_interface(n, true);
         managed_network_free(n);

@@ -46,7 +46,8 @@ struct Manager {
         MeshEnv env;
         IndexTable *indices;
         Dataplane *dataplane;
-        DropCounters drops;
+        DropCounters drops;       /* of no network, or of one that is gone */
+        uint32_t socket_drops[2]; /* the kernel's at socket4 and socket6 when we began */
         GArray *retired; /* of Retired: handed to the packet thread when this turn is over */
 
         Rtnl *rtnl;
@@ -99,6 +100,8 @@ int manager_fail(ManagerError *error, int r, const char *name, const char *forma
 /* --- manager-sockets.c --- */
 int manager_take_passed_fds(Manager *m);
 int manager_open_sockets(Manager *m);
+/* What the kernel has dropped at our sockets since then. */
+uint64_t manager_socket_drops(const Manager *m);
 /* Return: the fd, which is the caller's now, or -EBADF. */
 int manager_claim_fd(Manager *m, const char *name);
 void manager_close_passed_fds(Manager *m);

@@ -10,6 +10,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "dataplane/udp-socket.h"
 #include "manager-internal.h"
 
 int manager_take_passed_fds(Manager *m) {
@@ -128,12 +129,23 @@ int manager_open_sockets(Manager *m) {
                 if (r < 0)
                         log_debug_errno(r, "no IPv6: %m");
         }
+        /* A socket that systemd keeps has a life before ours. */
+        m->socket_drops[0] = udp_socket_kernel_drops(m->socket4);
+        m->socket_drops[1] = m->socket6 >= 0 ? udp_socket_kernel_drops(m->socket6) : 0;
         r = dataplane_add_socket(m->dataplane, m->socket4);
         if (r >= 0 && m->socket6 >= 0)
                 r = dataplane_add_socket(m->dataplane, m->socket6);
         if (r < 0)
                 return log_error_errno(r, "cannot use the UDP sockets: %m");
         return 0;
+}
+
+uint64_t manager_socket_drops(const Manager *m) {
+        uint32_t four = udp_socket_kernel_drops(m->socket4) - m->socket_drops[0], six = 0;
+
+        if (m->socket6 >= 0)
+                six = udp_socket_kernel_drops(m->socket6) - m->socket_drops[1];
+        return (uint64_t) four + six;
 }
 
 unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max) {

@@ -31,6 +31,7 @@ int manager_fail(ManagerError *error, int r, const char *name, const char *forma
 }
 
 void manager_error_clear(ManagerError *e) {
+        e->wire = WIRE_ERROR_NONE;
         g_clear_pointer(&e->name, g_free);
         g_clear_pointer(&e->message, g_free);
 }
@@ -52,7 +53,11 @@ static void env_randombytes(void *userdata, void *buf, size_t n) {
 static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, size_t len) {
         Manager *m = userdata;
 
-        return dataplane_send(m->dataplane, to, data, len);
+        int r = dataplane_send(m->dataplane, to, data, len);
+
+        if (r < 0)
+                drop_count(&m->drops, DROP_SEND_FAILED);
+        return r;
 }
 
 /* What leads to @object may be withdrawn by somebody else later in this turn (a revocation: the
@@ -141,8 +146,12 @@ static ManagedNetwork *network_of(Manager *m, const void *mesh) {
  * after the messages that mention it), its mesh may not be. */
 static void
 on_frame(void *userdata, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
-        if (network_of(userdata, kp->mesh))
+        Manager *m = userdata;
+
+        if (network_of(m, kp->mesh))
                 (void) mesh_handle_frame(kp->mesh, kp, frame, len, from);
+        else
+                drop_count(&m->drops, DROP_UNKNOWN_INDEX);
 }
 
 static void on_arrival(void *userdata, Keypair *kp, const Endpoint *from) {
@@ -395,8 +404,16 @@ const ManagerOptions *manager_options(const Manager *m) {
         return &m->options;
 }
 
-DropCounters *manager_drops(Manager *m) {
-        return &m->drops;
+void manager_drops(Manager *m, DropCounters *ret) {
+        *ret = (DropCounters){};
+        drop_counters_add(ret, &m->drops);
+        drop_count_n(ret, DROP_SOCKET_FULL, manager_socket_drops(m));
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n->core)
+                        drop_counters_add(ret, network_drops(n->core));
+        }
 }
 
 const MeshEnv *manager_env(const Manager *m) {

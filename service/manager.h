@@ -73,7 +73,9 @@ int manager_start(Manager *m);
 const MachineId *manager_machine_id(const Manager *m);
 uint16_t manager_port(const Manager *m);
 const ManagerOptions *manager_options(const Manager *m);
-DropCounters *manager_drops(Manager *m);
+/* All that was not taken since the daemon started: what belonged to no network, what all networks
+ * there were dropped, and the kernel's drops at the sockets. */
+void manager_drops(Manager *m, DropCounters *ret);
 const MeshEnv *manager_env(const Manager *m);
 /* "AES-256-GCM (libipsec-mb)" */
 const char *manager_cipher(const Manager *m);
@@ -95,9 +97,11 @@ void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endp
 /* The machine woke up, or its connectivity changed in a way the kernel does not tell. */
 void manager_wake(Manager *m);
 
-/* A failure for people: @name is an error name without its prefix ("InviteUsed"), @message a
- * sentence. Both owned by the caller: manager_error_clear(). */
+/* A failure for people. What is wrong is said by @wire (a machine of the network said so, or said
+ * nothing) or else by @name, an error name of ours without its prefix ("PortInUse"); @message is a
+ * sentence. Both texts are owned by the caller: manager_error_clear(). */
 typedef struct ManagerError {
+        WireError wire;
         char *name, *message;
 } ManagerError;
 void manager_error_clear(ManagerError *e);

@@ -27,6 +27,8 @@ static const struct {
         [DROP_REPLAYED] = { "replayed", "data seen before" },
         [DROP_FRAME_MALFORMED] = { "frame-malformed", "a message that cannot be read" },
         [DROP_CONTROL_OVERFLOW] = { "control-overflow", "more messages than can be taken" },
+        [DROP_NO_CHANNEL] = { "no-channel", "a message on a channel nobody here serves" },
+        [DROP_SOCKET_FULL] = { "socket-full", "came faster than it could be taken" },
         [DROP_PACKET_MALFORMED] = { "packet-malformed", "not a whole IP packet" },
         [DROP_SOURCE_SPOOFED] = { "source-spoofed",
                                   "from an address that does not belong to the sender" },
@@ -36,7 +38,7 @@ static const struct {
         [DROP_NO_ADDRESS] = { "no-address", "this machine has no address yet" },
         [DROP_UNKNOWN_DESTINATION] = { "unknown-destination",
                                        "nobody in the network has this address" },
-        [DROP_NO_ROUTE] = { "no-route", "outside the network, and there is no gateway" },
+        [DROP_NO_ROUTE] = { "no-route", "outside the network, and there is no exit" },
         [DROP_MULTICAST] = { "multicast", "broadcast and multicast are not carried" },
         [DROP_WRONG_SOURCE] = { "wrong-source", "sent here from an address that is not ours" },
         [DROP_TOO_BIG] = { "too-big", "larger than the path allows" },
@@ -53,4 +55,9 @@ const char *drop_reason_to_string(DropReason reason) {
 
 const char *drop_reason_describe(DropReason reason) {
         return (unsigned) reason < ELEMENTSOF(table) ? table[reason].text : "unknown";
+}
+
+void drop_counters_add(DropCounters *sum, const DropCounters *c) {
+        for (DropReason r = DROP_NONE + 1; r < _DROP_REASON_MAX; r++)
+                drop_count_n(sum, r, drop_counter(c, r));
 }

@@ -3,8 +3,8 @@
 
 /*
  * Why a datagram or a packet was not taken. Bad input from the network is never an errno and
- * never logged above debug: it is counted here, per network, and shown by `omerta status` and
- * the D-Bus method GetDrops.
+ * never logged above debug: it is counted here, per network and once for what belongs to none, and
+ * shown by `omerta mesh status` and the D-Bus methods GetDrops.
  */
 
 #include <stdatomic.h>
@@ -32,6 +32,9 @@ typedef enum DropReason {
         DROP_FRAME_MALFORMED,  /* authentic, but no frame we know how to read */
         DROP_CONTROL_OVERFLOW, /* control queue to the control thread or of a link is full */
 
+        DROP_NO_CHANNEL,  /* authentic, but nobody here serves this channel */
+        DROP_SOCKET_FULL, /* by the kernel: the socket's queue was full */
+
         /* Packets from a machine. */
         DROP_PACKET_MALFORMED, /* not IP, length wrong, header cut */
         DROP_SOURCE_SPOOFED,   /* from an address that is not leased or routed to the sender */
@@ -42,7 +45,7 @@ typedef enum DropReason {
         /* Packets to a machine. */
         DROP_NO_ADDRESS,          /* we have no lease ourselves */
         DROP_UNKNOWN_DESTINATION, /* in the subnet, nobody has it */
-        DROP_NO_ROUTE,            /* outside the subnet, no gateway */
+        DROP_NO_ROUTE,            /* outside the network's prefixes, no exit */
         DROP_MULTICAST,           /* broadcast or multicast: not carried */
         DROP_WRONG_SOURCE,        /* local packet with a source that is not ours */
         DROP_TOO_BIG,             /* larger than the MTU to that machine */
@@ -70,6 +73,7 @@ static inline void drop_count(DropCounters *c, DropReason reason) {
 static inline void drop_count_n(DropCounters *c, DropReason reason, uint64_t n) {
         atomic_fetch_add_explicit(&c->count[reason], n, memory_order_relaxed);
 }
+void drop_counters_add(DropCounters *sum, const DropCounters *c);
 static inline uint64_t drop_counter(const DropCounters *c, DropReason reason) {
         return atomic_load_explicit(&c->count[reason], memory_order_relaxed);
 }

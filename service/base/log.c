@@ -45,6 +45,25 @@ bool log_to_journal(void) {
         return log_target.journal;
 }
 
+/* Names in a message may be another machine's, or somebody's on the bus: nothing in them ends a
+ * line, or speaks to the terminal behind standard error, or turns the direction of writing. */
+static void make_clean(char *text) {
+        while (*text) {
+                gunichar c = g_utf8_get_char_validated(text, -1);
+                size_t n = 1;
+                GUnicodeType type = G_UNICODE_CONTROL;
+
+                if (c != (gunichar) -1 && c != (gunichar) -2) {
+                        n = (size_t) (g_utf8_next_char(text) - text);
+                        type = g_unichar_type(c);
+                }
+                if (type == G_UNICODE_CONTROL || type == G_UNICODE_FORMAT ||
+                    type == G_UNICODE_LINE_SEPARATOR || type == G_UNICODE_PARAGRAPH_SEPARATOR)
+                        memset(text, '?', n);
+                text += n;
+        }
+}
+
 static void
 send_journal(int level,
              int error,
@@ -108,6 +127,8 @@ int log_internal(
                 if (vasprintf(&message, format, ap) < 0)
                         message = NULL;
                 va_end(ap);
+                if (message)
+                        make_clean(message);
                 if (message && log_target.journal)
                         send_journal(level, error, file, line, func, context, message);
                 else if (message)

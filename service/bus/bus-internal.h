@@ -66,8 +66,6 @@ ManagedNetwork *bus_network_of_path(Bus *b, const char *path, const char **ret_r
 /* Something of the object at @path changed; @property NULL: it may have come or gone. */
 void bus_touch(Bus *b, const char *path, const char *interface, const char *property);
 
-/* Sets @error from a ManagerError, which is cleared. Return: negative errno. */
-int bus_set_error(sd_bus_error *error, ManagerError *e);
 int bus_append_drops(sd_bus_message *reply, const DropCounters *drops);
 /* Unix time of a monotonic one; 0 stays 0. */
 usec_t bus_realtime(Bus *b, usec_t monotonic);
@@ -77,6 +75,13 @@ usec_t bus_realtime(Bus *b, usec_t monotonic);
  * Return: 0, or negative errno with @error set.
  */
 int bus_find_machine(ManagedNetwork *n, const char *text, MachineId *ret, sd_bus_error *error);
+
+/* --- bus-error.c --- */
+
+/* Return: a constant of dbus/names.h, whatever @e says. */
+const char *bus_error_name(const ManagerError *e);
+/* Sets @error from a ManagerError, which is cleared. Return: negative errno. */
+int bus_set_error(sd_bus_error *error, ManagerError *e);
 
 /* --- bus-polkit.c --- */
 

@@ -41,12 +41,11 @@ static int method_create_network(sd_bus_message *call, void *userdata, sd_bus_er
 
 static void on_joined(void *userdata, ManagedNetwork *n, const ManagerError *error) {
         sd_bus_message *call = userdata;
-        g_autofree char *path = NULL, *name = NULL;
+        g_autofree char *path = NULL;
         int r;
 
         if (error) {
-                name = g_strconcat(OMERTA_ERROR_PREFIX, error->name, NULL);
-                r = sd_bus_reply_method_errorf(call, name, "%s", error->message);
+                r = sd_bus_reply_method_errorf(call, bus_error_name(error), "%s", error->message);
         } else {
                 path = bus_network_path(n);
                 r = sd_bus_reply_method_return(call, "o", path);
@@ -124,11 +123,13 @@ static int method_get_network(sd_bus_message *call, void *userdata, sd_bus_error
 static int method_get_drops(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         sd_bus_message *reply = NULL;
+        DropCounters drops;
         int r;
 
+        manager_drops(b->manager, &drops);
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = bus_append_drops(reply, manager_drops(b->manager));
+                r = bus_append_drops(reply, &drops);
         if (r >= 0)
                 r = sd_bus_send(NULL, reply, NULL);
         sd_bus_message_unref(reply);
@@ -148,12 +149,10 @@ typedef struct Dialing {
 } Dialing;
 
 static void dialing_failed(Dialing *d, int r) {
-        g_autofree char *name = NULL;
         ManagerError e = {};
 
         (void) manager_call_error(r, d->host, d->port, &e);
-        name = g_strconcat(OMERTA_ERROR_PREFIX, e.name, NULL);
-        r = sd_bus_reply_method_errorf(d->call, name, "%s", e.message);
+        r = sd_bus_reply_method_errorf(d->call, bus_error_name(&e), "%s", e.message);
         if (r < 0)
                 (void) log_debug_errno(r, "cannot answer a call: %m");
         manager_error_clear(&e);

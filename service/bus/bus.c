@@ -83,14 +83,6 @@ ManagedNetwork *bus_network_of_path(Bus *b, const char *path, const char **ret_r
 
 /* --- small helpers of the interfaces --- */
 
-int bus_set_error(sd_bus_error *error, ManagerError *e) {
-        g_autofree char *name = g_strconcat(OMERTA_ERROR_PREFIX, e->name ?: "Failed", NULL);
-        int r = sd_bus_error_set(error, name, e->message);
-
-        manager_error_clear(e);
-        return r;
-}
-
 int bus_append_drops(sd_bus_message *reply, const DropCounters *drops) {
         int r;
 

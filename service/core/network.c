@@ -31,7 +31,7 @@ struct Network {
 
         NetworkState state;
         char *reason;
-        char *lease_error; /* why we have no address, or could not renew it */
+        WireError lease_error; /* why we have no address, or could not renew it */
         unsigned links_up;
         Timer look_timer; /* since the start, while nobody need have answered yet */
         NetworkTrouble trouble;
@@ -83,19 +83,18 @@ static usec_t own_certificate_end(const Network *n) {
 }
 
 static NetworkTrouble find_trouble(Network *n) {
-        const char *error = n->cert_client ? cert_client_error(n->cert_client) : NULL;
+        WireError error = n->cert_client ? cert_client_error(n->cert_client) : WIRE_ERROR_NONE;
 
         if (wall_clock_state(directory_clock(n->directory)) != WALL_CLOCK_FINE)
                 return NETWORK_TROUBLE_CLOCK;
         if (directory_realtime(n->directory) <= own_certificate_end(n))
                 return NETWORK_TROUBLE_NONE;
-        return g_strcmp0(error, CONTROL_ERROR_ABSENT) == 0 ? NETWORK_TROUBLE_ABSENT
-                                                           : NETWORK_TROUBLE_CERTIFICATE;
+        return error == WIRE_ERROR_ABSENT ? NETWORK_TROUBLE_ABSENT : NETWORK_TROUBLE_CERTIFICATE;
 }
 
 /* For people; NULL: none. */
 static char *describe_trouble(Network *n) {
-        const char *error = n->cert_client ? cert_client_error(n->cert_client) : NULL;
+        WireError error = n->cert_client ? cert_client_error(n->cert_client) : WIRE_ERROR_NONE;
         usec_t ago = usec_sub(directory_realtime(n->directory), own_certificate_end(n));
         g_autofree char *clock = NULL;
 
@@ -116,9 +115,7 @@ static char *describe_trouble(Network *n) {
                 return g_strdup_printf(
                                 "the certificate expired %u days ago, waiting for the gateway%s",
                                 (unsigned) (ago / USEC_PER_DAY),
-                                g_strcmp0(error, CONTROL_ERROR_CLOCK) == 0
-                                                ? ", whose clock cannot be right"
-                                                : "");
+                                error == WIRE_ERROR_CLOCK ? ", whose clock cannot be right" : "");
         case NETWORK_TROUBLE_ABSENT:
                 return g_strdup("this machine was away for longer than the network allows: leave it, and "
                                 "join again with a new invite");
@@ -149,12 +146,9 @@ static void update_state(Network *n) {
         if (!ip_is_set(&n->address)) {
                 g_autofree char *reason = NULL;
 
-                if (g_strcmp0(n->lease_error, "PoolEmpty") == 0)
-                        reason = g_strdup("the gateway has no free address left");
-                else if (n->lease_error)
+                if (n->lease_error)
                         reason = g_strdup_printf(
-                                        "no address yet: the gateway does not answer (%s)",
-                                        n->lease_error);
+                                        "no address yet: %s", wire_error_text(n->lease_error));
                 else
                         reason = g_strdup("waiting for an address from the gateway");
                 set_state(n, NETWORK_CONNECTING, reason);
@@ -175,7 +169,7 @@ static void on_looked(void *userdata) {
         update_state(userdata);
 }
 
-static void join_finish(Network *n, const char *error, const char *detail) {
+static void join_finish(Network *n, WireError error, const char *detail) {
         NetworkJoinDone done = TAKE_PTR(n->join_done);
 
         timer_clear(&n->join_timer);
@@ -192,7 +186,7 @@ static void update_address(Network *n) {
         }
         update_state(n);
         if (ip_is_set(&address))
-                join_finish(n, NULL, NULL);
+                join_finish(n, WIRE_ERROR_NONE, NULL);
 }
 
 /* --- what the parts report --- */
@@ -310,8 +304,8 @@ static void on_revoked(void *userdata) {
 
         if (n->sessions)
                 session_pool_stop(n->sessions);
-        set_state(n, NETWORK_REVOKED, "this machine was removed from the network");
-        join_finish(n, "NotPermitted", "this machine was removed from the network");
+        set_state(n, NETWORK_REVOKED, wire_error_text(WIRE_ERROR_REVOKED));
+        join_finish(n, WIRE_ERROR_NOT_PERMITTED, wire_error_text(WIRE_ERROR_REVOKED));
 }
 
 static void on_packet(void *userdata, PacketPeer *peer, uint8_t flags, uint8_t *packet, size_t len) {
@@ -333,15 +327,14 @@ static void on_session_changed(void *userdata, Session *s) {
         CALL(n, session_changed, s);
 }
 
-static void on_lease(void *userdata, const char *error, const Record *lease) {
+static void on_lease(void *userdata, WireError error, const Record *lease) {
         Network *n = userdata;
 
-        g_free(n->lease_error);
-        n->lease_error = g_strdup(error);
+        n->lease_error = error;
         update_address(n);
         /* An empty pool will not fill within the time somebody waits for a join. */
-        if (g_strcmp0(error, "PoolEmpty") == 0)
-                join_finish(n, error, "the gateway has no free address left");
+        if (error == WIRE_ERROR_POOL_EMPTY)
+                join_finish(n, error, NULL);
 }
 
 static void on_pending(void *userdata, const MachineId *machine, const char *name, bool pending) {
@@ -475,7 +468,7 @@ static int network_start(Network *n) {
         int r;
 
         if (directory_is_revoked(n->directory, self)) {
-                set_state(n, NETWORK_REVOKED, "this machine was removed from the network");
+                set_state(n, NETWORK_REVOKED, wire_error_text(WIRE_ERROR_REVOKED));
                 return 0;
         }
         if (!certificate)
@@ -562,8 +555,9 @@ static void on_join_timeout(void *userdata) {
         else
                 detail = g_strdup_printf(
                                 "joined, but no address came from the gateway in time%s%s",
-                                n->lease_error ? ": " : "", n->lease_error ?: "");
-        join_finish(n, "Timeout", detail);
+                                n->lease_error ? ": " : "",
+                                n->lease_error ? wire_error_text(n->lease_error) : "");
+        join_finish(n, WIRE_ERROR_TIMEOUT, detail);
 }
 
 static int take_welcome(Network *n, const EnrolResponse *response) {
@@ -595,7 +589,7 @@ static int take_welcome(Network *n, const EnrolResponse *response) {
         return network_start(n);
 }
 
-static void on_enrolled(void *userdata, const char *error, const EnrolResponse *response) {
+static void on_enrolled(void *userdata, WireError error, const EnrolResponse *response) {
         Network *n = userdata;
         int r;
 
@@ -605,15 +599,15 @@ static void on_enrolled(void *userdata, const char *error, const EnrolResponse *
                 return;
         }
         if (response->status == ENROL_PENDING) {
-                set_state(n, NETWORK_WAITING, "waiting until somebody on the gateway approves");
-                join_finish(n, "Waiting", NULL);
+                set_state(n, NETWORK_WAITING, wire_error_text(WIRE_ERROR_WAITING));
+                join_finish(n, WIRE_ERROR_WAITING, NULL);
                 return;
         }
         /* A link of a joining machine serves enrolment only; that of a member is made anew. */
         n->enrol_client = enrol_client_free(n->enrol_client);
         r = take_welcome(n, response);
         if (r < 0)
-                join_finish(n, "Failed", g_strerror(-r));
+                join_finish(n, WIRE_ERROR_FAILED, g_strerror(-r));
 }
 
 int network_join(
@@ -679,7 +673,6 @@ Network *network_free(Network *n) {
                 (void) directory_flush(n->directory);
         directory_free(n->directory);
         g_free(n->reason);
-        g_free(n->lease_error);
         sodium_memzero(&n->membership, sizeof n->membership);
         g_free(n);
         return NULL;

@@ -114,13 +114,13 @@ int network_new(const NetworkConfig *config, const Membership *m, Network **ret)
  */
 int network_create(const NetworkConfig *config, const Identity *root, Membership *m, Network **ret);
 
-/* @error: NULL: we have an address; else why not ("Timeout", "InviteUsed", "PoolEmpty", ...).
- * @detail: a sentence, or NULL. Called once. */
-typedef void (*NetworkJoinDone)(void *userdata, Network *n, const char *error, const char *detail);
+/* @error: WIRE_ERROR_NONE: we have an address; WAITING: for an approval; else why not.
+ * @detail: a sentence of ours that says more than wire_error_text(), or NULL. Called once. */
+typedef void (*NetworkJoinDone)(void *userdata, Network *n, WireError error, const char *detail);
 
 /**
  * network_join() - become a member by an invite
- * @timeout: of the whole, usually 10 s; an invite without a token reports "Waiting" at once and
+ * @timeout: of the whole, usually 10 s; an invite without a token reports WAITING at once and
  *           goes on by itself
  * After an error before membership the caller frees the network.
  */

@@ -161,22 +161,10 @@ static RouteDecision look_up(const RouterNetwork *n, const uint8_t *p, const Pac
                                : route_table_lookup_v6(n->config.routes, p + IPV6_DESTINATION_OFFSET);
 }
 
-/* Ours, or from outside the network where that is ours to carry (we are the gateway). */
 static bool source_is_ours(const RouterNetwork *n, const uint8_t *p, const PacketView *v) {
-        RouteDecision d;
-
-        if (v->version == 4) {
-                uint32_t source = read_be32(p + IPV4_SOURCE_OFFSET);
-
-                if (route_table_is_local_v4(n->config.routes, source))
-                        return true;
-                d = route_table_lookup_v4(n->config.routes, source);
-        } else {
-                if (route_table_is_local_v6(n->config.routes, p + IPV6_SOURCE_OFFSET))
-                        return true;
-                d = route_table_lookup_v6(n->config.routes, p + IPV6_SOURCE_OFFSET);
-        }
-        return d.verdict == ROUTE_GATEWAY && !d.peer;
+        return v->version == 4 ? route_table_is_local_v4(
+                                                 n->config.routes, read_be32(p + IPV4_SOURCE_OFFSET))
+                               : route_table_is_local_v6(n->config.routes, p + IPV6_SOURCE_OFFSET);
 }
 
 /* To one of our own addresses: the kernel has sent it to the interface, it gets it back. */
@@ -213,12 +201,7 @@ static void egress_one(PacketRouter *r, RouterNetwork *n, const PacketIn *in) {
                 no_route(r, n, d.reason, in, v.length);
                 return;
         case ROUTE_PEER:
-        case ROUTE_GATEWAY:
-                /* We are the gateway ourselves: the way out is not this interface. */
-                if (!d.peer) {
-                        no_route(r, n, DROP_NO_ROUTE, in, v.length);
-                        return;
-                }
+        case ROUTE_EXIT:
                 if (!source_is_ours(n, in->data, &v)) {
                         drop_count(n->config.drops, DROP_WRONG_SOURCE);
                         return;

@@ -28,22 +28,14 @@ source_ok(const RouterNetwork *n, const uint8_t *p, const PacketView *v, const P
                                                  n->config.routes, p + IPV6_SOURCE_OFFSET, peer);
 }
 
-/* To us, or to the outside where that is ours to carry (we are the gateway). */
+/* Nobody carries for others: the kernel behind the interface would take packets for every address
+ * it has, and where it forwards send others on. */
 static bool is_for_us(const RouterNetwork *n, const uint8_t *p, const PacketView *v) {
-        RouteDecision d;
-
-        if (v->version == 4) {
-                uint32_t destination = read_be32(p + IPV4_DESTINATION_OFFSET);
-
-                if (route_table_is_local_v4(n->config.routes, destination))
-                        return true;
-                d = route_table_lookup_v4(n->config.routes, destination);
-        } else {
-                if (route_table_is_local_v6(n->config.routes, p + IPV6_DESTINATION_OFFSET))
-                        return true;
-                d = route_table_lookup_v6(n->config.routes, p + IPV6_DESTINATION_OFFSET);
-        }
-        return d.verdict == ROUTE_GATEWAY && !d.peer;
+        return v->version == 4 ? route_table_is_local_v4(
+                                                 n->config.routes,
+                                                 read_be32(p + IPV4_DESTINATION_OFFSET))
+                               : route_table_is_local_v6(
+                                                 n->config.routes, p + IPV6_DESTINATION_OFFSET);
 }
 
 /* An IP packet of @peer. Return: DROP_NONE or why not. */
@@ -85,8 +77,10 @@ void packet_router_ingress_packet(
         DropReason reason;
         PacketView v;
 
-        if (!n)
+        if (!n) {
+                drop_count(r->drops, DROP_NO_SESSION);
                 return;
+        }
         reason = accept_packet(r, n, peer, flags, packet, len, &v);
         if (reason != DROP_NONE) {
                 drop_count(n->config.drops, reason);

@@ -114,7 +114,7 @@ static void sink_failed(void *userdata, Netif *netif, int error) {
 
 static void serve_socket(Dataplane *d, UdpSocket *s) {
         UdpReceived received[UDP_RECEIVE_MAX];
-        int n = udp_socket_receive(s, d->receiver, received, &d->udp_stats);
+        int n = udp_socket_receive(s, d->receiver, received, &d->udp_stats, d->config.drops);
 
         if (n < 0) {
                 unwatch(d, s->fd);

@@ -63,7 +63,8 @@ void packet_router_remove_network(PacketRouter *r, void *mesh) {
         for (unsigned i = 0; i < r->n_networks; i++) {
                 if (r->network[i]->config.mesh != mesh)
                         continue;
-                pending_drop_mesh(r->pending, mesh);
+                drop_count_n(r->network[i]->config.drops, DROP_PENDING_EXPIRED,
+                             pending_drop_mesh(r->pending, mesh));
                 network_free(r->network[i]);
                 r->network[i] = r->network[--r->n_networks];
                 return;
@@ -137,7 +138,7 @@ void packet_router_flush_pending(PacketRouter *r, PacketPeer *peer) {
 }
 
 void packet_router_forget(PacketRouter *r, const void *object) {
-        pending_drop_peer(r->pending, object);
+        drop_count_n(r->drops, DROP_PENDING_EXPIRED, pending_drop_peer(r->pending, object));
         /* Something else may live at the same address soon. */
         for (unsigned i = 0; i < NOTICES; i++) {
                 if (r->arrivals[i].object == object)

@@ -37,9 +37,13 @@ int udp_socket_init(UdpSocket *s, int fd);
 /**
  * udp_socket_receive() - one recvmmsg()
  * @ret: UDP_RECEIVE_MAX entries, valid until the next call
+ * @drops: of what cannot be handed on: nothing in it, cut, from no address
  * Return: how many; 0: nothing there; negative errno: the socket is broken.
  */
-int udp_socket_receive(UdpSocket *s, UdpReceiver *r, UdpReceived *ret, UdpStats *stats);
+int udp_socket_receive(UdpSocket *s, UdpReceiver *r, UdpReceived *ret, UdpStats *stats, DropCounters *drops);
+/* How many datagrams the kernel has dropped at this socket since it was made, modulo 2^32: its
+ * queue was full, or their checksum was wrong. 0 where the kernel does not tell. */
+uint32_t udp_socket_kernel_drops(int fd);
 /**
  * udp_socket_send() - trains, in order
  * What cannot be sent, be it that the socket's buffer is full, is counted in its train's drops.

@@ -127,11 +127,13 @@ static int tun_read_batch(Netif *n, PacketIn *packets, unsigned max) {
                                 break;
                         return k > 0 ? (int) k : -errno;
                 }
-                if ((size_t) len <= HEADER_SIZE)
-                        continue;
-                memcpy(&h, buf, HEADER_SIZE);
-                if (!offload_from_header(&h, &packets[k].offload))
-                        continue;
+                /* What cannot be read is handed on as nothing: no packet, and counted as such. */
+                if ((size_t) len > HEADER_SIZE)
+                        memcpy(&h, buf, HEADER_SIZE);
+                if ((size_t) len <= HEADER_SIZE || !offload_from_header(&h, &packets[k].offload)) {
+                        packets[k].offload = (OffloadInfo){};
+                        len = HEADER_SIZE;
+                }
                 packets[k].data = buf + HEADER_SIZE;
                 packets[k].len = (size_t) len - HEADER_SIZE;
                 k++;

@@ -345,9 +345,15 @@ class CliTest(unittest.TestCase):
         rows = [line.split() for line in out.split('\n\n')[1].splitlines()]
         self.assertEqual([r[0] for r in rows], ['HOST', 'gw', 'phone'])
         self.assertIn('192.0.2.1:18002', rows[1])
-        self.assertIn('mac1', out.split('\n\n')[2])
+        drops = [line.split() for line in out.split('\n\n')[2].splitlines()]
+        self.assertEqual([d[0] for d in drops], ['DROPPED', 'mac1', 'malformed', 'in'])
+        self.assertEqual(drops[1][1:3], ['7', 'a'])
+        self.assertEqual(drops[3], ['in', 'all', '9'])
         status = self.json('mesh', 'status')
         self.assertEqual(status['daemon']['drops'], {'mac1': 7, 'malformed': 2})
+        self.assertEqual(status['dropped'], 9)
+        self.assertEqual(status['drops'][0], {'reason': 'mac1', 'count': 7, 'text':
+                         'a handshake for another network or another machine'})
         self.assertEqual([m['path'] for m in status['links']], ['direct', 'relay'])
 
     def test_leases(self):

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/wire/control.h"
+#include "core/wire/error.h"
 #include "fuzz.h"
 
 /* Decodes, encodes, clears. Return: NULL if refused. */
@@ -34,7 +35,19 @@ static int gossip_decode(const uint8_t *buf, size_t len, GossipMessage *ret) {
 static GBytes *gossip_encode(const GossipMessage *m) {
         return gossip_message_encode(m);
 }
-RECODE(control_message, ControlMessage, clear_nothing)
+/* Whatever an error says, it becomes one of ours and never "it worked". */
+static void look_at_error(const ControlMessage *m) {
+        WireError e;
+
+        if (m->kind != CONTROL_ERROR)
+                return;
+        e = wire_error_from_name(m->payload, m->payload_len);
+        FUZZ_ASSERT(wire_error_is_foreign(e));
+        if (e != WIRE_ERROR_FAILED)
+                FUZZ_ASSERT(strlen(wire_error_name(e)) == m->payload_len &&
+                            memcmp(wire_error_name(e), m->payload, m->payload_len) == 0);
+}
+RECODE(control_message, ControlMessage, look_at_error)
 RECODE(enrol_request, EnrolRequest, clear_nothing)
 RECODE(enrol_response, EnrolResponse, enrol_response_clear)
 RECODE(cert_response, CertResponse, cert_response_clear)

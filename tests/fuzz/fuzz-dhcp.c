@@ -29,12 +29,12 @@ static void offer(World *w, Record *record) {
 }
 
 /* What the service gave is good, and the member's own. */
-static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         World *w = userdata;
         _cleanup_(dhcp_response_clear) DhcpResponse a = {};
 
         if (error) {
-                FUZZ_ASSERT(strcmp(error, CONTROL_ERROR_MALFORMED) == 0);
+                FUZZ_ASSERT(error == WIRE_ERROR_MALFORMED);
                 return;
         }
         FUZZ_ASSERT(dhcp_response_decode(data, len, &a) == 0);
@@ -80,7 +80,7 @@ on_request(void *userdata,
 }
 
 /* Nothing the gateway says can give us a lease that no authority signed. */
-static void on_changed(void *userdata, const char *error, const Record *lease) {
+static void on_changed(void *userdata, WireError error, const Record *lease) {
         World *w = userdata;
 
         if (lease)

@@ -23,7 +23,7 @@ typedef struct Fuzz {
 static MockNetwork net;
 static Identity *joiner;
 
-static void on_reply(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_reply(void *userdata, WireError error, const uint8_t *data, size_t len) {
         ((Fuzz *) userdata)->answered = true;
 }
 
@@ -69,7 +69,7 @@ on_question(void *userdata,
         p->ops->reply(p->self, request, f->data, f->size);
 }
 
-static void on_done(void *userdata, const char *error, const EnrolResponse *response) {
+static void on_done(void *userdata, WireError error, const EnrolResponse *response) {
         Fuzz *f = userdata;
 
         f->answered = true;

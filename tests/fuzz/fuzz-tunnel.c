@@ -72,10 +72,10 @@ on_request(void *userdata,
         if (w->answer & 1)
                 p->ops->reply(p->self, request, data, len);
         else
-                p->ops->fail(p->self, request, w->answer & 2 ? CONTROL_ERROR_FULL : "");
+                p->ops->fail(p->self, request, w->answer & 2 ? WIRE_ERROR_FULL : WIRE_ERROR_FAILED);
 }
 
-static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         FUZZ_ASSERT(error || len == 1);
 }
 

@@ -189,6 +189,65 @@ def test_strangers_get_silence(lab):
     m1.ping("10.0.0.1")
 
 
+FLOOD = """
+import os, socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(('192.0.2.1', 18002))
+def send(n, data):
+    for _ in range(n):
+        s.send(data() if callable(data) else data)
+if sys.argv[1] == 'kinds':
+    send(7, b'')                                          # malformed: nothing in it
+    send(5, bytes([9]) + bytes(60))                       # malformed: no such type
+    send(11, lambda: bytes([1, 0, 0, 0]) + os.urandom(956))   # mac1
+    send(13, lambda: bytes([4, 0, 0, 0]) + b'\\xff' * 4 + os.urandom(40))  # unknown-index
+    send(3, lambda: bytes([3, 0, 0, 0]) + b'\\xff' * 4 + os.urandom(56))   # handshake-unexpected
+else:
+    send(int(sys.argv[2]), b'x')                          # malformed, or socket-full
+"""
+
+
+def drops_of(machine):
+    status = machine.json("mesh", "status")
+    drops = {d["reason"]: d["count"] for d in status["drops"]}
+    assert all(d["text"] for d in status["drops"]), status
+    assert status["dropped"] == sum(drops.values()), status
+    assert status["daemon"]["drops"] == drops, status
+    return drops
+
+
+def test_all_drops_are_counted(lab):
+    gw, m1 = two_machines(lab)
+    m1.ping("10.0.0.1")
+    before = drops_of(gw)
+
+    def more():
+        return {k: v - before.get(k, 0) for k, v in drops_of(gw).items() if v != before.get(k, 0)}
+
+    m1.run("python3", "-c", FLOOD, "kinds")
+    wanted = {"malformed": 12, "mac1": 11, "unknown-index": 13, "handshake-unexpected": 3}
+    wait_for("the last of them", lambda: more() == wanted)
+    # What belongs to the network is in the sum, too, and stays there when it is down.
+    gw.run("ping", "-n", "-c", "4", "-i", "0.05", "-W", "1", "10.0.0.99", check=False)
+    wanted["unknown-destination"] = 4
+    wait_for("the packets to nobody", lambda: more() == wanted)
+    network = gw.busctl("call", "org.omerta.Mesh1", "/org/omerta/Mesh1",
+                        "org.omerta.Mesh1.Manager", "GetNetwork", "s", "").stdout.split('"')[1]
+    gw.busctl("call", "org.omerta.Mesh1", network, "org.omerta.Mesh1.Network", "Down")
+    assert all(more().get(k, 0) >= v for k, v in wanted.items()), more()
+    m1.stop()  # so that nobody else sends anything
+    # A daemon that does not come to read: the kernel drops, and each one is counted once.
+    before = drops_of(gw)
+    gw.daemon.send_signal(signal.SIGSTOP)
+    try:
+        m1.run("python3", "-c", FLOOD, "many", "5000")
+    finally:
+        gw.daemon.send_signal(signal.SIGCONT)
+    wait_for("all of them", lambda: sum(
+        more().get(k, 0) for k in ("malformed", "socket-full")) == 5000)
+    assert more()["socket-full"] > 1000 and more()["malformed"] > 50, more()
+
+
 def test_spoofed_source(lab):
     gw, m1 = two_machines(lab)
     m2 = lab.member(gw, "m2")

@@ -192,13 +192,13 @@ static void on_packets_ready(void *userdata, Network *n, PacketPeer *peer) {
         (void) packet_router_end(m->router);
 }
 
-static void on_join_done(void *userdata, Network *n, const char *error, const char *detail) {
+static void on_join_done(void *userdata, Network *n, WireError error, const char *detail) {
         Machine *m = userdata;
 
         m->join_finished = true;
         g_free(m->join_error);
         g_free(m->join_detail);
-        m->join_error = g_strdup(error);
+        m->join_error = error ? g_strdup(wire_error_name(error)) : NULL;
         m->join_detail = g_strdup(detail);
 }
 

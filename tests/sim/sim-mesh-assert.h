@@ -51,11 +51,11 @@ _unused_ static void answer_clear(Answer *a) {
         g_clear_pointer(&a->data, g_bytes_unref);
 }
 
-_unused_ static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+_unused_ static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         Answer *a = userdata;
 
         a->n++;
-        a->error = g_strdup(error);
+        a->error = error ? g_strdup(wire_error_name(error)) : NULL;
         if (!error)
                 a->data = g_bytes_new(data, len);
 }

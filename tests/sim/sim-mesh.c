@@ -28,7 +28,7 @@ on_request(void *userdata,
         if (len == 5 && memcmp(data, "never", 5) == 0)
                 return;
         if (len == 4 && memcmp(data, "fail", 4) == 0) {
-                p->ops->fail(p->self, request, "NotPermitted");
+                p->ops->fail(p->self, request, WIRE_ERROR_NOT_PERMITTED);
                 return;
         }
         for (size_t i = 0; i < len; i++)

@@ -55,8 +55,8 @@ static void assert_nothing_lost(Lan *lan, const char *when) {
         for (unsigned i = 0; i <= lan->n; i++) {
                 Machine *m = machine_at(lan, i);
                 Directory *d = network_directory(m->network);
-                g_autofree char *address =
-                                i == 0 ? g_strdup("10.0.0.1") : g_strdup_printf("10.0.0.%u", 99 + i);
+                g_autofree char *address = i == 0 ? g_strdup("10.0.0.1")
+                                                  : g_strdup_printf("10.0.0.%u", 99 + i);
                 IpAddr own = machine_address(m);
 
                 if (strcmp(ip_format(&own).text, address) != 0)
@@ -85,8 +85,8 @@ static void spend_days(Lan *lan, unsigned days, const bool *away) {
                 for (unsigned night = 0; night < 2; night++) {
                         for (unsigned i = 0; i <= lan->n; i++)
                                 sim_node_sleep(machine_at(lan, i)->node, night || (away && away[i]));
-                        sim_run_for(lan->sim,
-                                    night ? USEC_PER_DAY - 5 * USEC_PER_MINUTE : 5 * USEC_PER_MINUTE);
+                        sim_run_for(lan->sim, night ? USEC_PER_DAY - 5 * USEC_PER_MINUTE
+                                                    : 5 * USEC_PER_MINUTE);
                 }
         for (unsigned i = 0; i <= lan->n; i++)
                 sim_node_sleep(machine_at(lan, i)->node, false);
@@ -295,7 +295,8 @@ static void test_clock_is_wrong_at_a_start(void **state) {
                 for (unsigned i = 0; i < 2; i++) {
                         Lan lan = household(320 + w);
                         Machine *m = machine_at(&lan, i);
-                        g_autofree char *when = g_strdup_printf("%s started %s", m->name, wrong[w].name);
+                        g_autofree char *when =
+                                        g_strdup_printf("%s started %s", m->name, wrong[w].name);
 
                         machine_stop(m, true, false);
                         sim_node_set_realtime_offset(m->node, wrong[w].offset);
@@ -399,7 +400,8 @@ static void test_no_clock_battery(void **state) {
                 assert_int_equal(network_state(m->network), NETWORK_ONLINE);
                 assert_int_equal(network_trouble(m->network), NETWORK_TROUBLE_CLOCK);
                 for (unsigned i = 0; i < 3; i++)
-                        assert_true(i == 1 || machine_reaches(m, machine_at(&lan, i), 5 * USEC_PER_SEC));
+                        assert_true(i == 1 ||
+                                    machine_reaches(m, machine_at(&lan, i), 5 * USEC_PER_SEC));
         }
         /* The network tells it the time. */
         set_clock(m, 0);

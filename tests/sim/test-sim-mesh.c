@@ -12,7 +12,8 @@
 static void test_two_connect(void **state) {
         _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
         TestMachine *a = &t->machines[0], *b = &t->machines[1];
-        _cleanup_(answer_clear) Answer answer = {}, refused = {};
+        _cleanup_(answer_clear) Answer answer = {}, refused = {}, nobody = {};
+        ChannelProvider *p;
 
         test_net_introduce(t);
         assert_int_equal(test_send(a, b, "hello"), 0);
@@ -27,6 +28,17 @@ static void test_two_connect(void **state) {
         assert_message(a, 0, "and back");
         assert_answer(&answer, "desserts");
         assert_string_equal(refused.error, "NotPermitted");
+        /* What nobody serves is counted, whatever way it comes. */
+        p = test_channels(b);
+        assert_int_equal(p->ops->send(p->self, &a->identity->id, "nobody", "x", 1), 0);
+        assert_int_equal(p->ops->send_datagram(p->self, &a->identity->id, "nobody", "x", 1), 0);
+        assert_int_equal(
+                        p->ops->request(p->self, &a->identity->id, "nobody", "x", 1, SEC, on_answer,
+                                        &nobody, NULL),
+                        0);
+        sim_run_for(t->sim, SEC);
+        assert_string_equal(nobody.error, "NoSuchChannel");
+        assert_int_equal(test_drops(a, DROP_NO_CHANNEL), 3);
         assert_int_equal(a->ups, 1);
         assert_int_equal(b->ups, 1);
         assert_int_equal(a->downs + b->downs, 0);
@@ -278,10 +290,10 @@ static void test_restart_speaks(void **state) {
 }
 
 /* Who waits for an answer when the link is closed asks again from the callback. */
-static void on_closed(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_closed(void *userdata, WireError error, const uint8_t *data, size_t len) {
         TestMachine *m = userdata;
 
-        assert_string_equal(error, "Unreachable");
+        assert_int_equal(error, WIRE_ERROR_UNREACHABLE);
         m->revoked++;
         (void) test_send(m, &m->net->machines[1 - m->index], "again");
 }

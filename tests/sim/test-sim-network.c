@@ -116,6 +116,38 @@ static bool all_know_all(void *userdata) {
         return true;
 }
 
+/* A gateway that makes itself the internet: @m takes nothing from outside the network's prefixes. */
+static void test_gateway_is_no_exit(void **state) {
+        static const char *const texts[] = { "192.168.1.1", "8.8.8.8" };
+        Lan lan = lan_new(62);
+        Machine *a = lan_join(&lan);
+        RouteTable *t = vnet_routes(network_vnet(lan.gateway->network));
+        IpAddr to = machine_address(a);
+        uint64_t before;
+
+        assert_true(machine_reaches(a, lan.gateway, 2 * USEC_PER_SEC));
+        assert_true(machine_reaches(lan.gateway, a, 2 * USEC_PER_SEC));
+        for (unsigned i = 0; i < ELEMENTSOF(texts); i++) {
+                IpPrefix from = { .len = 32 };
+
+                /* An honest packet path would not send it. */
+                assert_int_equal(ip_parse(texts[i], &from.addr), 0);
+                assert_int_equal(route_table_set_local(t, &from), 0);
+                route_table_flush(t);
+                machine_send_text(lan.gateway, &from.addr, &to, "from outside");
+                sim_run_for(lan.sim, USEC_PER_SEC);
+                assert_false(machine_received_text(a, &from.addr, "from outside"));
+                assert_int_equal(drop_counter(network_drops(a->network), DROP_SOURCE_SPOOFED), i + 1);
+                /* And nothing goes there. */
+                before = sim_node_received(lan.gateway->node);
+                machine_send_text(a, &to, &from.addr, "to outside");
+                sim_run_for(lan.sim, USEC_PER_SEC / 10);
+                assert_int_equal(sim_node_received(lan.gateway->node), before);
+                assert_int_equal(drop_counter(network_drops(a->network), DROP_NO_ROUTE), i + 1);
+        }
+        lan_free(&lan);
+}
+
 /* All at once, by one invite, through one gateway, on a lossy internet. */
 static void test_fifty_machines_join(void **state) {
         const InviteOptions options = { .uses = MACHINES_MANY };
@@ -572,6 +604,7 @@ static void test_weeks(void **state) {
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_three_node_network),
+                cmocka_unit_test(test_gateway_is_no_exit),
                 cmocka_unit_test(test_first_packets_wait_for_the_session),
                 cmocka_unit_test(test_fifty_machines_join),
                 cmocka_unit_test(test_loss_reorder_duplication),

@@ -55,7 +55,7 @@ static MockNode *find(MockNode *self, const MachineId *id) {
         return n == self ? NULL : n;
 }
 
-static void request_finish(Request *r, const char *error, const void *data, size_t len) {
+static void request_finish(Request *r, WireError error, const void *data, size_t len) {
         ChannelReply reply = r->reply;
         void *userdata = r->userdata;
 
@@ -65,7 +65,7 @@ static void request_finish(Request *r, const char *error, const void *data, size
 }
 
 static void on_request_timeout(void *userdata) {
-        request_finish(userdata, "Timeout", NULL, 0);
+        request_finish(userdata, WIRE_ERROR_TIMEOUT, NULL, 0);
 }
 
 static void
@@ -117,12 +117,9 @@ static void deliver(Message *msg) {
         case MOCK_ERROR:
                 r = g_hash_table_lookup(m->requests, &msg->id);
                 if (r && msg->kind == MOCK_RESPONSE)
-                        request_finish(r, NULL, data, len);
-                else if (r) {
-                        g_autofree char *error = g_strndup((const char *) data, len);
-
-                        request_finish(r, error, NULL, 0);
-                }
+                        request_finish(r, WIRE_ERROR_NONE, data, len);
+                else if (r)
+                        request_finish(r, wire_error_from_name(data, len), NULL, 0);
                 break;
         case MOCK_PROBE:
                 break;
@@ -218,7 +215,7 @@ static void pair_up(Pair *p) {
 }
 
 /* Requests between the two that are open; collected first, since replies may do anything. */
-static void fail_requests(MockMesh *m, MockNode *a, MockNode *b, const char *error) {
+static void fail_requests(MockMesh *m, MockNode *a, MockNode *b, WireError error) {
         g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
         GHashTableIter i;
         void *value;
@@ -247,7 +244,7 @@ static void pair_down(Pair *p) {
                 mock_message_free(msg);
         set_state(p, 0, LINK_DOWN);
         set_state(p, 1, LINK_DOWN);
-        fail_requests(p->mesh, p->node[0], p->node[1], "Unreachable");
+        fail_requests(p->mesh, p->node[0], p->node[1], WIRE_ERROR_UNREACHABLE);
 }
 
 static void on_connected(void *userdata) {
@@ -304,7 +301,7 @@ void mock_mesh_set_reachable(MockMesh *m, MockNode *a, MockNode *b, bool reachab
 void mock_node_restart(MockNode *n) {
         MockMesh *m = n->mesh;
 
-        fail_requests(m, n, NULL, "Cancelled");
+        fail_requests(m, n, NULL, WIRE_ERROR_CANCELLED);
         for (unsigned i = 0; i < m->nodes->len; i++) {
                 MockNode *other = g_ptr_array_index(m->nodes, i);
                 unsigned side;
@@ -443,7 +440,7 @@ static void op_cancel(void *self, uint64_t id) {
         Request *r = g_hash_table_lookup(((MockNode *) self)->mesh->requests, &id);
 
         if (r && r->from == self)
-                request_finish(r, "Cancelled", NULL, 0);
+                request_finish(r, WIRE_ERROR_CANCELLED, NULL, 0);
 }
 
 static void answer(MockNode *n, ChannelRequest *request, MockKind kind, const void *data, size_t len) {
@@ -459,8 +456,11 @@ static void op_reply(void *self, ChannelRequest *request, const void *data, size
         answer(self, request, MOCK_RESPONSE, data, len);
 }
 
-static void op_fail(void *self, ChannelRequest *request, const char *error) {
-        answer(self, request, MOCK_ERROR, error, strlen(error));
+static void op_fail(void *self, ChannelRequest *request, WireError error) {
+        const char *name = wire_error_name(error);
+
+        assert(wire_error_is_foreign(error));
+        answer(self, request, MOCK_ERROR, name, strlen(name));
 }
 
 static int op_connect(void *self, const MachineId *machine) {

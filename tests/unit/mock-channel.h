@@ -78,15 +78,15 @@ void mock_mesh_set_latency(MockMesh *m, usec_t latency);
 
 /* A link on both sides at once, with notifications; as after a handshake. */
 void mock_mesh_link_up(MockMesh *m, MockNode *a, MockNode *b);
-/* Both sides lose the link; waiting messages are lost, requests fail with "Unreachable". */
+/* Both sides lose the link; waiting messages are lost, requests fail with WIRE_ERROR_UNREACHABLE. */
 void mock_mesh_link_down(MockMesh *m, MockNode *a, MockNode *b);
 /* Every pair. */
 void mock_mesh_link_all(MockMesh *m);
 /* Cut apart (@reachable false): nothing arrives, but links stay up, as long as nobody notices:
  * datagrams and probes are lost, messages wait. */
 void mock_mesh_set_reachable(MockMesh *m, MockNode *a, MockNode *b, bool reachable);
-/* The daemon of @n starts anew: its requests fail with "Cancelled", its links are gone; the others
- * keep theirs until a new link comes up, which says "restarted". Handlers stay. */
+/* The daemon of @n starts anew: its requests fail with WIRE_ERROR_CANCELLED, its links are gone;
+ * the others keep theirs until a new link comes up, which says "restarted". Handlers stay. */
 void mock_node_restart(MockNode *n);
 
 /* --- faults and observation --- */

@@ -32,7 +32,7 @@ static void test_names(void **state) {
 }
 
 static void test_counters(void **state) {
-        DropCounters c = {};
+        DropCounters c = {}, sum = {};
 
         drop_count(&c, DROP_REPLAYED);
         drop_count_n(&c, DROP_REPLAYED, 41);
@@ -40,6 +40,11 @@ static void test_counters(void **state) {
         assert_int_equal(drop_counter(&c, DROP_REPLAYED), 42);
         assert_int_equal(drop_counter(&c, DROP_INTERFACE_FULL), 1);
         assert_int_equal(drop_counter(&c, DROP_NONE), 0);
+        drop_counters_add(&sum, &c);
+        drop_counters_add(&sum, &c);
+        assert_int_equal(drop_counter(&sum, DROP_REPLAYED), 84);
+        assert_int_equal(drop_counter(&sum, DROP_INTERFACE_FULL), 2);
+        assert_int_equal(drop_counter(&c, DROP_REPLAYED), 42);
 }
 
 int main(void) {

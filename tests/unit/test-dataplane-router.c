@@ -265,38 +265,6 @@ static void test_wrong_source(void **state) {
         assert_true(g_queue_is_empty(&w.a.wire));
 }
 
-/* The gateway carries what is outside, both ways. */
-static void test_gateway(void **state) {
-        WORLD(w);
-        Build out = world_build(&w.a, &w.b), back = world_build(&w.b, &w.a);
-
-        out.destination = back.source = 0x08080808;
-        world_app_send(&w.a, &out, 0);
-        world_egress(&w, &w.a);
-        assert_drops(&w.a, DROP_NO_ROUTE, 1);
-        {
-                g_autoptr(GBytes) icmp = mock_netif_app_received(w.a.netif, NULL);
-
-                assert_non_null(icmp);
-        }
-        route_table_set_gateway(w.a.routes, &w.a.peer, false);
-        route_table_flush(w.a.routes);
-        world_app_send(&w.a, &out, 0);
-        world_egress(&w, &w.a);
-        world_deliver(&w, &w.a, &w.b);
-        assert_drops(&w.b, DROP_NOT_FOR_US, 1);
-        route_table_set_gateway(w.b.routes, NULL, true);
-        route_table_flush(w.b.routes);
-        world_app_send(&w.a, &out, 0);
-        world_egress(&w, &w.a);
-        world_deliver(&w, &w.a, &w.b);
-        world_expect(&w.b, &out, 0);
-        world_app_send(&w.b, &back, 0);
-        world_egress(&w, &w.b);
-        world_deliver(&w, &w.b, &w.a);
-        world_expect(&w.a, &back, 0);
-}
-
 /* --- who may send what --- */
 
 /* Encrypts any bytes as @from would. */
@@ -314,6 +282,39 @@ inject(World *w,
         assert_true(keypair_reserve(from->keypair, 1, &counter));
         keypair_seal(from->keypair, counter, flags, plain, len, buf);
         world_datagram(w, to, by ?: &from->endpoint, buf, len + DATA_OVERHEAD);
+}
+
+/* Nothing goes outside and nothing comes from there, but by the exit a machine has chosen. */
+static void test_exit(void **state) {
+        WORLD(w);
+        Build out = world_build(&w.a, &w.b), back = world_build(&w.b, &w.a);
+        uint8_t p[BUILD_MAX];
+        size_t n = 0;
+
+        out.destination = back.source = 0x08080808;
+        n = build_packet(&back, p);
+        inject(&w, &w.b, &w.a, NULL, DATA_FLAG_CSUM_PARTIAL, p, n);
+        assert_drops(&w.a, DROP_SOURCE_SPOOFED, 1);
+        assert_null(mock_netif_app_received(w.a.netif, NULL));
+        world_app_send(&w.a, &out, 0);
+        world_egress(&w, &w.a);
+        assert_drops(&w.a, DROP_NO_ROUTE, 1);
+        {
+                g_autoptr(GBytes) icmp = mock_netif_app_received(w.a.netif, NULL);
+
+                assert_non_null(icmp);
+        }
+        route_table_set_exit(w.a.routes, &w.a.peer);
+        world_app_send(&w.a, &out, 0);
+        world_egress(&w, &w.a);
+        world_deliver(&w, &w.a, &w.b);
+        assert_drops(&w.b, DROP_NOT_FOR_US, 1); /* nobody carries for others yet */
+        inject(&w, &w.b, &w.a, NULL, DATA_FLAG_CSUM_PARTIAL, p, n);
+        world_expect(&w.a, &back, 0);
+        /* It is @a's choice alone. */
+        world_app_send(&w.b, &back, 0);
+        world_egress(&w, &w.b);
+        assert_drops(&w.b, DROP_WRONG_SOURCE, 1);
 }
 
 static void test_ingress_refuses(void **state) {
@@ -570,6 +571,7 @@ static void test_pending_bounded(void **state) {
         assert_int_equal(w.a.wants, 2);
         packet_router_forget(w.a.router, &w.a.peer);
         assert_null(w.a.peer.pending);
+        assert_int_equal(drop_counter(&w.a.daemon_drops, DROP_PENDING_EXPIRED), PENDING_PACKETS_MAX);
         assert_true(packet_router_end(w.a.router) == USEC_INFINITY);
 }
 
@@ -716,6 +718,7 @@ static void test_networks(void **state) {
         assert_non_null(w.a.peer.pending);
         packet_router_remove_network(w.a.router, &w.a);
         assert_null(w.a.peer.pending);
+        assert_drops(&w.a, DROP_PENDING_EXPIRED, 1);
         b = world_build(&w.b, &w.a);
         world_app_send(&w.b, &b, 0);
         world_egress(&w, &w.b);
@@ -753,7 +756,7 @@ int main(void) {
                 cmocka_unit_test(test_icmp_is_limited),
                 cmocka_unit_test(test_too_big),
                 cmocka_unit_test(test_wrong_source),
-                cmocka_unit_test(test_gateway),
+                cmocka_unit_test(test_exit),
                 cmocka_unit_test(test_ingress_refuses),
                 cmocka_unit_test(test_ingress_malformed),
                 cmocka_unit_test(test_ingress_datagrams),

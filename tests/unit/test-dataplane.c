@@ -485,7 +485,7 @@ static void test_trains_without_segmentation(void **state) {
                         int n;
 
                         assert_int_equal(poll(&fd, 1, GIVE_UP_MS), 1);
-                        n = udp_socket_receive(&s, r, received, &stats);
+                        n = udp_socket_receive(&s, r, received, &stats, &drops);
                         for (int i = 0; i < n; i++) {
                                 got += (unsigned) received[i].len;
                                 assert_true(endpoint_equal(received[i].from, &p.a.endpoint));

@@ -160,11 +160,11 @@ static Joiner *add_joiner(Fixture *f) {
         return j;
 }
 
-static void on_done(void *userdata, const char *error, const EnrolResponse *response) {
+static void on_done(void *userdata, WireError error, const EnrolResponse *response) {
         Joiner *j = userdata;
 
         if (error)
-                g_string_append_printf(j->log, "error %s;", error);
+                g_string_append_printf(j->log, "error %s;", wire_error_name(error));
         else if (response->status == ENROL_PENDING) {
                 if (!strstr(j->log->str, "pending"))
                         g_string_append(j->log, "pending;");
@@ -466,8 +466,8 @@ static void test_revocations_of_a_revoked_issuer(void **state) {
 
 /* --- hostile clients --- */
 
-static void on_raw(void *userdata, const char *error, const uint8_t *data, size_t len) {
-        g_string_append(userdata, error ?: "answer");
+static void on_raw(void *userdata, WireError error, const uint8_t *data, size_t len) {
+        g_string_append(userdata, error ? wire_error_name(error) : "answer");
 }
 
 static const char *ask_raw(Fixture *f, Joiner *j, const char *channel, const void *data, size_t len) {

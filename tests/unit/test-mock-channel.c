@@ -29,12 +29,12 @@ on_request(void *userdata,
         if (len == 1)
                 p->ops->reply(p->self, request, "pong", 4);
         else
-                (p->ops->fail)(p->self, request, "Full"); /* cmocka has a macro fail() */
+                (p->ops->fail)(p->self, request, WIRE_ERROR_FULL); /* cmocka has a macro fail() */
 }
 
-static void on_reply(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_reply(void *userdata, WireError error, const uint8_t *data, size_t len) {
         if (error)
-                g_string_append_printf(((Log *) userdata)->text, "error %s;", error);
+                g_string_append_printf(((Log *) userdata)->text, "error %s;", wire_error_name(error));
         else
                 on_data(userdata, NULL, data, len);
 }

@@ -237,8 +237,8 @@ static void test_open_not_served(void **state) {
         session_unref(s);
 }
 
-static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
-        g_string_append_printf(((TunnelWorld *) userdata)->received, "%s;", error);
+static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
+        g_string_append_printf(((TunnelWorld *) userdata)->received, "%s;", wire_error_name(error));
 }
 
 static void test_open_malformed(void **state) {

@@ -20,11 +20,11 @@ typedef struct Client {
         bool hears_gossip;
 } Client;
 
-static void on_changed(void *userdata, const char *error, const Record *lease) {
+static void on_changed(void *userdata, WireError error, const Record *lease) {
         Client *c = userdata;
 
         if (error)
-                g_string_append_printf(c->log, "%s;", error);
+                g_string_append_printf(c->log, "%s;", wire_error_name(error));
         else if (lease)
                 g_string_append_printf(
                                 c->log, "bound %s;", ip_format(&lease->body.lease.address).text);

@@ -379,12 +379,12 @@ typedef struct Answer {
         IpText address, gateway;
 } Answer;
 
-static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         _cleanup_(dhcp_response_clear) DhcpResponse r = {};
         Answer *a = userdata;
 
         a->n++;
-        g_strlcpy(a->error, error ?: "", sizeof a->error);
+        g_strlcpy(a->error, error ? wire_error_name(error) : "", sizeof a->error);
         if (error)
                 return;
         assert_int_equal(dhcp_response_decode(data, len, &r), 0);

@@ -159,17 +159,24 @@ static void test_route_to_peer(void **state) {
         assert_false(source_ok(&w, "fd00::11", 1));
 }
 
-static void test_route_to_gateway(void **state) {
+static void test_route_to_exit(void **state) {
         WORLD(w, "10.0.0.0/16");
         RouteDecision d;
 
+        /* Without one the outside is nobody's, the gateway's as little as anybody's. */
         assert_drop(&w, "8.8.8.8", DROP_NO_ROUTE);
-        route_table_set_gateway(w.table, &w.peer[0], false);
+        assert_drop(&w, "2001:db8::1", DROP_NO_ROUTE);
+        for (unsigned i = 0; i < 2; i++) {
+                assert_false(source_ok(&w, "8.8.8.8", i));
+                assert_false(source_ok(&w, "192.168.1.1", i));
+                assert_false(source_ok(&w, "2001:db8::1", i));
+        }
+        route_table_set_exit(w.table, &w.peer[0]);
         set(&w, "10.0.0.1/32", 0);
         d = lookup(&w, "8.8.8.8");
-        assert_int_equal(d.verdict, ROUTE_GATEWAY);
+        assert_int_equal(d.verdict, ROUTE_EXIT);
         assert_ptr_equal(d.peer, &w.peer[0]);
-        assert_int_equal(lookup(&w, "2001:db8::1").verdict, ROUTE_GATEWAY);
+        assert_int_equal(lookup(&w, "2001:db8::1").verdict, ROUTE_EXIT);
         assert_peer(&w, "10.0.0.1", 0);
 
         /* It speaks for the outside, but for nobody inside. */
@@ -179,28 +186,24 @@ static void test_route_to_gateway(void **state) {
         assert_false(source_ok(&w, "224.0.0.1", 0));
         assert_false(source_ok(&w, "127.0.0.1", 0));
 
-        route_table_set_gateway(w.table, NULL, true);
-        d = lookup(&w, "8.8.8.8");
-        assert_int_equal(d.verdict, ROUTE_GATEWAY);
-        assert_null(d.peer);
-        assert_false(source_ok(&w, "8.8.8.8", 0));
-        route_table_set_gateway(w.table, NULL, false);
+        route_table_set_exit(w.table, NULL);
         assert_drop(&w, "8.8.8.8", DROP_NO_ROUTE);
+        assert_false(source_ok(&w, "8.8.8.8", 0));
 }
 
 static void test_route_unknown_in_subnet(void **state) {
         WORLD(w, "10.77.0.0/16");
         IpPrefix ula = prefix("fd12::/64");
 
-        route_table_set_gateway(w.table, &w.peer[0], false);
+        route_table_set_exit(w.table, &w.peer[0]);
         assert_drop(&w, "10.77.0.99", DROP_UNKNOWN_DESTINATION);
-        assert_int_equal(lookup(&w, "10.78.0.99").verdict, ROUTE_GATEWAY);
-        assert_int_equal(lookup(&w, "10.76.255.255").verdict, ROUTE_GATEWAY);
+        assert_int_equal(lookup(&w, "10.78.0.99").verdict, ROUTE_EXIT);
+        assert_int_equal(lookup(&w, "10.76.255.255").verdict, ROUTE_EXIT);
         assert_int_equal(route_table_set(w.table, &ula, NULL), 0);
         assert_drop(&w, "fd12::99", DROP_UNKNOWN_DESTINATION);
-        assert_int_equal(lookup(&w, "fd12:0:0:1::").verdict, ROUTE_GATEWAY);
+        assert_int_equal(lookup(&w, "fd12:0:0:1::").verdict, ROUTE_EXIT);
         route_table_remove(w.table, &ula);
-        assert_int_equal(lookup(&w, "fd12::99").verdict, ROUTE_GATEWAY);
+        assert_int_equal(lookup(&w, "fd12::99").verdict, ROUTE_EXIT);
 }
 
 static void test_never_a_machine(void **state) {
@@ -223,12 +226,12 @@ static void test_never_a_machine(void **state) {
         };
         WORLD(w, "10.0.0.0/16");
 
-        route_table_set_gateway(w.table, &w.peer[0], false);
+        route_table_set_exit(w.table, &w.peer[0]);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
                 assert_drop(&w, cases[i].address, cases[i].reason);
-        assert_int_equal(lookup(&w, "10.1.0.0").verdict, ROUTE_GATEWAY);
-        assert_int_equal(lookup(&w, "223.255.255.255").verdict, ROUTE_GATEWAY);
-        assert_int_equal(lookup(&w, "::2").verdict, ROUTE_GATEWAY);
+        assert_int_equal(lookup(&w, "10.1.0.0").verdict, ROUTE_EXIT);
+        assert_int_equal(lookup(&w, "223.255.255.255").verdict, ROUTE_EXIT);
+        assert_int_equal(lookup(&w, "::2").verdict, ROUTE_EXIT);
 }
 
 static void test_invalid_prefixes(void **state) {
@@ -333,7 +336,7 @@ static void test_remove_peer(void **state) {
         set(&w, "fd00::1/128", 1);
         set(&w, "192.168.0.0/16", 1);
         set(&w, "192.168.1.0/24", 2);
-        route_table_set_gateway(w.table, &w.peer[1], false);
+        route_table_set_exit(w.table, &w.peer[1]);
         route_table_flush(w.table);
         route_table_remove_peer(w.table, &w.peer[1]);
         assert_int_equal(route_table_lookup_v4(w.table, 0x0a00000a).verdict, ROUTE_DROP);
@@ -561,7 +564,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_route_to_local_address),
                 cmocka_unit_test(test_route_to_peer),
-                cmocka_unit_test(test_route_to_gateway),
+                cmocka_unit_test(test_route_to_exit),
                 cmocka_unit_test(test_route_unknown_in_subnet),
                 cmocka_unit_test(test_never_a_machine),
                 cmocka_unit_test(test_invalid_prefixes),

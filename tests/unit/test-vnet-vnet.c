@@ -161,14 +161,26 @@ static void test_route_to_peer(void **state) {
         assert_peer(&w, "10.0.0.10", 1);
 }
 
-static void test_route_to_gateway(void **state) {
+/* A role makes nobody an exit: nothing goes out by the gateway, nothing comes in by it. */
+static void test_outside_is_nobodys(void **state) {
         WORLD(w);
-        VnetDecision d;
+        PacketPeer *gateway = &w.peer[MACHINES];
+        IpAddr six = addr("2001:db8::1");
+        RouteTable *t = vnet_routes(w.vnet);
 
         lease(&w, 0, "10.0.0.5");
-        d = route(&w, "8.8.8.8");
-        assert_int_equal(d.verdict, ROUTE_GATEWAY);
-        assert_true(machine_id_equal(&d.machine, &w.net.issuer->id));
+        certify(&w, 1, ROLE_GATEWAY | ROLE_RELAY);
+        lease(&w, 1, "10.0.0.6");
+        assert_drop(&w, "8.8.8.8", DROP_NO_ROUTE);
+        assert_drop(&w, "192.168.1.1", DROP_NO_ROUTE);
+        assert_drop(&w, "2001:db8::1", DROP_NO_ROUTE);
+        for (unsigned i = 0; i < 2; i++) {
+                PacketPeer *peer = i == 0 ? gateway : &w.peer[1];
+
+                assert_false(route_table_source_ok_v4(t, 0xc0a80101, peer));
+                assert_false(route_table_source_ok_v4(t, 0x08080808, peer));
+                assert_false(route_table_source_ok_v6(t, six.bytes, peer));
+        }
 }
 
 static void test_route_unknown_in_subnet(void **state) {
@@ -221,7 +233,7 @@ static void test_ipv6_without_lease(void **state) {
         assert_true(machine_id_equal(&id, &w.who[0]->id));
         unknown.bytes[15] ^= 1;
         assert_int_equal(vnet_route(w.vnet, &unknown).reason, DROP_UNKNOWN_DESTINATION);
-        assert_int_equal(route(&w, "2001:db8::1").verdict, ROUTE_GATEWAY);
+        assert_drop(&w, "2001:db8::1", DROP_NO_ROUTE);
 }
 
 /* Without flush or timer: packet threads must not find it in the next microsecond. */
@@ -306,7 +318,7 @@ static void test_lease_outside_the_subnet(void **state) {
         lease(&w, 0, "10.0.0.5");
         certify(&w, 1, 0);
         lease(&w, 1, "8.8.8.8");
-        assert_int_equal(route(&w, "8.8.8.8").verdict, ROUTE_GATEWAY);
+        assert_drop(&w, "8.8.8.8", DROP_NO_ROUTE);
         assert_false(vnet_lookup_address(w.vnet, &w.who[1]->id, &got));
 }
 
@@ -348,9 +360,7 @@ static void test_role_taken_away(void **state) {
         certify(&w, 0, 0);
         assert_true(vnet_gateway(w.vnet, &gateway));
         assert_true(machine_id_equal(&gateway, &w.net.issuer->id));
-        assert_ptr_equal(
-                        route_table_lookup_v4(vnet_routes(w.vnet), 0x08080808).peer,
-                        &w.peer[MACHINES]);
+        assert_drop(&w, "8.8.8.8", DROP_NO_ROUTE);
 }
 
 /* What is in the directory when the network starts. */
@@ -371,14 +381,14 @@ static void test_start_with_a_full_directory(void **state) {
         assert_peer(&w, "10.0.1.1", 1);
         assert_peer(&w, "10.0.1.4", 4);
         assert_drop(&w, "10.0.1.3", DROP_UNKNOWN_DESTINATION);
-        assert_int_equal(route(&w, "8.8.8.8").verdict, ROUTE_GATEWAY);
+        assert_drop(&w, "8.8.8.8", DROP_NO_ROUTE);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_route_to_local_address),
                 cmocka_unit_test(test_route_to_peer),
-                cmocka_unit_test(test_route_to_gateway),
+                cmocka_unit_test(test_outside_is_nobodys),
                 cmocka_unit_test(test_route_unknown_in_subnet),
                 cmocka_unit_test(test_address_lookup),
                 cmocka_unit_test(test_ipv6_without_lease),

@@ -75,9 +75,10 @@ static void test_refusals(void **state) {
                 { -EBADMSG, "request without a channel", "01 01000000 00 61" },
                 { -EBADMSG, "response with a channel", "02 01000000 01 61" },
                 { -EBADMSG, "error with a channel", "03 01000000 01 61 46" },
-                { -EBADMSG, "error without a name", "03 01000000 00" },
-                { -EBADMSG, "error that is not UTF-8", "03 01000000 00 ff" },
-                { -EBADMSG, "error with an escape", "03 01000000 00 461b" },
+                /* An answer all the same; what it says is judged by wire_error_from_name(). */
+                { 0, "error without a name", "03 01000000 00" },
+                { 0, "error that is not UTF-8", "03 01000000 00 ff" },
+                { 0, "error with an escape", "03 01000000 00 461b" },
                 { -EBADMSG, "cut in the channel", "01 01000000 03 6162" },
                 { -EBADMSG, "foreign character", "01 01000000 03 61 2f 62" },
                 { -EBADMSG, "NUL in the channel", "01 01000000 03 61 00 62" },

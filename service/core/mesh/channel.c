@@ -10,8 +10,6 @@
 
 #define ENROL_CHANNEL "enrol"
 #define CERT_CHANNEL "cert"
-#define ERROR_TIMEOUT "Timeout"
-#define ERROR_CANCELLED "Cancelled"
 
 typedef struct Handler {
         char *name;
@@ -192,6 +190,12 @@ encode(MessageKind kind, uint32_t id, const char *channel, const void *data, siz
         return control_message_encode(&cm);
 }
 
+static GBytes *encode_error(uint32_t id, WireError error) {
+        const char *name = wire_error_name(error);
+
+        return encode(CONTROL_ERROR, id, "", name, strlen(name));
+}
+
 static int
 send_on_channel(void *self, const MachineId *to, const char *channel, const void *data, size_t len) {
         g_autoptr(GBytes) message = NULL;
@@ -242,7 +246,7 @@ static void forget(Request *q) {
 }
 
 /* Ends it; the link may be gone when this returns. */
-static void finish(Request *q, const char *error, const uint8_t *data, size_t len) {
+static void finish(Request *q, WireError error, const uint8_t *data, size_t len) {
         g_autoptr(Link) link = link_ref(q->link);
         ChannelReply done = q->reply;
         void *userdata = q->userdata;
@@ -254,7 +258,7 @@ static void finish(Request *q, const char *error, const uint8_t *data, size_t le
 }
 
 static void on_timeout(void *userdata) {
-        finish(userdata, ERROR_TIMEOUT, NULL, 0);
+        finish(userdata, WIRE_ERROR_TIMEOUT, NULL, 0);
 }
 
 static uint32_t next_request_id(Channels *c) {
@@ -325,10 +329,10 @@ static void cancel(void *self, uint64_t id) {
                                       : NULL;
 
         if (q)
-                finish(q, ERROR_CANCELLED, NULL, 0);
+                finish(q, WIRE_ERROR_CANCELLED, NULL, 0);
 }
 
-void channels_fail_link(Link *link, const char *error) {
+void channels_fail_link(Link *link, WireError error) {
         GList *last = link->requests.tail;
 
         link->n_unanswered = 0;
@@ -361,9 +365,7 @@ static void answer(ChannelRequest *q, MessageKind kind, const void *data, size_t
                 g_autoptr(GBytes) message = encode(kind, q->id, "", data, len);
 
                 if (!message)
-                        message =
-                                        encode(CONTROL_ERROR, q->id, "", CONTROL_ERROR_FAILED,
-                                               strlen(CONTROL_ERROR_FAILED));
+                        message = encode_error(q->id, WIRE_ERROR_FAILED);
                 if (link->n_unanswered > 0)
                         link->n_unanswered--;
                 if (link_send_message(link, message) < 0)
@@ -376,12 +378,15 @@ static void reply(void *self, ChannelRequest *q, const void *data, size_t len) {
         answer(q, CONTROL_RESPONSE, data, len);
 }
 
-static void fail(void *self, ChannelRequest *q, const char *error) {
-        answer(q, CONTROL_ERROR, error, strlen(error));
+static void fail(void *self, ChannelRequest *q, WireError error) {
+        const char *name = wire_error_name(error);
+
+        assert(wire_error_is_foreign(error));
+        answer(q, CONTROL_ERROR, name, strlen(name));
 }
 
-static void send_error(Link *link, uint32_t id, const char *error) {
-        g_autoptr(GBytes) message = encode(CONTROL_ERROR, id, "", error, strlen(error));
+static void send_error(Link *link, uint32_t id, WireError error) {
+        g_autoptr(GBytes) message = encode_error(id, error);
 
         (void) link_send_message(link, message);
 }
@@ -391,11 +396,11 @@ static DropReason handle_request(Link *link, const ControlMessage *cm, const Han
         ChannelRequest *q;
 
         if (!h || !h->request) {
-                send_error(link, cm->request_id, CONTROL_ERROR_NO_SUCH_CHANNEL);
-                return DROP_NONE;
+                send_error(link, cm->request_id, WIRE_ERROR_NO_SUCH_CHANNEL);
+                return DROP_NO_CHANNEL;
         }
         if (link->n_unanswered >= CHANNEL_PENDING_REQUESTS_MAX) {
-                send_error(link, cm->request_id, CONTROL_ERROR_FULL);
+                send_error(link, cm->request_id, WIRE_ERROR_FULL);
                 return DROP_CONTROL_OVERFLOW;
         }
         q = NEW(ChannelRequest);
@@ -411,16 +416,6 @@ static DropReason handle_request(Link *link, const ControlMessage *cm, const Han
         link->n_unanswered++;
         h->request(h->userdata, &link->machine, q, cm->payload, cm->payload_len);
         return DROP_NONE;
-}
-
-static void handle_error(Request *q, const ControlMessage *cm) {
-        char error[64]; /* longer is no name */
-
-        if (cm->payload_len >= sizeof error)
-                return finish(q, CONTROL_ERROR_FAILED, NULL, 0);
-        memcpy(error, cm->payload, cm->payload_len);
-        error[cm->payload_len] = '\0';
-        finish(q, error, NULL, 0);
 }
 
 DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len) {
@@ -444,8 +439,9 @@ DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len) 
                         h = NULL;
                 if (cm.kind == CONTROL_REQUEST)
                         return handle_request(link, &cm, h);
-                if (h && h->data)
-                        h->data(h->userdata, &link->machine, cm.payload, cm.payload_len);
+                if (!h || !h->data)
+                        return DROP_NO_CHANNEL;
+                h->data(h->userdata, &link->machine, cm.payload, cm.payload_len);
                 return DROP_NONE;
         case CONTROL_RESPONSE:
         case CONTROL_ERROR:
@@ -453,9 +449,9 @@ DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len) 
                 if (!q || q->link != link)
                         return DROP_NONE; /* came too late */
                 if (cm.kind == CONTROL_ERROR)
-                        handle_error(q, &cm);
+                        finish(q, wire_error_from_name(cm.payload, cm.payload_len), NULL, 0);
                 else
-                        finish(q, NULL, cm.payload, cm.payload_len);
+                        finish(q, WIRE_ERROR_NONE, cm.payload, cm.payload_len);
                 return DROP_NONE;
         }
         return DROP_FRAME_MALFORMED;
@@ -475,8 +471,9 @@ DropReason channels_handle_datagram(Link *link, const uint8_t *frame, size_t len
         if (link_is_limited(link))
                 return DROP_NOT_A_MEMBER;
         h = g_hash_table_lookup(c->handlers, name);
-        if (h && h->data)
-                h->data(h->userdata, &link->machine, frame + 2 + frame[1], len - 2 - frame[1]);
+        if (!h || !h->data)
+                return DROP_NO_CHANNEL;
+        h->data(h->userdata, &link->machine, frame + 2 + frame[1], len - 2 - frame[1]);
         return DROP_NONE;
 }
 

@@ -18,6 +18,7 @@
 #include "base/machine-id.h"
 #include "base/time.h"
 #include "base/timer.h"
+#include "core/wire/error.h"
 
 typedef struct ChannelRequest ChannelRequest; /* token of a request to be answered once */
 
@@ -29,9 +30,9 @@ typedef void (*ChannelRequestHandler)(
                 ChannelRequest *request,
                 const uint8_t *data,
                 size_t len);
-/* @error: NULL for an answer, else an error name of the other side ("PoolEmpty") or of ours:
- * "Timeout", "Unreachable", "Cancelled". Called exactly once. */
-typedef void (*ChannelReply)(void *userdata, const char *error, const uint8_t *data, size_t len);
+/* @error: WIRE_ERROR_NONE for an answer, else what the other side said, or a verdict of ours:
+ * TIMEOUT, UNREACHABLE, CANCELLED. Called exactly once. */
+typedef void (*ChannelReply)(void *userdata, WireError error, const uint8_t *data, size_t len);
 
 /* @lost: no answer within the timeout. Called exactly once for each probe that was sent, as lost if
  * the provider goes before. */
@@ -77,10 +78,11 @@ typedef struct ChannelOps {
                        ChannelReply reply,
                        void *userdata,
                        uint64_t *ret_id);
-        /* The reply is called with "Cancelled" before this returns. */
+        /* The reply is called with WIRE_ERROR_CANCELLED before this returns. */
         void (*cancel)(void *self, uint64_t id);
         void (*reply)(void *self, ChannelRequest *request, const void *data, size_t len);
-        void (*fail)(void *self, ChannelRequest *request, const char *error);
+        /* @error: one that wire_error_is_foreign() knows. */
+        void (*fail)(void *self, ChannelRequest *request, WireError error);
 
         /* Link to a machine: made, looked at, probed, given up. */
         int (*connect)(void *self, const MachineId *machine);

@@ -82,7 +82,7 @@ extern const ChannelOps mesh_channel_ops;
 DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len);
 DropReason channels_handle_datagram(Link *link, const uint8_t *frame, size_t len);
 /* All requests to the machine end with @error; theirs are forgotten. */
-void channels_fail_link(Link *link, const char *error);
+void channels_fail_link(Link *link, WireError error);
 /* The machine started anew: what it had acknowledged but not answered is asked again. */
 void channels_resend_requests(Link *link);
 /* Tells the handlers if the state is news, or @restarted. */

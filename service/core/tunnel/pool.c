@@ -317,23 +317,20 @@ send_tunnel_request(Session *s, TunnelOp op, ChannelReply reply, void *userdata,
                         reply, userdata, ret_id);
 }
 
-static void on_opened(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_opened(void *userdata, WireError error, const uint8_t *data, size_t len) {
         Session *s = userdata;
         g_autofree char *reason = NULL;
-        bool ours;
 
         if (!s->opening) { /* called off by us */
                 session_unref(s);
                 return;
         }
         s->opening = false;
-        ours = error && (strcmp(error, "Timeout") == 0 || strcmp(error, "Unreachable") == 0 ||
-                         strcmp(error, "Cancelled") == 0);
         if (!error) {
                 if (s->state == SESSION_CONNECTING)
                         session_activate(s);
-        } else if (!ours) {
-                reason = g_strdup_printf("refused by the other side: %s", error);
+        } else if (!wire_error_is_silence(error)) {
+                reason = g_strdup_printf("refused by the other side: %s", wire_error_name(error));
                 close_session(s, reason, false);
         } else if (s->state == SESSION_CONNECTING)
                 /* It may have heard us, although we did not hear it. */
@@ -368,7 +365,7 @@ static void session_open(Session *s) {
                 close_session(s, "the other side cannot be asked", false);
 }
 
-static void on_close_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_close_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         /* Closed is closed, whatever it says. */
 }
 
@@ -392,23 +389,23 @@ static void close_session(Session *s, const char *reason, bool tell) {
         session_unref(s);
 }
 
-static const char *accept_open(SessionPool *p, const MachineId *sender, const char *channel) {
+static WireError accept_open(SessionPool *p, const MachineId *sender, const char *channel) {
         char wire[sizeof SESSION_WIRE_PREFIX + CHANNEL_NAME_MAX];
-        const char *error = NULL;
+        WireError error = WIRE_ERROR_NONE;
         Session *s;
 
         g_strlcpy(wire, SESSION_WIRE_PREFIX, sizeof wire);
         g_strlcat(wire, channel, sizeof wire);
         s = find(p, sender, wire);
         if (s && session_is_open(s))
-                return NULL;
+                return WIRE_ERROR_NONE;
         /* If it is there both asked at once: their question is as good as an answer to ours. */
         if (!s && session_add(p, sender, channel, &s) < 0)
-                return CONTROL_ERROR_FULL;
+                return WIRE_ERROR_FULL;
         session_ref(s);
         session_activate(s);
         if (s->state == SESSION_CLOSED) /* the established handler does not want it */
-                error = CONTROL_ERROR_NOT_PERMITTED;
+                error = WIRE_ERROR_NOT_PERMITTED;
         session_unref(s);
         return error;
 }
@@ -428,11 +425,11 @@ on_tunnel(void *userdata,
           size_t len) {
         SessionPool *p = userdata;
         const ChannelProvider *provider = p->provider;
-        const char *error = NULL;
+        WireError error = WIRE_ERROR_NONE;
         TunnelRequest t;
 
         if (tunnel_request_decode(data, len, &t) < 0 || !channel_is_valid(t.channel))
-                error = CONTROL_ERROR_MALFORMED;
+                error = WIRE_ERROR_MALFORMED;
         else if (t.op == TUNNEL_OPEN)
                 error = accept_open(p, sender, t.channel);
         else

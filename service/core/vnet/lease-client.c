@@ -42,7 +42,7 @@ struct LeaseClient {
         usec_t pause; /* before the next retry */
         usec_t renew; /* monotonic: when half of the lease is over */
         uint64_t request;
-        char *error; /* last reported */
+        WireError error; /* last reported */
 };
 
 static void ask(LeaseClient *c);
@@ -58,11 +58,10 @@ static const Record *own_lease(const LeaseClient *c) {
         return lease && !lease_is_released(lease) ? lease : NULL;
 }
 
-static void report(LeaseClient *c, const char *error, const Record *lease) {
-        if (error && g_strcmp0(error, c->error) == 0)
+static void report(LeaseClient *c, WireError error, const Record *lease) {
+        if (error && error == c->error)
                 return; /* a gateway that is away for a week is one piece of news */
-        g_free(c->error);
-        c->error = g_strdup(error);
+        c->error = error;
         if (c->config.changed)
                 c->config.changed(c->config.userdata, error, lease);
 }
@@ -88,7 +87,7 @@ static usec_t with_jitter(const LeaseClient *c, usec_t pause) {
         return pause - r % (pause / 4);
 }
 
-static void retry_later(LeaseClient *c, const char *error) {
+static void retry_later(LeaseClient *c, WireError error) {
         arm(c, CLIENT_WAITING, now(c) + with_jitter(c, c->pause));
         c->pause = MIN(2 * c->pause, RETRY_MAX_USEC);
         report(c, error, own_lease(c));
@@ -103,38 +102,39 @@ static void set_bound(LeaseClient *c, const Record *lease) {
         /* A gateway with lifetimes of seconds is not asked more often than a silent one. */
         c->renew = usec_add(now(c), MAX(length / 2, RETRY_MIN_USEC));
         arm(c, CLIENT_BOUND, c->renew);
-        report(c, NULL, lease);
+        report(c, WIRE_ERROR_NONE, lease);
 }
 
 /* --- the gateway's answer --- */
 
-/* Return: NULL, or why it is no good. */
-static const char *take_lease(LeaseClient *c, Record *lease) {
+/* Return: WIRE_ERROR_NONE, or why it is no good. */
+static WireError take_lease(LeaseClient *c, Record *lease) {
         const Record *own;
         int r;
 
         if (!machine_id_equal(&lease->body.machine, &c->config.self) || lease_is_released(lease))
-                return CONTROL_ERROR_MALFORMED;
+                return WIRE_ERROR_MALFORMED;
         /* Durable, so that a power cut leaves us an address while the gateway is away. A full disk
          * is no reason to have none now. */
         r = directory_offer(c->config.directory, lease, true, NULL);
         if (r < 0)
                 r = directory_offer(c->config.directory, lease, false, NULL);
         if (r == DIRECTORY_LOST)
-                return "AddressInUse"; /* not ours to use, so not wanted the next time */
+                return WIRE_ERROR_ADDRESS_IN_USE; /* not ours to use, so not wanted the next time */
         /* News, or gossip was faster; but nothing forged, and no lease of yesterday. */
         own = own_lease(c);
-        return own && g_bytes_equal(own->bytes, lease->bytes) ? NULL : CONTROL_ERROR_MALFORMED;
+        return own && g_bytes_equal(own->bytes, lease->bytes) ? WIRE_ERROR_NONE
+                                                              : WIRE_ERROR_MALFORMED;
 }
 
-static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         LeaseClient *c = userdata;
         _cleanup_(dhcp_response_clear) DhcpResponse answer = {};
 
         if (c->state != CLIENT_ASKING)
                 return; /* called off by us */
         if (!error && (dhcp_response_decode(data, len, &answer) < 0 || !answer.lease))
-                error = CONTROL_ERROR_MALFORMED;
+                error = WIRE_ERROR_MALFORMED;
         if (!error)
                 error = take_lease(c, answer.lease);
         if (error)
@@ -143,13 +143,13 @@ static void on_answer(void *userdata, const char *error, const uint8_t *data, si
                 set_bound(c, own_lease(c));
 }
 
-static void on_released(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_released(void *userdata, WireError error, const uint8_t *data, size_t len) {
         LeaseClient *c = userdata;
 
         if (c->state != CLIENT_RELEASING)
                 return;
         c->state = CLIENT_STOPPED;
-        g_clear_pointer(&c->error, g_free);
+        c->error = WIRE_ERROR_NONE;
         report(c, error, NULL);
 }
 
@@ -186,7 +186,7 @@ static void ask(LeaseClient *c) {
         c->state = CLIENT_ASKING;
         r = send_request(c, DHCP_REQUEST, on_answer);
         if (r < 0)
-                retry_later(c, r == -ENXIO ? "NoGateway" : CONTROL_ERROR_FAILED);
+                retry_later(c, r == -ENXIO ? WIRE_ERROR_NO_GATEWAY : WIRE_ERROR_FAILED);
 }
 
 /* --- what happens to our lease otherwise --- */
@@ -209,7 +209,7 @@ on_record(void *userdata,
                 return;
         if (kind == RECORD_REVOCATION && record) {
                 stop(c);
-                report(c, "Revoked", NULL);
+                report(c, WIRE_ERROR_REVOKED, NULL);
                 return;
         }
         if (kind != RECORD_LEASE)
@@ -221,7 +221,7 @@ on_record(void *userdata,
                 return;
         }
         /* Somebody with an older claim has our address, or the gateway took it back. */
-        report(c, "AddressLost", NULL);
+        report(c, WIRE_ERROR_ADDRESS_LOST, NULL);
         c->pause = RETRY_MIN_USEC;
         if (c->has_gateway && (c->state == CLIENT_BOUND || c->state == CLIENT_WAITING))
                 arm(c, CLIENT_WAITING, now(c)); /* not inside the directory's call */
@@ -232,11 +232,11 @@ static void on_start(void *userdata) {
         const Record *lease = own_lease(c);
 
         if (lease)
-                report(c, NULL, lease);
+                report(c, WIRE_ERROR_NONE, lease);
         if (c->has_gateway)
                 ask(c);
         else
-                report(c, "NoGateway", lease);
+                report(c, WIRE_ERROR_NO_GATEWAY, lease);
 }
 
 /* --- life --- */
@@ -263,7 +263,6 @@ LeaseClient *lease_client_free(LeaseClient *c) {
         call_off(c);
         directory_unobserve(c->config.directory, on_record, c);
         g_free(c->name);
-        g_free(c->error);
         g_free(c);
         return NULL;
 }
@@ -286,7 +285,7 @@ void lease_client_release(LeaseClient *c) {
         call_off(c);
         c->state = CLIENT_RELEASING;
         if (!c->has_gateway || send_request(c, DHCP_RELEASE, on_released) < 0)
-                on_released(c, "NoGateway", NULL, 0);
+                on_released(c, WIRE_ERROR_NO_GATEWAY, NULL, 0);
 }
 
 void lease_client_kick(LeaseClient *c) {

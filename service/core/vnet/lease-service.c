@@ -386,20 +386,20 @@ answer_request(LeaseService *s, const MachineId *sender, const DhcpRequest *q, D
         return lease_service_request(s, sender, &q->wanted, q->name, &a->lease);
 }
 
-static const char *error_name(int r) {
+static WireError error_of(int r) {
         switch (r) {
 
         case LEASE_E_POOL_EMPTY:
-                return CONTROL_ERROR_POOL_EMPTY;
+                return WIRE_ERROR_POOL_EMPTY;
 
         case LEASE_E_NOT_PERMITTED:
-                return CONTROL_ERROR_NOT_PERMITTED;
+                return WIRE_ERROR_NOT_PERMITTED;
 
         case LEASE_E_CLOCK:
-                return CONTROL_ERROR_CLOCK;
+                return WIRE_ERROR_CLOCK;
 
         default:
-                return CONTROL_ERROR_FAILED;
+                return WIRE_ERROR_FAILED;
         }
 }
 
@@ -417,7 +417,7 @@ on_dhcp(void *userdata,
         int r = 0;
 
         if (dhcp_request_decode(data, len, &q) < 0) {
-                p->ops->fail(p->self, request, CONTROL_ERROR_MALFORMED);
+                p->ops->fail(p->self, request, WIRE_ERROR_MALFORMED);
                 return;
         }
         switch (q.op) {
@@ -433,7 +433,7 @@ on_dhcp(void *userdata,
                 break;
         }
         if (r != 0) {
-                p->ops->fail(p->self, request, error_name(r));
+                p->ops->fail(p->self, request, error_of(r));
                 return;
         }
         bytes = dhcp_response_encode(&answer);

@@ -73,12 +73,12 @@ typedef struct LeaseClientConfig {
         Directory *directory;
         MachineId self;
         const char *name;
-        /* @error NULL: bound or renewed, see @lease; else why not, it keeps trying. */
-        void (*changed)(void *userdata, const char *error, const Record *lease);
+        /* @error WIRE_ERROR_NONE: bound or renewed, see @lease; else why not, it keeps trying. */
+        void (*changed)(void *userdata, WireError error, const Record *lease);
         void *userdata;
 } LeaseClientConfig;
 
-/* Starts at once: asks the gateway (-> "NoGateway" while none is known), renews at half time,
+/* Starts at once: asks the gateway (-> NO_GATEWAY while none is known), renews at half time,
  * retries with a growing pause (1 s up to 60 s), goes on when the gateway comes back. */
 int lease_client_new(const LeaseClientConfig *config, LeaseClient **ret);
 LeaseClient *lease_client_free(LeaseClient *c);

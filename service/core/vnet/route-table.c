@@ -283,15 +283,13 @@ void route_table_remove_peer(RouteTable *t, const PacketPeer *peer) {
 
                 route_table_remove(t, &p); /* the list goes with its last element */
         }
-        if (atomic_load_explicit(&t->gateway, memory_order_relaxed) == peer)
-                route_table_set_gateway(t, NULL, false);
+        if (atomic_load_explicit(&t->exit, memory_order_relaxed) == peer)
+                route_table_set_exit(t, NULL);
         route_table_flush(t);
 }
 
-void route_table_set_gateway(RouteTable *t, PacketPeer *peer, bool is_self) {
-        atomic_store_explicit(
-                        &t->gateway, is_self ? slot_pointer(ROUTE_SLOT_LOCAL) : peer,
-                        memory_order_release);
+void route_table_set_exit(RouteTable *t, PacketPeer *peer) {
+        atomic_store_explicit(&t->exit, peer, memory_order_release);
 }
 
 /* --- any thread --- */
@@ -309,18 +307,15 @@ static RouteDecision drop(DropReason reason) {
 }
 
 RouteDecision route_table_decide(const RouteTable *t, PacketPeer *slot) {
-        PacketPeer *gateway;
+        PacketPeer *exit;
 
         switch ((uintptr_t) slot) {
 
         case ROUTE_SLOT_NONE:
-                gateway = atomic_load_explicit(&t->gateway, memory_order_acquire);
-                if (!gateway)
+                exit = atomic_load_explicit(&t->exit, memory_order_acquire);
+                if (!exit)
                         return drop(DROP_NO_ROUTE);
-                return (RouteDecision){
-                        .verdict = ROUTE_GATEWAY,
-                        .peer = route_slot_is_peer(gateway) ? gateway : NULL,
-                };
+                return (RouteDecision){ .verdict = ROUTE_EXIT, .peer = exit };
 
         case ROUTE_SLOT_LOCAL:
                 return (RouteDecision){ .verdict = ROUTE_LOCAL };
@@ -361,7 +356,7 @@ bool route_table_source_decide(const RouteTable *t, const PacketPeer *slot, cons
         if (slot == peer)
                 return true;
         return (uintptr_t) slot == ROUTE_SLOT_NONE &&
-               atomic_load_explicit(&t->gateway, memory_order_acquire) == peer;
+               atomic_load_explicit(&t->exit, memory_order_acquire) == peer;
 }
 
 bool route_table_source_ok_v6(const RouteTable *t, const uint8_t source[static 16], const PacketPeer *peer) {

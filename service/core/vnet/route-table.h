@@ -4,7 +4,7 @@
 /*
  * Where packets go, read by packet threads without waiting, written by the control thread.
  * An IPv4 destination in the subnet is one array access; everything else (IPv6, subnet routes,
- * the gateway) a longest-prefix look-up in a table of ranges that is replaced as a whole
+ * the exit) a longest-prefix look-up in a table of ranges that is replaced as a whole
  * (route-ranges.h).
  *
  * The same table answers who may send from an address.
@@ -26,13 +26,13 @@ typedef enum RouteVerdict {
         ROUTE_DROP,
         ROUTE_LOCAL,
         ROUTE_PEER,
-        ROUTE_GATEWAY, /* outside the network: to the gateway's peer, or ours to carry (peer NULL) */
+        ROUTE_EXIT, /* outside the network, by the exit this machine has chosen */
 } RouteVerdict;
 
 typedef struct RouteDecision {
         RouteVerdict verdict;
         DropReason reason; /* ROUTE_DROP */
-        PacketPeer *peer;  /* ROUTE_PEER, ROUTE_GATEWAY */
+        PacketPeer *peer;  /* ROUTE_PEER, ROUTE_EXIT */
 } RouteDecision;
 
 /* What a slot says where it is no peer. */
@@ -53,7 +53,9 @@ typedef struct RouteTable {
         _Atomic(PacketPeer *) *host; /* of one address each; NULL: ask @ranges. Memory that was
                                       * never written costs nothing (calloc of fresh pages) */
         _Atomic(RouteRanges *) ranges;
-        _Atomic(PacketPeer *) gateway; /* ROUTE_SLOT_LOCAL: this machine */
+        /* The one machine that may bring packets from outside all prefixes, and gets those that go
+         * there: by choice of this machine's user, never by a role. NULL, as it is today: nobody. */
+        _Atomic(PacketPeer *) exit;
         RouteTableWriter *writer;
 } RouteTable;
 
@@ -72,8 +74,8 @@ int route_table_set_local(RouteTable *t, const IpPrefix *prefix);
 void route_table_remove(RouteTable *t, const IpPrefix *prefix);
 /* Removes every route of @peer (compared, never looked into); before it is retired. */
 void route_table_remove_peer(RouteTable *t, const PacketPeer *peer);
-/* What lies outside all prefixes. @is_self: this machine is the gateway. */
-void route_table_set_gateway(RouteTable *t, PacketPeer *peer, bool is_self);
+/* NULL: none. Nothing in the daemon names one yet. */
+void route_table_set_exit(RouteTable *t, PacketPeer *peer);
 /* Publishes what was changed. */
 void route_table_flush(RouteTable *t);
 
@@ -111,7 +113,7 @@ RouteDecision route_table_lookup(const RouteTable *t, const IpAddr *destination)
 /* The part of route_table_source_ok_*() for addresses that are not simply @peer's own. */
 bool route_table_source_decide(const RouteTable *t, const PacketPeer *slot, const PacketPeer *peer);
 
-/* May @peer send from this address? (The gateway from any outside the network.) */
+/* May @peer send from this address? (The exit from any outside the network.) */
 static inline bool
 route_table_source_ok_v4(const RouteTable *t, uint32_t source, const PacketPeer *peer) {
         const PacketPeer *slot = route_table_slot_v4(t, source);

@@ -101,15 +101,6 @@ bool vnet_gateway(const Vnet *v, MachineId *ret) {
         return true;
 }
 
-/* The gateway itself carries nothing to the outside, it is no exit yet: its kernel would take
- * packets for every address it has, and where it forwards for others send them on. */
-static void update_gateway(Vnet *v) {
-        MachineId gateway;
-
-        route_table_set_gateway(
-                        v->routes, vnet_gateway(v, &gateway) ? peer_of(v, &gateway) : NULL, false);
-}
-
 static void update_roles(Vnet *v, const MachineId *machine, const Record *certificate) {
         bool was = g_hash_table_contains(v->gateways, machine);
         bool is = certificate && (certificate->body.certificate.roles & ROLE_GATEWAY);
@@ -118,8 +109,6 @@ static void update_roles(Vnet *v, const MachineId *machine, const Record *certif
                 g_hash_table_add(v->gateways, g_memdup2(machine, sizeof *machine));
         else if (!is && was)
                 g_hash_table_remove(v->gateways, machine);
-        if (is || was)
-                update_gateway(v);
 }
 
 static void add_member(Vnet *v, const Record *certificate) {
@@ -277,8 +266,6 @@ VnetDecision vnet_route(Vnet *v, const IpAddr *destination) {
         decision.reason = d.reason;
         if (d.peer)
                 decision.machine = d.peer->id;
-        else if (d.verdict == ROUTE_GATEWAY)
-                decision.machine = v->config.self;
         return decision;
 }
 

@@ -39,7 +39,7 @@ bool vnet_gateway(const Vnet *v, MachineId *ret);
 typedef struct VnetDecision {
         RouteVerdict verdict;
         DropReason reason;
-        MachineId machine; /* ROUTE_PEER, ROUTE_GATEWAY (may be ourselves) */
+        MachineId machine; /* ROUTE_PEER, ROUTE_EXIT */
 } VnetDecision;
 /* Where a packet of ours would go; IPv4 without an address of our own: DROP_NO_ADDRESS. */
 VnetDecision vnet_route(Vnet *v, const IpAddr *destination);

@@ -44,20 +44,6 @@ bool channel_name_is_valid(const char *name);
 GBytes *control_message_encode(const ControlMessage *m);
 int control_message_decode(const uint8_t *buf, size_t len, ControlMessage *ret);
 
-/* Error names that cross the wire; anything else is shown as it came. */
-#define CONTROL_ERROR_INVITE_INVALID "InviteInvalid"
-#define CONTROL_ERROR_INVITE_EXPIRED "InviteExpired"
-#define CONTROL_ERROR_INVITE_USED "InviteUsed"
-#define CONTROL_ERROR_NOT_PERMITTED "NotPermitted"
-#define CONTROL_ERROR_NAME_TAKEN "NameTaken"
-#define CONTROL_ERROR_FULL "Full"
-#define CONTROL_ERROR_POOL_EMPTY "PoolEmpty"
-#define CONTROL_ERROR_NO_SUCH_CHANNEL "NoSuchChannel"
-#define CONTROL_ERROR_MALFORMED "Malformed"
-#define CONTROL_ERROR_CLOCK "ClockWrong" /* of the issuer */
-#define CONTROL_ERROR_ABSENT "AbsentTooLong"
-#define CONTROL_ERROR_FAILED "Failed" /* the other side could not, e.g. its disk is full */
-
 /* enrol */
 #define ENROL_SECRET_SIZE 32U
 #define ENROL_CONTEXT "omerta enrol v1"

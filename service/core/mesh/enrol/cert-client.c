@@ -22,10 +22,10 @@ struct CertClient {
         Timer timer;
         uint64_t request; /* 0: none */
         bool closing;
-        usec_t retry;  /* pause after the next failure */
-        unsigned turn; /* which issuer is asked */
-        usec_t asked;  /* when, last */
-        char *error;   /* of the last answer; NULL: none, or it was good */
+        usec_t retry;    /* pause after the next failure */
+        unsigned turn;   /* which issuer is asked */
+        usec_t asked;    /* when, last */
+        WireError error; /* of the last answer */
         void (*changed)(void *userdata);
         void *userdata;
 };
@@ -63,16 +63,15 @@ static bool is_due(const CertClient *c) {
         return certificate && directory_realtime(c->directory) >= due(c, certificate);
 }
 
-static void set_error(CertClient *c, const char *error) {
-        if (g_strcmp0(c->error, error) == 0)
+static void set_error(CertClient *c, WireError error) {
+        if (c->error == error)
                 return;
-        g_free(c->error);
-        c->error = g_strdup(error);
+        c->error = error;
         if (c->changed)
                 c->changed(c->userdata);
 }
 
-static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         CertClient *c = userdata;
         _cleanup_(cert_response_clear) CertResponse response = {};
         int r;
@@ -81,14 +80,14 @@ static void on_answer(void *userdata, const char *error, const uint8_t *data, si
         if (c->closing)
                 return;
         if (!error && cert_response_decode(data, len, &response) < 0)
-                error = CONTROL_ERROR_MALFORMED;
+                error = WIRE_ERROR_MALFORMED;
         if (!error && response.revocation) {
                 /* If it is ours and holds, we learn of it from the directory. */
                 (void) directory_offer(c->directory, response.revocation, true, NULL);
-                error = CONTROL_ERROR_NOT_PERMITTED;
+                error = WIRE_ERROR_NOT_PERMITTED;
         }
         if (!error && !machine_id_equal(&response.certificate->body.machine, &c->self))
-                error = CONTROL_ERROR_MALFORMED;
+                error = WIRE_ERROR_MALFORMED;
         set_error(c, error);
         if (error) {
                 look_later(c);
@@ -185,7 +184,7 @@ void cert_client_kick(CertClient *c) {
         look_in(c, c->asked == 0 ? 0 : usec_sub(again, now));
 }
 
-const char *cert_client_error(const CertClient *c) {
+WireError cert_client_error(const CertClient *c) {
         return c->error;
 }
 
@@ -229,7 +228,6 @@ CertClient *cert_client_free(CertClient *c) {
                 p->ops->cancel(p->self, c->request);
         timer_clear(&c->timer);
         (void) p->ops->on_link_state(p->self, NULL, c);
-        g_free(c->error);
         g_free(c);
         return NULL;
 }

@@ -188,11 +188,11 @@ unsigned enrol_set_certificates_right(EnrolService *s) {
 
 /* --- the channel --- */
 
-static const char *error_of(int r) {
-        return r == -ETIME        ? CONTROL_ERROR_CLOCK
-               : r == -EKEYEXPIRED ? CONTROL_ERROR_ABSENT
-               : r == -ENOENT      ? CONTROL_ERROR_NOT_PERMITTED
-                                   : CONTROL_ERROR_FAILED;
+static WireError error_of(int r) {
+        return r == -ETIME         ? WIRE_ERROR_CLOCK
+               : r == -EKEYEXPIRED ? WIRE_ERROR_ABSENT
+               : r == -ENOENT      ? WIRE_ERROR_NOT_PERMITTED
+                                   : WIRE_ERROR_FAILED;
 }
 
 void enrol_handle_cert(EnrolService *s, const MachineId *sender, ChannelRequest *request) {

@@ -36,7 +36,7 @@ struct EnrolClient {
 static void ask(void *userdata);
 
 /* The caller may free @c in done(). */
-static void finish(EnrolClient *c, const char *error, const EnrolResponse *response) {
+static void finish(EnrolClient *c, WireError error, const EnrolResponse *response) {
         EnrolDone done = TAKE_PTR(c->done);
 
         timer_clear(&c->timer);
@@ -79,39 +79,34 @@ static bool is_of_another_time(const EnrolClient *c, const Record *certificate) 
 }
 
 /* Tried in a directory of its own: the same judge that will judge it again.
- * Return: NULL, or the error it comes to. */
-static const char *judge_welcome(const EnrolClient *c, const EnrolResponse *r) {
-        const char *error = NULL;
+ * Return: the error it comes to. */
+static WireError judge_welcome(const EnrolClient *c, const EnrolResponse *r) {
+        WireError error = WIRE_ERROR_NONE;
         Directory *d = NULL;
         const Record *gateway;
 
         if (!machine_id_equal(&r->certificate->body.machine, &c->identity->id) ||
             !subnet_is_sane(&r->subnet))
-                return CONTROL_ERROR_MALFORMED;
+                return WIRE_ERROR_MALFORMED;
         if (directory_new(&c->invite.network, c->env, NULL, &d) < 0)
-                return CONTROL_ERROR_FAILED;
+                return WIRE_ERROR_FAILED;
         for (unsigned i = 0; r->records && i < r->records->len; i++)
                 (void) directory_offer(d, r->records->pdata[i], false, NULL);
         if (directory_check_peer(d, r->certificate, r->issuer_certificate, false) != DROP_NONE)
                 error = is_of_another_time(c, r->certificate) ||
                                                         is_of_another_time(c, r->issuer_certificate)
-                                        ? CONTROL_ERROR_CLOCK
-                                        : CONTROL_ERROR_MALFORMED;
+                                        ? WIRE_ERROR_CLOCK
+                                        : WIRE_ERROR_MALFORMED;
         gateway = directory_certificate(d, &r->gateway);
         if (!error && (!gateway || !(gateway->body.certificate.roles & ROLE_GATEWAY)))
-                error = CONTROL_ERROR_MALFORMED;
+                error = WIRE_ERROR_MALFORMED;
         directory_free(d);
         return error;
 }
 
 /* --- question and answer --- */
 
-static bool is_temporary(const char *error) {
-        return strcmp(error, "Timeout") == 0 || strcmp(error, "Unreachable") == 0 ||
-               strcmp(error, "Cancelled") == 0;
-}
-
-static void on_answer(void *userdata, const char *error, const uint8_t *data, size_t len) {
+static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         EnrolClient *c = userdata;
         EnrolResponse response = {};
 
@@ -119,20 +114,20 @@ static void on_answer(void *userdata, const char *error, const uint8_t *data, si
         if (!c->done)
                 return; /* cancelled by us */
         if (error) {
-                if (is_temporary(error))
+                if (wire_error_is_silence(error))
                         ask_later(c, POLL_INTERVAL);
                 else
                         finish(c, error, NULL);
                 return;
         }
         if (enrol_response_decode(data, len, &response) < 0) {
-                finish(c, CONTROL_ERROR_MALFORMED, NULL);
+                finish(c, WIRE_ERROR_MALFORMED, NULL);
                 return;
         }
         switch (response.status) {
         case ENROL_PENDING:
                 ask_later(c, POLL_INTERVAL);
-                c->done(c->userdata, NULL, &response); /* may free us */
+                c->done(c->userdata, WIRE_ERROR_NONE, &response); /* may free us */
                 break;
         case ENROL_WELCOME:
                 error = judge_welcome(c, &response);
@@ -166,7 +161,7 @@ static void ask(void *userdata) {
                 /* An issuer that has forgotten the invite says nothing at all. */
                 bool late = usec_sub(env_realtime(c->env), VALIDITY_TOLERANCE) > c->invite.not_after;
 
-                finish(c, late ? CONTROL_ERROR_INVITE_EXPIRED : "Timeout", NULL);
+                finish(c, late ? WIRE_ERROR_INVITE_EXPIRED : WIRE_ERROR_TIMEOUT, NULL);
                 return;
         }
         /* The link may have been given up since the last time. */

@@ -25,7 +25,7 @@ void enrol_tell_enrolled(EnrolService *s, const Record *certificate) {
 
 /* --- answers --- */
 
-static void answer_error(EnrolService *s, ChannelRequest *request, const char *error) {
+static void answer_error(EnrolService *s, ChannelRequest *request, WireError error) {
         const ChannelProvider *p = mesh_channels(s->config.mesh);
 
         p->ops->fail(p->self, request, error);
@@ -40,7 +40,7 @@ static void answer(EnrolService *s, ChannelRequest *request, GBytes *bytes) {
                 p->ops->reply(p->self, request, g_bytes_get_data(bytes, NULL),
                               g_bytes_get_size(bytes));
         else
-                p->ops->fail(p->self, request, CONTROL_ERROR_FAILED);
+                p->ops->fail(p->self, request, WIRE_ERROR_FAILED);
 }
 
 typedef struct Collected {
@@ -103,13 +103,13 @@ static bool verify_applicant(const EnrolService *s, const MachineId *machine, co
         return signature_verify(machine, ENROL_CONTEXT, data, sizeof(data), r->signature) >= 0;
 }
 
-static const char *error_of(int r) {
-        return r == -ENOBUFS       ? CONTROL_ERROR_FULL
-               : r == -EEXIST      ? CONTROL_ERROR_NAME_TAKEN
-               : r == -EPERM       ? CONTROL_ERROR_NOT_PERMITTED
-               : r == -ETIME       ? CONTROL_ERROR_CLOCK
-               : r == -EKEYEXPIRED ? CONTROL_ERROR_ABSENT
-                                   : CONTROL_ERROR_FAILED;
+static WireError error_of(int r) {
+        return r == -ENOBUFS       ? WIRE_ERROR_FULL
+               : r == -EEXIST      ? WIRE_ERROR_NAME_TAKEN
+               : r == -EPERM       ? WIRE_ERROR_NOT_PERMITTED
+               : r == -ETIME       ? WIRE_ERROR_CLOCK
+               : r == -EKEYEXPIRED ? WIRE_ERROR_ABSENT
+                                   : WIRE_ERROR_FAILED;
 }
 
 /* Return: 0 and the certificate, durable and in the directory, or negative errno. */
@@ -164,16 +164,16 @@ handle_invited(EnrolService *s,
                 }
                 return;
         case INVITE_UNKNOWN:
-                answer_error(s, request, CONTROL_ERROR_INVITE_INVALID);
+                answer_error(s, request, WIRE_ERROR_INVITE_INVALID);
                 return;
         case INVITE_EXPIRED:
-                answer_error(s, request, CONTROL_ERROR_INVITE_EXPIRED);
+                answer_error(s, request, WIRE_ERROR_INVITE_EXPIRED);
                 return;
         case INVITE_USED_UP:
-                answer_error(s, request, CONTROL_ERROR_INVITE_USED);
+                answer_error(s, request, WIRE_ERROR_INVITE_USED);
                 return;
         default: /* the store failed */
-                answer_error(s, request, CONTROL_ERROR_FAILED);
+                answer_error(s, request, WIRE_ERROR_FAILED);
         }
 }
 
@@ -204,11 +204,11 @@ on_enrol(void *userdata,
         int k;
 
         if (enrol_request_decode(data, len, &r) < 0) {
-                answer_error(s, request, CONTROL_ERROR_MALFORMED);
+                answer_error(s, request, WIRE_ERROR_MALFORMED);
                 return;
         }
         if (!verify_applicant(s, sender, &r) || directory_is_revoked(s->config.directory, sender)) {
-                answer_error(s, request, CONTROL_ERROR_NOT_PERMITTED);
+                answer_error(s, request, WIRE_ERROR_NOT_PERMITTED);
                 return;
         }
         /* A member that comes again gets what it has, renewed if it ends soon. */

@@ -83,14 +83,14 @@ int enrol_service_revoke(EnrolService *s, const MachineId *machine, RevocationRe
 
 typedef struct EnrolClient EnrolClient;
 
-/* @error: NULL and the welcome, or the other side's error name, "Timeout", or "Malformed" for an
- * answer that does not hold. @response with status ENROL_PENDING may come first, any number of
+/* @error: WIRE_ERROR_NONE and the welcome, or what the other side said, TIMEOUT, or MALFORMED for
+ * an answer that does not hold. @response with status ENROL_PENDING may come first, any number of
  * times.
  *
  * A welcome has been verified: certificate (ours, valid) and issuer's certificate lead to the
  * network of the invite, the gateway is certified as one in it or in @response->records, the
  * subnet is one that can be used. The records are not; directory_offer() judges them. */
-typedef void (*EnrolDone)(void *userdata, const char *error, const EnrolResponse *response);
+typedef void (*EnrolDone)(void *userdata, WireError error, const EnrolResponse *response);
 
 /**
  * enrol_client_start() - become a member
@@ -131,6 +131,6 @@ int cert_client_new(
 CertClient *cert_client_free(CertClient *c);
 /* The clock was set, or the machine woke up: ask now if it is time. */
 void cert_client_kick(CertClient *c);
-/* The name of the error the last question was answered with; NULL: none. Borrowed. */
-const char *cert_client_error(const CertClient *c);
+/* What the last question was answered with. */
+WireError cert_client_error(const CertClient *c);
 void cert_client_on_changed(CertClient *c, void (*changed)(void *userdata), void *userdata);

@@ -384,7 +384,7 @@ static void end_life(Link *link) {
 
 static void tell_end(Link *link) {
         channels_announce(link, false);
-        channels_fail_link(link, "Unreachable");
+        channels_fail_link(link, WIRE_ERROR_UNREACHABLE);
 }
 
 void link_collect(Link *link) {

@@ -129,7 +129,7 @@ void link_repair(Link *link);
 void link_call_back(Link *link, const Endpoint *from);
 /* The attempt is over without keys. */
 void link_attempt_failed(Link *link);
-/* Ends it: messages and requests fail with "Unreachable". Stays if packets are to go on. */
+/* Ends it: messages and requests fail with WIRE_ERROR_UNREACHABLE. Stays if packets are to go on. */
 void link_down(Link *link);
 /* Tells the machine (@reason as in FRAME_CLOSE) and takes the link out of the mesh. */
 void link_close(Link *link, CloseReason reason);
