@@ -75,6 +75,9 @@ CliExit cli_network_join(Cli *cli, char **args);
 CliExit cli_network_leave(Cli *cli, char **args);
 CliExit cli_network_list(Cli *cli, char **args);
 CliExit cli_network_show(Cli *cli, char **args);
+CliExit cli_network_set(Cli *cli, char **args);
+CliExit cli_network_get(Cli *cli, char **args);
+CliExit cli_network_repair_time(Cli *cli, char **args);
 CliExit cli_network_address(Cli *cli, char **args);
 
 CliExit cli_network_invite(Cli *cli, char **args);

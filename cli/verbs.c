@@ -64,6 +64,19 @@ const CliVerb cli_verbs[] = {
         { "network", "show", "", 0, 0, 0, N_("Show one network in full"),
           N_("Shows everything about one network, and what it did not take, with reasons."),
           cli_network_show },
+        { "network", "set", "SETTING VALUE", 2, 2, 0, N_("Change what holds for all members"),
+          N_("max-absence: how long a machine may be away and is still let back in, like\n"
+             "90d, at least 30d; none (the default): for ever. grace: how long a certificate\n"
+             "counts beyond its end among members that reach no gateway, 180d unless set.\n"
+             "On the gateway only."),
+          cli_network_set },
+        { "network", "get", "[SETTING]", 0, 1, 0, N_("Show what was set"),
+          N_("Shows the settings of 'omerta network set', or one of them alone."), cli_network_get },
+        { "network", "repair-time", "", 0, 0, 0, N_("Say that this machine's clock is right"),
+          N_("For when 'omerta status' says that the clock cannot be right, but it is, and no\n"
+             "member is there who could confirm it. A gateway then signs again, and signs\n"
+             "anew what it had signed by a clock that was ahead."),
+          cli_network_repair_time },
         { "up", NULL, "", 0, 0, 0, N_("Switch a network on"),
           N_("Switches interface and links of a network on. Remembered over restarts."), cli_up },
         { "down", NULL, "", 0, 0, 0, N_("Switch a network off"),

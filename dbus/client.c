@@ -54,6 +54,8 @@ static const Field network_fields[] = {
         FIELD(ClientNetwork, "Mtu", FIELD_U32, mtu),
         FIELD(ClientNetwork, "Members", FIELD_U32, members),
         FIELD(ClientNetwork, "CertificateExpires", FIELD_U64, certificate_expires),
+        FIELD(ClientNetwork, "MaxAbsence", FIELD_U64, max_absence),
+        FIELD(ClientNetwork, "Grace", FIELD_U64, grace),
         END_OF_FIELDS,
 };
 

@@ -113,6 +113,7 @@ typedef struct ClientNetwork {
         uint32_t mtu;
         uint32_t members;
         uint64_t certificate_expires;
+        uint64_t max_absence, grace; /* microseconds */
         /* Filled by client_snapshot_get() only; empty, never NULL. */
         GPtrArray *machines; /* ClientMachine, by address; without one last */
         GPtrArray *sessions; /* ClientSession, by machine and channel */

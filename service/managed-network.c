@@ -193,6 +193,7 @@ static void on_state(void *userdata, Network *core) {
                 managed_network_log(n, LOG_INFO, NULL, "%s", state);
         g_free(n->last_logged);
         n->last_logged = g_strdup(state);
+        managed_network_note_trouble(n);
         OBSERVE(n->manager, network_changed, n, state_properties);
 }
 
@@ -237,32 +238,6 @@ on_member(void *userdata, Network *core, const MachineId *machine, const Record 
         else
                 (void) log_full(level, 0, &context, "%s: %s was removed", n->stored.membership.name,
                                 brief.text);
-}
-
-/* Renewal begins with a third of the life left (10 days); with less than this it has failed for
- * days. */
-#define CERTIFICATE_WARN_USEC (5 * USEC_PER_DAY)
-#define CERTIFICATE_CHECK_USEC (6 * USEC_PER_HOUR)
-
-static void on_check_certificate(void *userdata) {
-        ManagedNetwork *n = userdata;
-        Directory *d;
-        const Record *certificate;
-        usec_t now;
-
-        timer_set(n->manager->timers, &n->certificate_timer,
-                  env_now(&n->manager->env) + CERTIFICATE_CHECK_USEC, on_check_certificate, n);
-        if (!n->core || !network_is_member(n->core))
-                return;
-        d = network_directory(n->core);
-        now = directory_realtime(d);
-        certificate = directory_certificate(d, &n->manager->identity->id);
-        if (certificate && certificate->body.not_after < now + CERTIFICATE_WARN_USEC)
-                managed_network_log(
-                                n, LOG_WARNING, MESSAGE_ID_CERTIFICATE_EXPIRING,
-                                "the certificate of this machine ends in %u hours, and the gateway could not renew it",
-                                (unsigned) (usec_sub(certificate->body.not_after, now) /
-                                            USEC_PER_HOUR));
 }
 
 static void
@@ -334,8 +309,7 @@ static ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id) {
         n->manager = m;
         n->id = *id;
         n->store = store_mesh(m->store, id);
-        timer_set(m->timers, &n->certificate_timer, env_now(&m->env) + CERTIFICATE_CHECK_USEC,
-                  on_check_certificate, n);
+        managed_network_watch_certificate(n);
         g_ptr_array_add(m->networks, n);
         return n;
 }

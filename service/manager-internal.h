@@ -34,6 +34,7 @@ struct Manager {
 
         sd_event *event;
         sd_event_source *timer_source, *post_source, *dataplane_source, *monitor_source;
+        sd_event_source *clock_source; /* the clock was set */
 
         Store *store;
         Identity *identity;
@@ -81,6 +82,7 @@ struct ManagedNetwork {
         char *last_logged; /* state logged last, so that flapping is not */
 
         Timer certificate_timer; /* says when it is not renewed */
+        NetworkTrouble last_trouble;
 
         ManagerJoinDone join_done;
         void *join_userdata;
@@ -130,6 +132,12 @@ void managed_network_suspend_forwards(ManagedNetwork *n);
 /* --- manager-proxy.c --- */
 /* With the sockets systemd passes for it, and on the port of the options. */
 int manager_open_proxy(Manager *m);
+
+/* --- managed-network-time.c --- */
+/* Looks at our certificate now and then, and says so when it is not renewed. */
+void managed_network_watch_certificate(ManagedNetwork *n);
+/* The state changed: what is news about clock and certificate goes into the journal. */
+void managed_network_note_trouble(ManagedNetwork *n);
 
 /* --- managed-network.c --- */
 /* @id: of base/log-ids.h, or NULL. */

@@ -5,6 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <sys/timex.h>
+#include <unistd.h>
 
 #include "base/log-ids.h"
 #include "base/log.h"
@@ -14,6 +17,9 @@
 #define DISPATCH_MAX 64U
 /* An address change comes as a burst of rtnetlink messages. */
 #define ADDRESSES_SETTLE_USEC (300 * USEC_PER_MSEC)
+
+/* Unix time in seconds: the last whose nanoseconds the kernel can count, in the year 2262. */
+#define NEVER 9223372036
 
 /* --- errors --- */
 
@@ -44,6 +50,14 @@ static usec_t env_clock(void *userdata) {
 
 static usec_t env_wall_clock(void *userdata) {
         return now_usec(CLOCK_REALTIME);
+}
+
+/* STA_UNSYNC is cleared by who keeps the clock right, adjtimex(2). */
+static bool env_is_synchronised(void *userdata) {
+        struct timex t = {};
+        int r = adjtimex(&t);
+
+        return r >= 0 && r != TIME_ERROR && !(t.status & STA_UNSYNC);
 }
 
 static void env_randombytes(void *userdata, void *buf, size_t n) {
@@ -225,6 +239,41 @@ static int on_monitor(sd_event_source *s, int fd, uint32_t revents, void *userda
         return 0;
 }
 
+/* --- the clock --- */
+
+/* Expires never; ends with ECANCELED when somebody sets the clock (timerfd_create(2)). */
+static int arm_clock(int fd) {
+        struct itimerspec never = { .it_value.tv_sec = NEVER };
+
+        return timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0
+                               ? -errno
+                               : 0;
+}
+
+static int on_clock_set(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        uint64_t n;
+
+        (void) !read(fd, &n, sizeof n);
+        (void) arm_clock(fd);
+        manager_wake(userdata);
+        return 0;
+}
+
+/* Where the kernel does not tell, each network looks once a minute. */
+static int watch_clock(Manager *m) {
+        int fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC), r;
+
+        if (fd < 0)
+                return -errno;
+        r = arm_clock(fd);
+        if (r >= 0)
+                r = sd_event_add_io(m->event, &m->clock_source, fd, EPOLLIN, on_clock_set, m);
+        if (r >= 0)
+                return sd_event_source_set_io_fd_own(m->clock_source, true);
+        close(fd);
+        return r;
+}
+
 /* --- life --- */
 
 static int open_state(Manager *m) {
@@ -255,6 +304,9 @@ static int setup_loop(Manager *m) {
         r =
                         sd_event_add_io(m->event, &m->dataplane_source, dataplane_fd(m->dataplane),
                                         EPOLLIN, on_dataplane, m);
+        if (r < 0)
+                return r;
+        r = watch_clock(m);
         if (r < 0)
                 return r;
         m->monitor_fd = rtnl_monitor_open();
@@ -303,6 +355,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 .timers = m->timers,
                 .now = env_clock,
                 .realtime = env_wall_clock,
+                .is_synchronised = env_is_synchronised,
                 .random = env_randombytes,
                 .send = env_send,
                 .retire = env_retire,
@@ -349,6 +402,7 @@ Manager *manager_free(Manager *m) {
         m->post_source = sd_event_source_disable_unref(m->post_source);
         m->dataplane_source = sd_event_source_disable_unref(m->dataplane_source);
         m->monitor_source = sd_event_source_disable_unref(m->monitor_source);
+        m->clock_source = sd_event_source_disable_unref(m->clock_source);
         dataplane_free(m->dataplane);
         closep(&m->socket4);
         closep(&m->socket6);

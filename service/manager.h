@@ -151,6 +151,20 @@ int managed_network_invite(
                 char **ret_link,
                 ManagerError *error);
 
+/* --- time --- */
+
+#define POLICY_ABSENCE_MIN (30 * USEC_PER_DAY)
+/* What the gateway's administrator says of absence: see EnrolServiceConfig. */
+typedef struct NetworkPolicy {
+        usec_t max_absence; /* 0: no limit; else at least POLICY_ABSENCE_MIN */
+        usec_t grace;
+} NetworkPolicy;
+NetworkPolicy managed_network_policy(const ManagedNetwork *n);
+/* Stored before it returns. Gateway only. Return: 0, or negative errno and @error. */
+int managed_network_set_policy(ManagedNetwork *n, const NetworkPolicy *policy, ManagerError *error);
+/* A person says that this machine's clock is right. */
+int managed_network_repair_time(ManagedNetwork *n, NetworkRepair *ret, ManagerError *error);
+
 /* --- connections into the networks --- */
 
 /**

@@ -14,7 +14,7 @@ _omerta() {
         local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
         local -A nouns=(
                 [network]='create invite invites uninvite join leave list peers address pending
-                        approve refuse revoke show'
+                        approve refuse revoke show set get repair-time'
                 [mesh]='status'
                 [dhcp]='leases'
                 [tunnel]='sessions close'
@@ -114,6 +114,9 @@ _omerta() {
                 ;;
         unforward)
                 word=$(_omerta_column ID "${ask[@]}" forwards)
+                ;;
+        'network set' | 'network get')
+                word='max-absence grace'
                 ;;
         'network join')
                 compopt -o filenames

@@ -409,6 +409,68 @@ static int method_get_drops(sd_bus_message *call, void *userdata, sd_bus_error *
         return r;
 }
 
+/* --- settings --- */
+
+static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        ManagedNetwork *n = network_of(b, call, error);
+        NetworkPolicy policy;
+        ManagerError e = {};
+        int r;
+
+        if (!n)
+                return -ENOENT;
+        policy = managed_network_policy(n);
+        const BusOption table[] = {
+                { "max-absence", "t", &policy.max_absence },
+                { "grace", "t", &policy.grace },
+                {},
+        };
+        r = bus_read_options(call, table, error);
+        if (r < 0)
+                return r;
+        r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_GATEWAY, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = managed_network_set_policy(n, &policy, &e);
+        if (r < 0)
+                return bus_set_error(error, &e);
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+static int method_repair_time(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        ManagedNetwork *n = network_of(b, call, error);
+        NetworkRepair done;
+        ManagerError e = {};
+        int r;
+
+        if (!n)
+                return -ENOENT;
+        r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_NETWORKS, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = managed_network_repair_time(n, &done, &e);
+        if (r < 0)
+                return bus_set_error(error, &e);
+        return sd_bus_reply_method_return(call, "uuu", done.certificates, done.leases, done.invites);
+}
+
+static int
+get_policy(sd_bus *bus,
+           const char *path,
+           const char *interface,
+           const char *property,
+           sd_bus_message *reply,
+           void *userdata,
+           sd_bus_error *error) {
+        Bus *b = userdata;
+        NetworkPolicy p = managed_network_policy(b->network);
+
+        return sd_bus_message_append(
+                        reply, "t", strcmp(property, "Grace") == 0 ? p.grace : p.max_absence);
+}
+
 /* Text of a property, newly allocated. */
 static char *text_property(ManagedNetwork *n, const char *property) {
         const Membership *m = managed_network_membership(n);
@@ -541,6 +603,18 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_NO_RESULT,
                         method_leave,
                         ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "SetOptions",
+                        SD_BUS_ARGS("a{sv}", options),
+                        SD_BUS_NO_RESULT,
+                        method_set_options,
+                        ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "RepairTime",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("u", certificates, "u", leases, "u", invites),
+                        method_repair_time,
+                        ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Up", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_up, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Down", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_down, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(
@@ -576,6 +650,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Mtu", "u", get_number, 0, CHANGES),
         SD_BUS_PROPERTY("Members", "u", get_number, 0, CHANGES),
         SD_BUS_PROPERTY("CertificateExpires", "t", get_number, 0, CHANGES),
+        SD_BUS_PROPERTY("MaxAbsence", "t", get_policy, 0, CHANGES),
+        SD_BUS_PROPERTY("Grace", "t", get_policy, 0, CHANGES),
         SD_BUS_SIGNAL_WITH_ARGS(
                         "ApprovalRequested",
                         SD_BUS_ARGS("s", machine, "s", host_name, "b", pending),

@@ -178,7 +178,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 30)
+        self.assertEqual(len(verbs), 33)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a network's administrator has set for all members, and the word of a person on the clock. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "cli/bus.h"
+#include "cli/format.h"
+#include "cli/i18n.h"
+#include "cli/json.h"
+#include "cli/table.h"
+#include "dbus/names.h"
+
+/* The names are those of D-Bus, org.omerta.Mesh1.Network.SetOptions. */
+static const struct {
+        const char *name;
+        size_t offset; /* in ClientNetwork */
+        bool none;     /* 0 is a value: no limit */
+} settings[] = {
+        { "max-absence", offsetof(ClientNetwork, max_absence), true },
+        { "grace", offsetof(ClientNetwork, grace), false },
+};
+
+static CliExit find_setting(const char *name, size_t *ret) {
+        for (size_t i = 0; i < ELEMENTSOF(settings); i++)
+                if (strcmp(settings[i].name, name) == 0) {
+                        *ret = i;
+                        return CLI_OK;
+                }
+        cli_error(_("there is no setting '%s': max-absence, grace"), name);
+        return CLI_USAGE;
+}
+
+static usec_t value_of(const ClientNetwork *n, size_t i) {
+        uint64_t v;
+
+        memcpy(&v, (const char *) n + settings[i].offset, sizeof v);
+        return v;
+}
+
+static char *format_value(const ClientNetwork *n, size_t i) {
+        usec_t v = value_of(n, i);
+
+        return v == 0 ? g_strdup(_("none")) : cli_format_duration(v);
+}
+
+CliExit cli_network_set(Cli *cli, char **args) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        g_autofree char *path = NULL;
+        usec_t value = 0;
+        size_t i;
+        CliExit e;
+        int r;
+
+        e = find_setting(args[0], &i);
+        if (e != CLI_OK)
+                return e;
+        if (!(settings[i].none && strcmp(args[1], "none") == 0) &&
+            cli_parse_duration(args[1], &value) < 0) {
+                cli_error(_("'%s' is no duration like 90d%s"), args[1],
+                          settings[i].none ? _(", nor none") : "");
+                return CLI_USAGE;
+        }
+        if ((e = cli_bus_network_path(cli, &path)) != CLI_OK ||
+            (e = cli_bus_method(cli, path, OMERTA_IFACE_NETWORK, "SetOptions", &m)) != CLI_OK)
+                return e;
+        if ((r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
+            (r = cli_bus_option_u64(m, settings[i].name, value)) < 0 ||
+            (r = sd_bus_message_close_container(m)) < 0)
+                return cli_bus_failed(r, NULL);
+        e = cli_bus_call(cli, m, NULL);
+        if (e == CLI_OK)
+                cli_hint(_("%s is %s now."), args[0], args[1]);
+        return e;
+}
+
+CliExit cli_network_get(Cli *cli, char **args) {
+        g_autoptr(ClientNetwork) n = NULL;
+        size_t first = 0, end = ELEMENTSOF(settings);
+        CliExit e;
+
+        if (args[0]) {
+                e = find_setting(args[0], &first);
+                if (e != CLI_OK)
+                        return e;
+                end = first + 1;
+        }
+        e = cli_bus_network(cli, &n);
+        if (e != CLI_OK)
+                return e;
+        if (cli->options.json) {
+                g_autoptr(JsonBuilder) b = cli_json_new();
+
+                for (size_t i = first; i < end; i++) {
+                        g_autofree char *key = g_strdelimit(
+                                        g_strdup_printf("%s_usec", settings[i].name), "-", '_');
+
+                        cli_json_count(b, key, value_of(n, i));
+                }
+                cli_json_print(b);
+                return CLI_OK;
+        }
+        for (size_t i = first; i < end; i++) {
+                g_autofree char *value = format_value(n, i);
+
+                if (args[0])
+                        puts(value);
+                else
+                        printf("%-12s %s\n", settings[i].name, value);
+        }
+        return CLI_OK;
+}
+
+CliExit cli_network_repair_time(Cli *cli, char **args) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        g_autofree char *path = NULL;
+        uint32_t certificates, leases, invites;
+        CliExit e;
+        int r;
+
+        if ((e = cli_bus_network_path(cli, &path)) != CLI_OK ||
+            (e = cli_bus_method(cli, path, OMERTA_IFACE_NETWORK, "RepairTime", &m)) != CLI_OK ||
+            (e = cli_bus_call(cli, m, &reply)) != CLI_OK)
+                return e;
+        r = sd_bus_message_read(reply, "uuu", &certificates, &leases, &invites);
+        if (r < 0)
+                return cli_bus_failed(r, NULL);
+        if (cli->options.json) {
+                g_autoptr(JsonBuilder) b = cli_json_new();
+
+                cli_json_count(b, "certificates", certificates);
+                cli_json_count(b, "leases", leases);
+                cli_json_count(b, "invites", invites);
+                cli_json_print(b);
+                return CLI_OK;
+        }
+        printf(_("This machine's clock counts as right from now on, until it is set by more than a "
+                 "day.\nSigned anew, because a clock ahead had signed it: %u certificates, %u leases, "
+                 "%u invites.\n"),
+               certificates, leases, invites);
+        return CLI_OK;
+}
