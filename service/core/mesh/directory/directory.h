@@ -95,6 +95,8 @@ void directory_unobserve(Directory *d, DirectoryObserver observer, void *userdat
 void directory_on_taken(Directory *d, void (*taken)(void *userdata, Record *record), void *userdata);
 /* For gossip (docs/protocol.md, "gossip"): sums of the record hashes in 256 buckets. */
 void directory_digest(const Directory *d, uint64_t ret[static 256]);
+/* The same of revocations alone, in 32 buckets, each of 8 of the others. */
+void directory_revocations(const Directory *d, uint64_t ret[static 32]);
 /* Calls back with every record of the bucket, also leases that are not shown. */
 void directory_foreach_in_bucket(
                 const Directory *d,
