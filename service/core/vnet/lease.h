@@ -3,8 +3,8 @@
 
 /*
  * Addresses over the mesh, channel `dhcp`, with RFC 2131's habits. The service runs on the
- * gateway; its state is the leases in the directory, committed before an answer leaves. Who asks
- * is the authenticated sender.
+ * gateway; its state is the leases in the directory, committed before an answer leaves, those asked
+ * for within a few milliseconds in one commit. Who asks is the authenticated sender.
  */
 
 #include "core/crypto/identity.h"
@@ -22,6 +22,7 @@ static inline bool lease_is_released(const Record *lease) {
 enum {
         LEASE_E_POOL_EMPTY = 1,
         LEASE_E_NOT_PERMITTED, /* no member, or revoked */
+        LEASE_E_TOO_OFTEN,     /* on the channel: it has used up what it may make us write */
 };
 
 typedef struct LeaseService LeaseService;

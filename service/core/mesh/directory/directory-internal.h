@@ -49,9 +49,9 @@ int directory_load(Directory *d);
 void directory_mark_dirty(Directory *d, DirectoryMachine *m, RecordKind kind);
 /* The clock is not earlier than @version. */
 void directory_raise_floor(Directory *d, usec_t version);
-/* Commits @record before it is taken. Revocation: also that the machine's others are void.
- * @version: the signed time the clock is not earlier than; 0: none. */
-int directory_commit_record(Directory *d, const Record *record, usec_t version);
+/* Commits @n records before they are taken, all or none. Revocation: also that the machine's others
+ * are void. @version: the signed time the clock is not earlier than; 0: none. */
+int directory_commit_records(Directory *d, Record *const *records, unsigned n, usec_t version);
 
 /* directory.c */
 /* The same key for X25519, the other sign bit (docs/protocol.md, "Identities"). */

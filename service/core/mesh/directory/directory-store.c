@@ -116,7 +116,7 @@ static int write_record(const MeshStore *s, const Record *record) {
         return r;
 }
 
-int directory_commit_record(Directory *d, const Record *record, usec_t version) {
+int directory_commit_records(Directory *d, Record *const *records, unsigned n, usec_t version) {
         const MeshStore *s = d->store;
         int r;
 
@@ -127,8 +127,8 @@ int directory_commit_record(Directory *d, const Record *record, usec_t version) 
                 return r;
         /* What waits goes along: one sync to disk instead of two. */
         r = write_dirty(d);
-        if (r >= 0)
-                r = write_record(s, record);
+        for (unsigned i = 0; r >= 0 && i < n; i++)
+                r = write_record(s, records[i]);
         if (r >= 0 && version > d->time_floor)
                 r = s->ops->put_time_floor(s->self, version);
         if (r < 0) {

@@ -47,6 +47,16 @@ Directory *directory_free(Directory *d);
  */
 int directory_offer(Directory *d, Record *record, bool durable, TrustVerdict *ret_verdict);
 
+/**
+ * directory_offer_batch() - records of our own making, durable in one commit
+ * @records: of Record; certificates or leases, no two of one machine, none that only counts because
+ *           of another
+ * @ret_verdicts: one for each; what is not news is left out of the commit, and nothing waits
+ * Observers are told when all have been taken.
+ * Return: 0, or negative errno if the store failed: then none is taken.
+ */
+int directory_offer_batch(Directory *d, GPtrArray *records, DirectoryVerdict *ret_verdicts);
+
 /* Borrowed; NULL if there is none. Revoked machines have only their revocation. */
 Record *directory_get(const Directory *d, RecordKind kind, const MachineId *machine);
 static inline Record *directory_certificate(const Directory *d, const MachineId *machine) {
