@@ -284,6 +284,66 @@ static void test_checks(void **state) {
         directory_unobserve(b->directory, count_leases, &taken);
 }
 
+/* Its own presence waits for its turn then, and is not lost. */
+static void test_checks_and_presence(void **state) {
+        Fixture *f = *state;
+        Node *a = add_puppet(f), *b = add_node(f);
+
+        link_nodes(f, a, b);
+        run(f, 5 * USEC_PER_SEC);
+        for (unsigned i = 0; i < 2500; i++)
+                inject_record(f, a, b, lease_of(f, b, "10.0.0.100", MOCK_NOW + i));
+        inject_presence(f, a, a, b, 1);
+        run(f, MOCK_LATENCY_DEFAULT);
+        assert_int_equal(presence_version(b, a), 0);
+        run(f, USEC_PER_SEC);
+        assert_int_equal(presence_version(b, a), 1);
+}
+
+/* What was asked for has to be news, or its signature counts as well: of machines nobody has heard
+ * of one can announce, and send, as much as one likes. */
+static void test_checks_of_what_was_promised(void **state) {
+        Fixture *f = *state;
+        Node *a = add_puppet(f), *b = add_node(f);
+        Identity *unknown = mock_identity(50000);
+
+        link_nodes(f, a, b);
+        run(f, 5 * USEC_PER_SEC);
+        for (unsigned i = 0; i < 5; i++) {
+                g_autoptr(GArray) hashes = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+                GossipMessage m = {
+                        .op = GOSSIP_RECORDS,
+                        .records = g_ptr_array_new_with_free_func((GDestroyNotify) record_unref),
+                };
+
+                for (unsigned k = 0; k < 512; k++) {
+                        Record *r = mock_presence(
+                                        &f->net, unknown, "192.0.2.1:1", MOCK_NOW + i * 512 + k);
+                        uint64_t hash = read_le64(r->hash);
+
+                        g_array_append_val(hashes, hash);
+                        g_ptr_array_add(m.records, r);
+                }
+                inject_hashes(f, a, b, GOSSIP_HAVE, hashes);
+                run(f, 2 * MOCK_LATENCY_DEFAULT);
+                while (m.records->len > 0) {
+                        GossipMessage part = { .op = GOSSIP_RECORDS, .records = g_ptr_array_new() };
+
+                        for (unsigned k = 0; k < 128; k++)
+                                g_ptr_array_add(part.records, m.records->pdata[k]);
+                        inject(f, a, b, &part);
+                        gossip_message_clear(&part);
+                        g_ptr_array_remove_range(m.records, 0, 128);
+                }
+                if (i == 4) /* before a token has come back */
+                        inject_record(f, a, b, lease_of(f, b, "10.0.0.100", MOCK_NOW));
+                run(f, MOCK_LATENCY_DEFAULT);
+                gossip_message_clear(&m);
+        }
+        identity_free(unknown);
+        assert_int_equal(directory_count(b->directory, RECORD_LEASE), 0);
+}
+
 /* --- promises --- */
 
 static void announce(Fixture *f, Node *from, Node *to, const Record *record) {
@@ -335,7 +395,7 @@ static void test_asked_of_the_next(void **state) {
         announce(f, liar, victim, lease);
         run(f, 50 * USEC_PER_MSEC);
         link_nodes(f, victim, honest);
-        run(f, 5 * USEC_PER_SEC);
+        run(f, 6 * USEC_PER_SEC);
         assert_int_equal(directory_count(victim->directory, RECORD_LEASE), 1);
 }
 
@@ -410,6 +470,8 @@ int main(void) {
                 T(test_want_flood),
                 T(test_waste),
                 T(test_checks),
+                T(test_checks_and_presence),
+                T(test_checks_of_what_was_promised),
                 T(test_promise_does_not_keep_others_ignorant),
                 T(test_asked_of_the_next),
                 T(test_liar_is_asked_less_and_less),

@@ -19,7 +19,7 @@
 typedef enum Budget {
         BUDGET_ANSWERS,  /* KiB sent because it asked */
         BUDGET_WASTE,    /* KiB received that were no use */
-        BUDGET_CHECKS,   /* signatures checked that we did not ask for */
+        BUDGET_CHECKS,   /* signatures checked of what was not asked for, or no news */
         BUDGET_PRESENCE, /* records taken of its presence, whoever brought them */
         _BUDGET_MAX,
 } Budget;

@@ -8,8 +8,9 @@
 #include "base/macros.h"
 #include "core/mesh/gossip/gossip-internal.h"
 
-/* Somebody asked who sends nothing for this long: the next who has it is asked as well. */
-#define WANT_PATIENCE (3 * USEC_PER_SEC)
+/* Somebody asked who sends nothing for this long: the next who has it is asked as well. A message
+ * of records takes as long over 100 kbit/s. */
+#define WANT_PATIENCE (5 * USEC_PER_SEC)
 #define WANT_TIMEOUT (10 * USEC_PER_SEC)
 /* Hashes noted to be asked of one link, 128 KiB; the rest with the next digest. */
 #define WANTED_MAX 16384U

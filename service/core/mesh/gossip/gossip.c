@@ -102,7 +102,7 @@ static bool is_known(const Gossip *g, const Record *record) {
 }
 
 /* Revocations always: nobody but an issuer can make one that is not a forgery. */
-static bool can_check(Peer *p, const Record *record, bool pulled) {
+static bool can_check(Peer *p, const Record *record) {
         Gossip *g = p->gossip;
         const MachineId *machine = &record->body.machine;
 
@@ -111,7 +111,7 @@ static bool can_check(Peer *p, const Record *record, bool pulled) {
         if (record->body.kind == RECORD_PRESENCE && directory_certificate(g->directory, machine) &&
             !gossip_can_pay(g, gossip_account(g, machine), BUDGET_PRESENCE))
                 return false;
-        return pulled || gossip_can_pay(g, p->account, BUDGET_CHECKS);
+        return gossip_can_pay(g, p->account, BUDGET_CHECKS);
 }
 
 static void charge_check(Peer *p, const Record *record, DirectoryVerdict verdict, bool pulled) {
@@ -119,7 +119,8 @@ static void charge_check(Peer *p, const Record *record, DirectoryVerdict verdict
 
         if (verdict == DIRECTORY_KNOWN)
                 return;
-        if (!pulled)
+        /* What we asked for is free if it is news: there is no end to what is none. */
+        if (!pulled || (verdict != DIRECTORY_NEWS && verdict != DIRECTORY_LOST))
                 gossip_charge(g, p->account, BUDGET_CHECKS, 1);
         /* Only what it has signed itself: forgeries by others shall not use up its turn. */
         if (verdict == DIRECTORY_NEWS && record->body.kind == RECORD_PRESENCE)
@@ -141,7 +142,9 @@ static void put_off(Peer *p, Record *record) {
         p->held = record_ref(record);
         if (!timer_is_set(&p->held_timer))
                 timer_set(g->env->timers, &p->held_timer,
-                          gossip_can_pay_at(g, p->account, BUDGET_PRESENCE), on_held_presence, p);
+                          MAX(gossip_can_pay_at(g, p->account, BUDGET_PRESENCE),
+                              gossip_can_pay_at(g, p->account, BUDGET_CHECKS)),
+                          on_held_presence, p);
 }
 
 typedef struct Taken {
@@ -159,7 +162,7 @@ static Taken take_record(Peer *p, Record *record) {
         DirectoryVerdict verdict;
 
         g->pulled = gossip_note_answer(p, hash);
-        if (!can_check(p, record, g->pulled)) {
+        if (!can_check(p, record)) {
                 put_off(p, record);
                 return (Taken){};
         }
@@ -170,15 +173,16 @@ static Taken take_record(Peer *p, Record *record) {
         switch (verdict) {
         case DIRECTORY_NEWS:
         case DIRECTORY_LOST:
-        case DIRECTORY_WAITING:
                 return (Taken){ .useful = true };
+        case DIRECTORY_WAITING:
+                break;
         case DIRECTORY_KNOWN:
         case DIRECTORY_REFUSED:
                 if (!directory_by_hash(g->directory, hash))
                         gossip_note_useless(g, hash);
                 break;
         }
-        return (Taken){ .forged = trust == TRUST_FORGED, .useful = g->pulled };
+        return (Taken){ .forged = trust == TRUST_FORGED };
 }
 
 static void on_held_presence(void *userdata) {
