@@ -59,7 +59,8 @@ void managed_network_note_trouble(ManagedNetwork *n) {
                 return;
         case NETWORK_TROUBLE_CERTIFICATE:
         case NETWORK_TROUBLE_ABSENT:
-                managed_network_log(n, LOG_WARNING, MESSAGE_ID_CERTIFICATE_EXPIRED, "%s", reason ?: "");
+                managed_network_log(
+                                n, LOG_WARNING, MESSAGE_ID_CERTIFICATE_EXPIRED, "%s", reason ?: "");
                 return;
         }
 }
@@ -69,7 +70,8 @@ void managed_network_note_trouble(ManagedNetwork *n) {
 static int check_policy(ManagedNetwork *n, const NetworkPolicy *p, ManagerError *error) {
         if (!n->stored.membership.is_gateway)
                 return manager_fail(
-                                error, -EPERM, "NotGateway", "only the gateway of the network sets this");
+                                error, -EPERM, "NotGateway",
+                                "only the gateway of the network sets this");
         if (p->max_absence > POLICY_MAX_USEC || p->grace > POLICY_MAX_USEC)
                 return manager_fail(error, -EINVAL, "InvalidArgument", "more than a hundred years");
         /* Whoever is always there is renewed every 20 days. */
@@ -119,7 +121,8 @@ int managed_network_set_policy(ManagedNetwork *n, const NetworkPolicy *policy, M
 int managed_network_repair_time(ManagedNetwork *n, NetworkRepair *ret, ManagerError *error) {
         if (!n->core || !network_is_member(n->core))
                 return manager_fail(
-                                error, -ENOTCONN, "NotJoined", "the network is down: 'omerta up' first");
+                                error, -ENOTCONN, "NotJoined",
+                                "the network is down: 'omerta up' first");
         *ret = network_repair_time(n->core);
         managed_network_log(
                         n, LOG_NOTICE, NULL,

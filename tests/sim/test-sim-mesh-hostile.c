@@ -185,6 +185,65 @@ static void test_revoked_is_cut(void **state) {
         assert_int_equal(test_send(b, a, "please"), -ENXIO);
 }
 
+/* --- gossip --- */
+
+static void hear_nothing(void *userdata, const MachineId *sender, const uint8_t *data, size_t len) {
+}
+
+/* Says what it has, and does not send it. */
+static void announce(TestMachine *m, const TestMachine *to, const Record *record) {
+        ChannelProvider *p = test_channels(m);
+        GossipMessage have = {
+                .op = GOSSIP_HAVE,
+                .hashes = g_array_new(FALSE, FALSE, sizeof(uint64_t)),
+        };
+        uint64_t hash = read_le64(record->hash);
+        g_autoptr(GBytes) bytes = NULL;
+
+        g_array_append_val(have.hashes, hash);
+        bytes = gossip_message_encode(&have);
+        p->ops->send(p->self, &to->identity->id, "gossip", g_bytes_get_data(bytes, NULL),
+                     g_bytes_get_size(bytes));
+        gossip_message_clear(&have);
+}
+
+/* Whoever stands between the victim and the rest cannot keep a revocation from it once it has one
+ * honest link. */
+static void test_silent_about_a_revocation(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 5);
+        TestMachine *gateway = &t->machines[0], *victim = &t->machines[1], *liar = &t->machines[2],
+                    *honest = &t->machines[3], *thief = &t->machines[4];
+        ChannelProvider *p = test_channels(liar);
+        g_autoptr(Record) revocation = mock_revocation(
+                        &t->network, t->network.issuer, &thief->identity->id, MOCK_NOW + 5);
+
+        test_net_introduce(t);
+        test_machine_stop(gateway);
+        test_machine_stop(honest);
+        p->ops->off_channel(p->self, "gossip");
+        p->ops->on_channel(p->self, "gossip", hear_nothing, NULL, NULL);
+        assert_int_equal(test_connect(victim, liar), 0);
+        assert_true(test_wait_up(victim, liar, SEC));
+        for (unsigned i = 0; i < 60; i++) {
+                announce(liar, victim, revocation);
+                sim_run_for(t->sim, 500 * MSEC);
+        }
+        assert_false(directory_is_revoked(victim->directory, &thief->identity->id));
+
+        test_machine_start(honest, true);
+        directory_offer(honest->directory, revocation, false, NULL);
+        sim_run_for(t->sim, MSEC); /* nobody is there to hear of it */
+        test_hint(victim, honest);
+        assert_int_equal(test_connect(victim, honest), 0);
+        for (unsigned i = 0; i < 4; i++) {
+                announce(liar, victim, revocation);
+                sim_run_for(t->sim, 500 * MSEC);
+        }
+        assert_int_equal(test_link_state(victim, honest), LINK_UP);
+        assert_true(directory_is_revoked(victim->directory, &thief->identity->id));
+        test_machine_start(gateway, true);
+}
+
 /* --- enrolment links --- */
 
 static bool
@@ -315,6 +374,7 @@ int main(void) {
                 cmocka_unit_test(test_garbage),
                 cmocka_unit_test(test_flood_of_initiations),
                 cmocka_unit_test(test_revoked_is_cut),
+                cmocka_unit_test(test_silent_about_a_revocation),
                 cmocka_unit_test(test_enrol_links),
         };
 

@@ -696,13 +696,55 @@ static void test_store(void **state) {
         assert_null(directory_certificate(f->d, &f->who[0]->id));
 }
 
+/* All of a batch is on disk when it is told, or nothing of it is there. */
+static void test_batch(void **state) {
+        Fixture *f = *state;
+        g_autoptr(GPtrArray) batch = g_ptr_array_new_with_free_func((GDestroyNotify) record_unref);
+        DirectoryVerdict v[4] = { DIRECTORY_WAITING, DIRECTORY_WAITING };
+        unsigned commits, rows;
+
+        enrol_all(f);
+        offer(f, lease(f, 3, "10.0.0.103", MOCK_NOW + 9));
+        assert_int_equal(directory_flush(f->d), 0);
+        g_string_truncate(f->log, 0);
+        g_ptr_array_add(batch, lease(f, 0, "10.0.0.100", MOCK_NOW));
+        g_ptr_array_add(batch,
+                        mock_lease(&f->net, f->who[1], &f->who[1]->id, "10.0.0.101", MOCK_NOW));
+        g_ptr_array_add(batch, lease(f, 2, "10.0.0.102", MOCK_NOW));
+        g_ptr_array_add(batch, lease(f, 3, "10.0.0.103", MOCK_NOW)); /* older than what it has */
+        rows = memory_store_size(f->store);
+        for (unsigned n = 0; n < 4; n++) { /* begin, put, put, commit */
+                memory_store_fail_after(f->store, n, -EIO);
+                assert_int_equal(directory_offer_batch(f->d, batch, v), -EIO);
+                assert_int_equal(v[0], DIRECTORY_WAITING);
+                assert_null(directory_get(f->d, RECORD_LEASE, &f->who[0]->id));
+                assert_null(directory_get(f->d, RECORD_LEASE, &f->who[2]->id));
+        }
+        memory_store_fail_after(f->store, 0, 0);
+        assert_int_equal(memory_store_size(f->store), rows);
+        expect_log(f, "");
+
+        commits = memory_store_commits(f->store);
+        assert_int_equal(directory_offer_batch(f->d, batch, v), 0);
+        assert_int_equal(memory_store_commits(f->store), commits + 1);
+        assert_int_equal(v[0], DIRECTORY_NEWS);
+        assert_int_equal(v[1], DIRECTORY_REFUSED);
+        assert_int_equal(v[2], DIRECTORY_NEWS);
+        assert_int_equal(v[3], DIRECTORY_KNOWN);
+        expect_log(f, "+lease a;+lease c;");
+        reopen(f);
+        assert_int_equal(holder(f, "10.0.0.100"), 'a');
+        assert_int_equal(holder(f, "10.0.0.101"), '-');
+        assert_int_equal(holder(f, "10.0.0.102"), 'c');
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
                 T(test_authority),       T(test_newer_wins), T(test_waiting), T(test_revocation),
                 T(test_revoked_issuer),  T(test_leases),     T(test_clock),   T(test_check_peer),
                 T(test_from_the_future), T(test_grace),      T(test_find),    T(test_observers),
-                T(test_store),
+                T(test_store),           T(test_batch),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,16 +61,18 @@ DECODER(gossip, GossipMessage, gossip_message_clear)
                         HEX4("00") "0000 80 03 50 0807060504030201 ffffffffffffff7f"
 #define GOSSIP_RECORDS_BODY "a2 01 03 02 83" CERTIFICATE LEASE PRESENCE
 #define GOSSIP_WANT_BODY "a2 01 04 02 48 0807060504030201"
-#define GOSSIP_DIGEST_BODY                                                                            \
-        "a2 01 01 02 590800 efcdab8967452301" HEX8("00") HEX16("00") HEX32("00") HEX64("00") HEX64(   \
-                        "00") HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64("00") \
-                        HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64(            \
-                                        "00") HEX64("00") HEX64("00") HEX64("00") HEX64("00")         \
-                                        HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64(        \
-                                                        "00") HEX64("00") HEX64("00") HEX64("00")     \
-                                                        HEX64("00") HEX64("00") HEX64("00") HEX64(    \
-                                                                        "00") HEX32("00") HEX16("00") \
-                                                                        HEX8("00") "0200000000000000"
+#define GOSSIP_DIGEST_BODY                                                                                         \
+        "a3 01 01 02 590800 efcdab8967452301" HEX8("00") HEX16("00") HEX32("00") HEX64("00") HEX64("00") HEX64(    \
+                        "00") HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64("00")              \
+                        HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64( \
+                                        "00") HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64("00")          \
+                                        HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64("00") HEX64(         \
+                                                        "00") HEX64("00") HEX64("00") HEX32("00") HEX16("00")      \
+                                                        HEX8("00") "0200000000000000"                              \
+                                                                   "03 590100 0300000000000000" HEX64(             \
+                                                                                   "00") HEX64("00")               \
+                                                                                   HEX64("00") HEX32("00")         \
+                                                                                                   HEX16("00") "0400000000000000"
 
 static void test_mangled(void **state) {
         static const struct {
@@ -232,11 +234,14 @@ static void test_gossip(void **state) {
 
         m.digest[0] = 0x0123456789abcdef;
         m.digest[255] = 2;
+        m.revocations[0] = 3;
+        m.revocations[31] = 4;
         digest = gossip_message_encode(&m);
         assert_hex(digest, GOSSIP_DIGEST_BODY);
         DECODE(gossip, digest, &got);
         assert_int_equal(got.op, GOSSIP_DIGEST);
         assert_memory_equal(got.digest, m.digest, sizeof m.digest);
+        assert_memory_equal(got.revocations, m.revocations, sizeof m.revocations);
         gossip_message_clear(&got);
 
         m = (GossipMessage){ .op = GOSSIP_HAVE, .hashes = hashes(2, some) };

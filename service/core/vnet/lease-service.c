@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/vnet/lease.h"
-
 #include "base/macros.h"
-#include "core/vnet/address-pool.h"
+#include "core/vnet/lease-internal.h"
 #include "core/vnet/vnet.h"
-#include "core/wire/control.h"
 
 /*
  * Theory of operation
@@ -13,17 +10,16 @@
  * addresses are free, which lease ran out first) is an index of it, brought up to date for a
  * machine whenever its lease changed, by us or by gossip. A restart builds it anew.
  *
- * A lease is signed, offered to the directory as durable and only then answered. If the store
- * fails nothing has changed. An address changes hands in two steps, each durable: its former
- * holder's lease is replaced by a released one, then the new holder's is made. In between the
- * address is free. Without the first step the old lease would win: of two leases for one address
- * the older "not before" counts (docs/protocol.md, "Conflicts").
+ * A lease is planned (signed, its address taken), committed together with others (LeaseBatch) and
+ * only then answered. If the store fails nothing has changed. An address changes hands by two
+ * leases in one commit: its former holder's is replaced by a released one, then the new holder's is
+ * made. Without the first the old lease would win: of two leases for one address the older "not
+ * before" counts (docs/protocol.md, "Conflicts").
  *
  * A renewal keeps "not before" for that reason: the claim is as old as the first of the leases
  * without a gap.
  */
 
-#define DHCP_CHANNEL "dhcp"
 /* A lease renewed less than this ago is answered as it is: repeated questions cost no signature,
  * no disk and no gossip. */
 #define RENEWED_RECENTLY_USEC USEC_PER_MINUTE
@@ -36,15 +32,6 @@ typedef struct Holding {
         uint32_t address;
         usec_t not_after;
 } Holding;
-
-struct LeaseService {
-        LeaseServiceConfig config;
-        AddressPool *pool;
-        GHashTable *holdings; /* MachineId -> Holding */
-        GTree *by_expiry;     /* of Holding, by (not after, address) */
-        Timer renew_timer;    /* of the gateway's own lease */
-        char own_name[HOST_NAME_MAX_LEN + 1];
-};
 
 static int compare_expiry(const void *a, const void *b, void *userdata) {
         const Holding *x = a, *y = b;
@@ -115,11 +102,28 @@ typedef struct Grant {
         usec_t not_before, not_after;
 } Grant;
 
-/* Signs and commits. @ret may be NULL. What @g points to may be part of the lease that goes. */
-static int issue(LeaseService *s, const Grant *g, Record **ret) {
+void lease_batch_init(LeaseBatch *b) {
+        *b = (LeaseBatch){
+                .records = g_ptr_array_new_with_free_func((GDestroyNotify) record_unref),
+                .index = g_hash_table_new(machine_id_hash, machine_id_hash_equal),
+        };
+}
+
+void lease_batch_clear(LeaseBatch *b) {
+        g_hash_table_unref(b->index);
+        g_ptr_array_unref(b->records);
+        g_free(b->verdicts);
+}
+
+bool lease_batch_has(const LeaseBatch *b, const MachineId *machine) {
+        return g_hash_table_contains(b->index, machine);
+}
+
+/* Signs. @ret may be NULL. What @g points to may be part of the lease that goes. */
+static int plan(LeaseService *s, LeaseBatch *b, const Grant *g, Record **ret) {
         const LeaseServiceConfig *c = &s->config;
         const Record *certificate = directory_certificate(c->directory, g->machine);
-        g_autoptr(Record) record = NULL;
+        Record *record = NULL;
         RecordBody body = {
                 .kind = RECORD_LEASE,
                 .machine = *g->machine,
@@ -133,6 +137,7 @@ static int issue(LeaseService *s, const Grant *g, Record **ret) {
         };
         int r;
 
+        assert(!lease_batch_has(b, g->machine));
         /* The certified name: nobody shall be called by a name that is another's. */
         g_strlcpy(body.lease.name,
                   certificate ? certificate->body.certificate.name : g->name ?: "",
@@ -140,21 +145,42 @@ static int issue(LeaseService *s, const Grant *g, Record **ret) {
         r = identity_sign_record(c->issuer, &c->network, &body, &record);
         if (r < 0)
                 return r;
-        r = directory_offer(c->directory, record, true, NULL);
-        if (r < 0)
-                return r;
-        /* Inside an observer's call the directory tells us only later. */
-        update_machine(s, &body.machine);
-        if (r != DIRECTORY_NEWS)
-                return -EBADMSG; /* another authority overtook us, or took our role */
-        if (c->changed)
-                c->changed(c->userdata, record);
+        g_ptr_array_add(b->records, record);
+        g_hash_table_insert(b->index, &record->body.machine, GUINT_TO_POINTER(b->records->len));
+        /* Until the commit, of an address that is given back too. */
+        address_pool_set(s->pool, g->address, true);
         if (ret)
-                *ret = g_steal_pointer(&record);
+                *ret = record_ref(record);
         return 0;
 }
 
-static int release(LeaseService *s, const Record *lease) {
+int lease_batch_commit(LeaseService *s, LeaseBatch *b) {
+        const LeaseServiceConfig *c = &s->config;
+        int r = 0;
+
+        b->verdicts = g_new0(DirectoryVerdict, b->records->len);
+        if (b->records->len > 0)
+                r = directory_offer_batch(c->directory, b->records, b->verdicts);
+        for (unsigned i = 0; i < b->records->len; i++) {
+                const Record *record = b->records->pdata[i];
+
+                /* Inside an observer's call the directory tells us only later. */
+                update_machine(s, &record->body.machine);
+                update_pool(s, ip_to_v4(&record->body.lease.address));
+        }
+        for (unsigned i = 0; r >= 0 && c->changed && i < b->records->len; i++)
+                if (b->verdicts[i] == DIRECTORY_NEWS)
+                        c->changed(c->userdata, b->records->pdata[i]);
+        return r;
+}
+
+int lease_batch_result(const LeaseBatch *b, const MachineId *machine) {
+        unsigned i = GPOINTER_TO_UINT(g_hash_table_lookup(b->index, machine));
+
+        return i == 0 || b->verdicts[i - 1] == DIRECTORY_NEWS ? 0 : -EBADMSG;
+}
+
+static int plan_end(LeaseService *s, LeaseBatch *b, const Record *lease) {
         usec_t now = directory_realtime(s->config.directory);
         Grant g = {
                 .machine = &lease->body.machine,
@@ -164,34 +190,41 @@ static int release(LeaseService *s, const Record *lease) {
                 .not_after = now,
         };
 
-        return issue(s, &g, NULL);
+        return plan(s, b, &g, NULL);
 }
 
-static int free_oldest_expired(LeaseService *s, usec_t now, uint32_t *ret) {
-        GTreeNode *n = g_tree_node_first(s->by_expiry);
+static int free_oldest_expired(LeaseService *s, LeaseBatch *b, usec_t now, uint32_t *ret) {
         const Record *lease;
-        uint32_t address;
-        Holding *oldest;
+        Holding *oldest = NULL;
         int r;
 
-        if (!n)
+        for (GTreeNode *n = g_tree_node_first(s->by_expiry); n && !oldest; n = g_tree_node_next(n)) {
+                Holding *h = g_tree_node_key(n);
+
+                if (h->not_after > now)
+                        return LEASE_E_POOL_EMPTY;
+                if (!lease_batch_has(b, &h->machine))
+                        oldest = h;
+        }
+        if (!oldest)
                 return LEASE_E_POOL_EMPTY;
-        oldest = g_tree_node_key(n);
-        if (oldest->not_after > now)
-                return LEASE_E_POOL_EMPTY;
-        address = oldest->address;
         lease = directory_get(s->config.directory, RECORD_LEASE, &oldest->machine);
-        r = release(s, lease);
+        r = plan_end(s, b, lease);
         if (r < 0)
                 return r;
-        *ret = address;
+        *ret = oldest->address;
         return 0;
 }
 
 /* RFC 2131, 4.3.1, but what the client asks for goes before what it had: a person may have set
  * it. @former: its last lease, run out or given back; may be NULL. */
 static int
-choose(LeaseService *s, const Record *former, const IpAddr *wanted, usec_t now, uint32_t *ret) {
+choose(LeaseService *s,
+       LeaseBatch *b,
+       const Record *former,
+       const IpAddr *wanted,
+       usec_t now,
+       uint32_t *ret) {
         uint32_t old = former ? ip_to_v4(&former->body.lease.address) : 0;
         bool is_held = former && !lease_is_released(former) && address_pool_contains(s->pool, old);
         uint32_t want = wanted->family == AF_INET ? ip_to_v4(wanted) : 0;
@@ -201,7 +234,7 @@ choose(LeaseService *s, const Record *former, const IpAddr *wanted, usec_t now, 
         else if (is_held || address_pool_is_free(s->pool, old))
                 *ret = old;
         else if (!address_pool_lowest(s->pool, ret))
-                return free_oldest_expired(s, now, ret);
+                return free_oldest_expired(s, b, now, ret);
         return 0;
 }
 
@@ -236,16 +269,19 @@ static bool is_recent(const LeaseService *s, const Record *lease, usec_t now) {
                lease->body.not_after >= usec_add(lease->body.version, s->config.lifetime);
 }
 
-static int request_own(LeaseService *s, const char *name, Record **ret);
+static int plan_own(LeaseService *s, LeaseBatch *b, const char *name, Record **ret);
 
-int lease_service_request(
+int lease_plan_request(
                 LeaseService *s,
+                LeaseBatch *b,
                 const MachineId *machine,
                 const IpAddr *wanted,
                 const char *name,
+                bool is_limited,
                 Record **ret) {
         usec_t now = directory_realtime(s->config.directory);
         Record *old = directory_get(s->config.directory, RECORD_LEASE, machine);
+        bool is_valid;
         Grant g = {
                 .machine = machine,
                 .name = name,
@@ -255,7 +291,7 @@ int lease_service_request(
         int r;
 
         if (is_self(s, machine))
-                return request_own(s, name, ret);
+                return plan_own(s, b, name, ret);
         if (!is_permitted(s, machine))
                 return LEASE_E_NOT_PERMITTED;
         /* Not even a renewal: by a clock that is ahead all leases have run out. */
@@ -263,28 +299,66 @@ int lease_service_request(
                 return LEASE_E_CLOCK;
         if (old && !ip_prefix_contains(&s->config.subnet, &old->body.lease.address))
                 old = NULL;
-        if (old && now < old->body.not_after) {
-                if (is_recent(s, old, now)) {
-                        *ret = record_ref(old);
-                        return 0;
-                }
+        is_valid = old && now < old->body.not_after;
+        if (is_valid && is_recent(s, old, now)) {
+                *ret = record_ref(old);
+                return 0;
+        }
+        if (is_limited && !lease_take_budget(s, machine))
+                return LEASE_E_TOO_OFTEN;
+        if (is_valid)
                 g.address = ip_to_v4(&old->body.lease.address);
-        } else {
-                r = choose(s, old, wanted, now, &g.address);
+        else {
+                r = choose(s, b, old, wanted, now, &g.address);
                 if (r != 0)
                         return r;
         }
         if (old && !lease_is_released(old) && g.address == ip_to_v4(&old->body.lease.address))
                 g.not_before = claimed_since(old, now);
-        return issue(s, &g, ret);
+        return plan(s, b, &g, ret);
 }
 
-int lease_service_release(LeaseService *s, const MachineId *machine) {
+int lease_plan_release(LeaseService *s, LeaseBatch *b, const MachineId *machine, bool is_limited) {
         const Record *lease = directory_get(s->config.directory, RECORD_LEASE, machine);
 
         if (!lease || lease_is_released(lease) || is_self(s, machine))
                 return -ENOENT;
-        return release(s, lease);
+        if (is_limited && !lease_take_budget(s, machine))
+                return LEASE_E_TOO_OFTEN;
+        return plan_end(s, b, lease);
+}
+
+/* @r: what planning came to. */
+static int commit_alone(LeaseService *s, LeaseBatch *b, const MachineId *machine, int r) {
+        if (r == 0)
+                r = lease_batch_commit(s, b);
+        return r == 0 ? lease_batch_result(b, machine) : r;
+}
+
+int lease_service_request(
+                LeaseService *s,
+                const MachineId *machine,
+                const IpAddr *wanted,
+                const char *name,
+                Record **ret) {
+        _cleanup_(lease_batch_clear) LeaseBatch b;
+        g_autoptr(Record) lease = NULL;
+        int r;
+
+        lease_batch_init(&b);
+        r = lease_plan_request(s, &b, machine, wanted, name, false, &lease);
+        r = commit_alone(s, &b, machine, r);
+        if (r == 0)
+                *ret = TAKE_PTR(lease);
+        return r;
+}
+
+int lease_service_release(LeaseService *s, const MachineId *machine) {
+        _cleanup_(lease_batch_clear) LeaseBatch b;
+        MachineId id = *machine; /* may be part of the lease that goes */
+
+        lease_batch_init(&b);
+        return commit_alone(s, &b, &id, lease_plan_release(s, &b, &id, false));
 }
 
 /* --- the gateway's own --- */
@@ -294,7 +368,7 @@ static void on_renew_timer(void *userdata) {
         g_autoptr(Record) lease = NULL;
 
         /* Should the disk fail: an expired lease is honoured as well, and this comes again. */
-        (void) request_own(s, s->own_name, &lease);
+        (void) lease_service_request(s, &s->config.issuer->id, &(IpAddr){}, s->own_name, &lease);
 }
 
 static void arm_renewal(LeaseService *s) {
@@ -302,7 +376,7 @@ static void arm_renewal(LeaseService *s) {
                   usec_add(env_now(s->config.env), s->config.lifetime / 2), on_renew_timer, s);
 }
 
-static int request_own(LeaseService *s, const char *name, Record **ret) {
+static int plan_own(LeaseService *s, LeaseBatch *b, const char *name, Record **ret) {
         const MachineId *self = &s->config.issuer->id;
         usec_t now = directory_realtime(s->config.directory);
         IpAddr address = vnet_plan_gateway(&s->config.subnet);
@@ -325,25 +399,24 @@ static int request_own(LeaseService *s, const char *name, Record **ret) {
                 }
                 g.not_before = claimed_since(old, now);
         } else if (holder) { /* some other plan was in force */
-                r = release(s, holder);
+                if (lease_batch_has(b, &holder->body.machine))
+                        return -EBUSY;
+                r = plan_end(s, b, holder);
                 if (r < 0)
                         return r;
         }
-        r = issue(s, &g, ret);
-        /* The disk is full, or by our clock we are no issuer any more: what we have is honoured. */
-        if (r < 0 && holder && holder == old) {
-                *ret = record_ref(old);
-                return 0;
-        }
-        return r;
+        return plan(s, b, &g, ret);
 }
 
 int lease_service_take_gateway_address(LeaseService *s, const MachineId *self, const char *name) {
         g_autoptr(Record) lease = NULL;
+        int r;
 
         assert(is_self(s, self));
         g_strlcpy(s->own_name, name, sizeof s->own_name);
-        return request_own(s, name, &lease);
+        r = lease_service_request(s, self, &(IpAddr){}, name, &lease);
+        /* The disk is full, or by our clock we are no issuer any more: what we have is honoured. */
+        return directory_get(s->config.directory, RECORD_LEASE, self) ? 0 : r;
 }
 
 /* --- a clock that was wrong --- */
@@ -355,12 +428,14 @@ static void note_ahead(void *userdata, Record *lease) {
 unsigned lease_service_clock_changed(LeaseService *s) {
         g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify) record_unref);
         usec_t now = directory_realtime(s->config.directory);
-        unsigned n = 0;
+        _cleanup_(lease_batch_clear) LeaseBatch b;
+        int r = 0;
 
+        lease_batch_init(&b);
         if (!clock_is_right(s))
                 return 0;
         directory_foreach(s->config.directory, RECORD_LEASE, note_ahead, all);
-        for (unsigned i = 0; i < all->len; i++) {
+        for (unsigned i = 0; r >= 0 && i < all->len; i++) {
                 const Record *lease = all->pdata[i];
                 Grant g = {
                         .machine = &lease->body.machine,
@@ -370,74 +445,11 @@ unsigned lease_service_clock_changed(LeaseService *s) {
                         .not_after = usec_add(now, s->config.lifetime),
                 };
 
-                if (!is_ahead(s, lease, now) || lease_is_released(lease) ||
-                    !machine_id_equal(&lease->signer, &s->config.issuer->id))
-                        continue;
-                n += issue(s, &g, NULL) >= 0;
+                if (is_ahead(s, lease, now) && !lease_is_released(lease) &&
+                    machine_id_equal(&lease->signer, &s->config.issuer->id))
+                        r = plan(s, &b, &g, NULL);
         }
-        return n;
-}
-
-/* --- the channel --- */
-
-static int
-answer_request(LeaseService *s, const MachineId *sender, const DhcpRequest *q, DhcpResponse *a) {
-        a->gateway = vnet_plan_gateway(&s->config.subnet);
-        return lease_service_request(s, sender, &q->wanted, q->name, &a->lease);
-}
-
-static WireError error_of(int r) {
-        switch (r) {
-
-        case LEASE_E_POOL_EMPTY:
-                return WIRE_ERROR_POOL_EMPTY;
-
-        case LEASE_E_NOT_PERMITTED:
-                return WIRE_ERROR_NOT_PERMITTED;
-
-        case LEASE_E_CLOCK:
-                return WIRE_ERROR_CLOCK;
-
-        default:
-                return WIRE_ERROR_FAILED;
-        }
-}
-
-static void
-on_dhcp(void *userdata,
-        const MachineId *sender,
-        ChannelRequest *request,
-        const uint8_t *data,
-        size_t len) {
-        LeaseService *s = userdata;
-        const ChannelProvider *p = s->config.provider;
-        _cleanup_(dhcp_response_clear) DhcpResponse answer = {};
-        g_autoptr(GBytes) bytes = NULL;
-        DhcpRequest q;
-        int r = 0;
-
-        if (dhcp_request_decode(data, len, &q) < 0) {
-                p->ops->fail(p->self, request, WIRE_ERROR_MALFORMED);
-                return;
-        }
-        switch (q.op) {
-
-        case DHCP_REQUEST:
-                r = answer_request(s, sender, &q, &answer);
-                break;
-
-        case DHCP_RELEASE:
-                r = lease_service_release(s, sender);
-                if (r == -ENOENT)
-                        r = 0; /* an answer got lost: it has none, as it wished */
-                break;
-        }
-        if (r != 0) {
-                p->ops->fail(p->self, request, error_of(r));
-                return;
-        }
-        bytes = dhcp_response_encode(&answer);
-        p->ops->reply(p->self, request, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+        return lease_batch_commit(s, &b) < 0 ? 0 : b.records->len;
 }
 
 /* --- life --- */
@@ -455,14 +467,11 @@ int lease_service_new(const LeaseServiceConfig *config, LeaseService **ret) {
         };
         if (s->config.lifetime == 0)
                 s->config.lifetime = LEASE_LIFETIME_DEFAULT;
-        if (config->provider) {
-                r = config->provider->ops->on_channel(
-                                config->provider->self, DHCP_CHANNEL, NULL, on_dhcp, s);
-                if (r < 0) {
-                        s->config.provider = NULL; /* the channel is not ours */
-                        lease_service_free(s);
-                        return r;
-                }
+        r = lease_channel_init(s);
+        if (r < 0) {
+                s->config.provider = NULL; /* the channel is not ours */
+                lease_service_free(s);
+                return r;
         }
         directory_foreach(config->directory, RECORD_LEASE, load, s);
         directory_observe(config->directory, on_record, s);
@@ -475,8 +484,7 @@ LeaseService *lease_service_free(LeaseService *s) {
                 return NULL;
         timer_clear(&s->renew_timer);
         directory_unobserve(s->config.directory, on_record, s);
-        if (s->config.provider)
-                (void) s->config.provider->ops->off_channel(s->config.provider->self, DHCP_CHANNEL);
+        lease_channel_done(s);
         address_pool_free(s->pool);
         g_tree_unref(s->by_expiry);
         g_hash_table_unref(s->holdings);

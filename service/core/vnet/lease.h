@@ -3,8 +3,8 @@
 
 /*
  * Addresses over the mesh, channel `dhcp`, with RFC 2131's habits. The service runs on the
- * gateway; its state is the leases in the directory, committed before an answer leaves. Who asks
- * is the authenticated sender.
+ * gateway; its state is the leases in the directory, committed before an answer leaves, those asked
+ * for within a few milliseconds in one commit. Who asks is the authenticated sender.
  */
 
 #include "core/crypto/identity.h"
@@ -23,6 +23,7 @@ enum {
         LEASE_E_POOL_EMPTY = 1,
         LEASE_E_NOT_PERMITTED, /* no member, or revoked */
         LEASE_E_CLOCK,         /* our own clock cannot be right */
+        LEASE_E_TOO_OFTEN,     /* on the channel: it has used up what it may make us write */
 };
 
 typedef struct LeaseService LeaseService;

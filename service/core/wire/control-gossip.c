@@ -12,6 +12,7 @@ enum {
         KEY_OP = 1,
         KEY_CONTENT = 2,
         KEY_HASHES = 3,
+        KEY_REVOCATIONS = 3,
 };
 
 void gossip_message_clear(GossipMessage *m) {
@@ -44,6 +45,8 @@ GBytes *gossip_message_encode(const GossipMessage *m) {
         switch (m->op) {
         case GOSSIP_DIGEST:
                 write_words(&w, m->digest, GOSSIP_BUCKETS);
+                write_words(cbor_writer_key(&w, KEY_REVOCATIONS), m->revocations,
+                            GOSSIP_REVOCATION_BUCKETS);
                 break;
         case GOSSIP_HAVE:
                 cbor_writer_bytes(&w, m->buckets, sizeof m->buckets);
@@ -77,22 +80,25 @@ static GArray *read_hashes(CborReader *r) {
         return hashes;
 }
 
-static void read_digest(CborReader *r, uint64_t digest[static GOSSIP_BUCKETS]) {
+/* @n: at most GOSSIP_BUCKETS. */
+static void read_sums(CborReader *r, uint64_t *ret, size_t n) {
         uint8_t buf[GOSSIP_BUCKETS * 8];
 
-        cbor_reader_bytes_exact(r, buf, sizeof buf);
-        for (unsigned i = 0; i < GOSSIP_BUCKETS; i++)
-                digest[i] = read_le64(buf + i * 8);
+        cbor_reader_bytes_exact(r, buf, n * 8);
+        for (size_t i = 0; i < n; i++)
+                ret[i] = read_le64(buf + i * 8);
 }
 
 static uint64_t mandatory_keys(GossipOp op) {
         return CBOR_KEY(KEY_OP) | CBOR_KEY(KEY_CONTENT) |
-               (op == GOSSIP_HAVE ? CBOR_KEY(KEY_HASHES) : 0);
+               (op == GOSSIP_HAVE     ? CBOR_KEY(KEY_HASHES)
+                : op == GOSSIP_DIGEST ? CBOR_KEY(KEY_REVOCATIONS)
+                                      : 0);
 }
 
 int gossip_message_decode(const uint8_t *buf, size_t len, GossipMessage *ret, unsigned *ret_bad) {
         _cleanup_(gossip_message_clear) GossipMessage v = {};
-        CborReader r, content = { .failed = true }, hashes = { .failed = true };
+        CborReader r, content = { .failed = true }, third = { .failed = true };
         unsigned bad = 0;
         uint64_t key;
         int k;
@@ -108,8 +114,8 @@ int gossip_message_decode(const uint8_t *buf, size_t len, GossipMessage *ret, un
                 }
                 if (key == KEY_CONTENT)
                         content = r;
-                else if (key == KEY_HASHES)
-                        hashes = r;
+                else if (key == KEY_HASHES) /* and KEY_REVOCATIONS */
+                        third = r;
                 cbor_reader_skip(&r);
         }
         k = cbor_reader_end(&r, mandatory_keys(v.op));
@@ -117,12 +123,15 @@ int gossip_message_decode(const uint8_t *buf, size_t len, GossipMessage *ret, un
                 return k;
         switch (v.op) {
         case GOSSIP_DIGEST:
-                read_digest(&content, v.digest);
+                read_sums(&content, v.digest, GOSSIP_BUCKETS);
+                read_sums(&third, v.revocations, GOSSIP_REVOCATION_BUCKETS);
+                if (third.failed)
+                        return -EBADMSG;
                 break;
         case GOSSIP_HAVE:
                 cbor_reader_bytes_exact(&content, v.buckets, sizeof v.buckets);
-                v.hashes = read_hashes(&hashes);
-                if (hashes.failed)
+                v.hashes = read_hashes(&third);
+                if (third.failed)
                         return -EBADMSG;
                 break;
         case GOSSIP_RECORDS:

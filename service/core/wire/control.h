@@ -104,6 +104,7 @@ int dhcp_response_decode(const uint8_t *buf, size_t len, DhcpResponse *ret);
 
 /* gossip */
 #define GOSSIP_BUCKETS 256U
+#define GOSSIP_REVOCATION_BUCKETS 32U
 #define RECORD_HASH_SIZE 8U
 typedef enum GossipOp {
         GOSSIP_DIGEST = 1,
@@ -114,7 +115,8 @@ typedef enum GossipOp {
 } GossipOp;
 typedef struct GossipMessage {
         GossipOp op;
-        uint64_t digest[GOSSIP_BUCKETS];     /* GOSSIP_DIGEST */
+        uint64_t digest[GOSSIP_BUCKETS];                 /* GOSSIP_DIGEST */
+        uint64_t revocations[GOSSIP_REVOCATION_BUCKETS]; /* GOSSIP_DIGEST: of them alone */
         uint8_t buckets[GOSSIP_BUCKETS / 8]; /* GOSSIP_HAVE: bit i of byte i/8, lowest first */
         GArray *hashes;     /* of uint64_t, read_le64(record->hash); GOSSIP_HAVE, GOSSIP_WANT */
         GPtrArray *records; /* of Record; GOSSIP_RECORDS */

@@ -41,8 +41,9 @@ struct Directory {
 /* directory-store.c */
 int directory_load(Directory *d);
 void directory_mark_dirty(Directory *d, DirectoryMachine *m, RecordKind kind);
-/* Commits @record before it is taken. Revocation: also that the machine's others are void. */
-int directory_commit_record(Directory *d, const Record *record);
+/* Commits @n records before they are taken, all or none. Revocation: also that the machine's others
+ * are void. */
+int directory_commit_records(Directory *d, Record *const *records, unsigned n);
 
 /* directory.c */
 /* The same key for X25519, the other sign bit (docs/protocol.md, "Identities"). */

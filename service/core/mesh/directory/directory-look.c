@@ -147,6 +147,10 @@ void directory_digest(const Directory *d, uint64_t ret[static 256]) {
         memcpy(ret, d->table.digest, sizeof(d->table.digest));
 }
 
+void directory_revocations(const Directory *d, uint64_t ret[static 32]) {
+        memcpy(ret, d->table.revocations, sizeof(d->table.revocations));
+}
+
 void directory_foreach_in_bucket(
                 const Directory *d,
                 unsigned bucket,

@@ -103,7 +103,7 @@ static int write_record(const MeshStore *s, const Record *record) {
         return r;
 }
 
-int directory_commit_record(Directory *d, const Record *record) {
+int directory_commit_records(Directory *d, Record *const *records, unsigned n) {
         const MeshStore *s = d->store;
         int r;
 
@@ -114,8 +114,8 @@ int directory_commit_record(Directory *d, const Record *record) {
                 return r;
         /* What waits goes along: one sync to disk instead of two. */
         r = write_dirty(d);
-        if (r >= 0)
-                r = write_record(s, record);
+        for (unsigned i = 0; r >= 0 && i < n; i++)
+                r = write_record(s, records[i]);
         if (r < 0) {
                 s->ops->rollback(s->self);
                 return r;

@@ -185,6 +185,7 @@ Record *directory_table_by_hash(const DirectoryTable *t, uint64_t hash) {
 void directory_table_set(DirectoryTable *t, DirectoryMachine *m, RecordKind kind, Record *record) {
         Record *old = m->record[kind];
         uint64_t *sum = &t->digest[m->id.bytes[0]];
+        uint64_t *revoked = &t->revocations[m->id.bytes[0] / 8];
 
         if (old) {
                 if (kind == RECORD_CERTIFICATE)
@@ -192,6 +193,8 @@ void directory_table_set(DirectoryTable *t, DirectoryMachine *m, RecordKind kind
                 else if (kind == RECORD_LEASE)
                         claim_remove(t, m);
                 *sum -= record_hash_value(old);
+                if (kind == RECORD_REVOCATION)
+                        *revoked -= record_hash_value(old);
                 if (g_hash_table_lookup(t->hashes, old->hash) == old)
                         g_hash_table_remove(t->hashes, old->hash);
                 t->count[kind]--;
@@ -200,6 +203,8 @@ void directory_table_set(DirectoryTable *t, DirectoryMachine *m, RecordKind kind
         m->record[kind] = record ? record_ref(record) : NULL;
         if (record) {
                 *sum += record_hash_value(record);
+                if (kind == RECORD_REVOCATION)
+                        *revoked += record_hash_value(record);
                 g_hash_table_replace(t->hashes, record->hash, record);
                 t->count[kind]++;
                 if (kind == RECORD_CERTIFICATE)

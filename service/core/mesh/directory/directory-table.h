@@ -30,6 +30,7 @@ typedef struct DirectoryTable {
         GHashTable *hashes; /* the 8 bytes of a record's hash -> Record */
         unsigned count[_RECORD_KIND_MAX];
         uint64_t digest[256];
+        uint64_t revocations[32]; /* the same of revocations alone, by 5 bits */
 } DirectoryTable;
 
 void directory_table_init(DirectoryTable *t);

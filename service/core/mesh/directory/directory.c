@@ -13,6 +13,8 @@
  * it signed as an issuer, except revocations, which cannot be taken back. Lease and presence go
  * with the certificate.
  */
+#include <string.h>
+
 #include "base/limits.h"
 #include "base/macros.h"
 #include "core/crypto/identity.h"
@@ -378,7 +380,7 @@ int directory_offer(Directory *d, Record *record, bool durable, TrustVerdict *re
         v = judge(d, record, &trust);
         if (v == DIRECTORY_NEWS) {
                 if (durable) {
-                        r = directory_commit_record(d, record);
+                        r = directory_commit_records(d, &record, 1);
                         if (r < 0)
                                 return r;
                 }
@@ -389,6 +391,33 @@ int directory_offer(Directory *d, Record *record, bool durable, TrustVerdict *re
         if (ret_verdict)
                 *ret_verdict = trust;
         return v;
+}
+
+int directory_offer_batch(Directory *d, GPtrArray *records, DirectoryVerdict *ret_verdicts) {
+        g_autofree DirectoryVerdict *verdicts = g_new(DirectoryVerdict, records->len);
+        g_autoptr(GPtrArray) news = g_ptr_array_new();
+        int r;
+
+        for (unsigned i = 0; i < records->len; i++) {
+                Record *record = records->pdata[i];
+                TrustVerdict trust;
+
+                verdicts[i] = judge(d, record, &trust);
+                if (verdicts[i] != DIRECTORY_NEWS)
+                        continue;
+                g_ptr_array_add(news, record);
+        }
+        if (news->len > 0) {
+                r = directory_commit_records(d, (Record *const *) (void *) news->pdata, news->len);
+                if (r < 0)
+                        return r;
+        }
+        for (unsigned i = 0; i < records->len; i++)
+                if (verdicts[i] == DIRECTORY_NEWS)
+                        verdicts[i] = take(d, records->pdata[i], true);
+        notify(d);
+        memcpy(ret_verdicts, verdicts, records->len * sizeof(*verdicts));
+        return 0;
 }
 
 /* --- peers --- */

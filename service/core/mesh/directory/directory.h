@@ -48,6 +48,16 @@ Directory *directory_free(Directory *d);
  */
 int directory_offer(Directory *d, Record *record, bool durable, TrustVerdict *ret_verdict);
 
+/**
+ * directory_offer_batch() - records of our own making, durable in one commit
+ * @records: of Record; certificates or leases, no two of one machine, none that only counts because
+ *           of another
+ * @ret_verdicts: one for each; what is not news is left out of the commit, and nothing waits
+ * Observers are told when all have been taken.
+ * Return: 0, or negative errno if the store failed: then none is taken.
+ */
+int directory_offer_batch(Directory *d, GPtrArray *records, DirectoryVerdict *ret_verdicts);
+
 /* Borrowed; NULL if there is none. Revoked machines have only their revocation. */
 Record *directory_get(const Directory *d, RecordKind kind, const MachineId *machine);
 static inline Record *directory_certificate(const Directory *d, const MachineId *machine) {
@@ -104,6 +114,8 @@ void directory_unobserve(Directory *d, DirectoryObserver observer, void *userdat
 void directory_on_taken(Directory *d, void (*taken)(void *userdata, Record *record), void *userdata);
 /* For gossip (docs/protocol.md, "gossip"): sums of the record hashes in 256 buckets. */
 void directory_digest(const Directory *d, uint64_t ret[static 256]);
+/* The same of revocations alone, in 32 buckets, each of 8 of the others. */
+void directory_revocations(const Directory *d, uint64_t ret[static 32]);
 /* Calls back with every record of the bucket, also leases that are not shown. */
 void directory_foreach_in_bucket(
                 const Directory *d,

@@ -6,30 +6,32 @@
  *
  *  - Rumour. What the directory takes, from here or from a link, goes to all other links
  *    at once, revocations first. Only news is passed on, so every rumour ends; what the directory
- *    refuses is never passed on, so nobody can use us to spread rubbish.
+ *    refuses is never passed on, so nobody can use us to spread rubbish. Of one machine's presence
+ *    one record in 5 s is passed on, the newest.
  *  - Comparison. When a link comes up, and every minute while it is used, both sides send a
- *    digest. Who gets one that differs from its own answers with `have`: the hashes of all its
- *    records in the buckets that differ; and with its own digest unless it has just sent one. Who
- *    gets a `have` asks with `want` for what it does not know, in portions: the next when the last
- *    has come. Records go only to who asked, so none crosses a link twice, and a newcomer to a
- *    large network is fed at the speed of its link instead of overrunning the sender's queue.
+ *    digest. Who gets one that differs from its own sends the revocations that may be missing, at
+ *    once and unasked, and `have`: the hashes of all its records in the buckets that differ; and
+ *    its own digest unless it has just sent one. Who gets a `have` asks with `want` for what it
+ *    does not know, in portions: the next when the last has come. Records go only to who asked, so
+ *    none crosses a link twice, and a newcomer to a large network is fed at the speed of its link
+ *    instead of overrunning the sender's queue.
  *
  * Records that came as answers to `want` are not pushed on but announced with a `have`: a newcomer
  * that pulls ten thousand records from one neighbour must not push them at all others, who have
  * had them for long.
  *
- * What a hostile member can do is bounded: a list of wanted hashes a link, one portion an answer,
- * nothing is sent that was not asked for, and who sends forgeries is not listened to for a while
- * (an honest machine verifies what it passes on).
+ * What a hostile member can do is bounded: each machine has an account (gossip-account.c) of what
+ * answers to it have cost, what it sent that was no use, and how many signatures we checked that
+ * nobody had asked for. What cannot be paid is left; the digests find it later. A list of wanted
+ * hashes a link, one portion an answer, and who sends forgeries is not listened to for a while (an
+ * honest machine verifies what it passes on).
  */
-#include "core/mesh/gossip/gossip.h"
+#include "core/mesh/gossip/gossip-internal.h"
 
 #include <string.h>
 
 #include "base/macros.h"
-#include "core/wire/control.h"
 
-#define GOSSIP_CHANNEL "gossip"
 #define DIGEST_INTERVAL (60 * USEC_PER_SEC) /* docs/protocol.md, "gossip" */
 /* Digests of all links at the same times: one wake-up instead of many. */
 #define DIGEST_SLOT (10 * USEC_PER_SEC)
@@ -37,503 +39,231 @@
 #define DIGEST_FRESH (10 * USEC_PER_SEC)
 /* Gossip does not make a link a used one: neither its messages nor their acknowledgements. */
 #define ACK_MARGIN (5 * USEC_PER_SEC)
-/* A portion: at most 512 KiB, half of what a link queues (CONTROL_QUEUE_MAX). */
-#define WANT_MAX 512U
-#define WANT_TIMEOUT (10 * USEC_PER_SEC)
-/* Hashes noted to be asked of one link, 128 KiB; the rest with the next digest. */
-#define WANTED_MAX 16384U
-/* A message of records or hashes, with room for headers below CONTROL_PAYLOAD_MAX. */
-#define BATCH_MAX (60U * 1024U)
-#define HAVE_MAX ((BATCH_MAX - 64U) / RECORD_HASH_SIZE)
-/* Hashes of records that were no use to us, not to be asked for again each minute. */
-#define USELESS_MAX 4096U
-#define USELESS_USEC (30 * USEC_PER_MINUTE)
 /* Forged signatures after which a machine is not listened to. */
 #define FORGERIES_MAX 8U
 #define DEAF_USEC (10 * USEC_PER_MINUTE)
 
-typedef struct Peer {
-        Gossip *gossip;
-        MachineId id;
-
-        Timer digest_timer;
-        usec_t digest_sent, last_tick, last_heard;
-        bool differs;    /* since our last digest it showed that it knows something else */
-        unsigned agreed; /* ticks since it last did */
-
-        GArray *wanted; /* of uint64_t: to be asked for; NULL: nothing */
-        unsigned wanted_next;
-        bool wanted_overflow;
-        GArray *asked; /* of uint64_t: the portion under way; NULL: none */
-        unsigned asked_open;
-        bool asked_progress;
-        Timer asked_timer;
-
-        unsigned forgeries;
-        usec_t deaf_until;
-} Peer;
-
-typedef struct News {
-        Record *record;
-        bool is_ours; /* did not come from a link */
-        bool pulled;  /* we had asked for it */
-} News;
-
-struct Gossip {
-        const ChannelProvider *provider;
-        const MeshEnv *env;
-        Directory *directory;
-        MachineId self;
-
-        GTree *peers;      /* MachineId -> Peer: links that are up; ordered: reproducible */
-        GHashTable *asked; /* hash -> Peer it was asked of */
-        GHashTable *useless;
-        usec_t useless_since;
-
-        GArray *news; /* of News, not passed on yet */
-        Timer news_timer;
-        /* While a message of records is read. */
-        bool reading;
-        bool pulled;
-};
-
-/* --- sending --- */
-
-/* A link that only enrols knows nothing of gossip: its machine has no certificate yet. */
-static bool may_talk(const Gossip *g, const MachineId *machine) {
+bool gossip_may_talk(const Gossip *g, const MachineId *machine) {
         return directory_certificate(g->directory, machine) &&
                !directory_is_revoked(g->directory, machine);
 }
 
-static void send_bytes(Peer *p, GBytes *bytes) {
-        const ChannelProvider *provider = p->gossip->provider;
-        size_t len;
-        const void *data = g_bytes_get_data(bytes, &len);
+/* --- questions --- Each returns whether the message was any use. */
 
-        if (provider->ops->send(provider->self, &p->id, GOSSIP_CHANNEL, data, len) < 0)
-                p->differs = true; /* queue full: the next digest finds what is missing */
-}
-
-static void send_message(Peer *p, const GossipMessage *m) {
-        g_autoptr(GBytes) bytes = gossip_message_encode(m);
-
-        if (bytes)
-                send_bytes(p, bytes);
-}
-
-static void send_digest(Peer *p) {
-        GossipMessage m = { .op = GOSSIP_DIGEST };
-
-        p->digest_sent = env_now(p->gossip->env);
-        p->differs = false;
-        directory_digest(p->gossip->directory, m.digest);
-        send_message(p, &m);
-}
-
-static void set_bucket(GossipMessage *m, unsigned bucket) {
-        m->buckets[bucket / 8] |= (uint8_t) (1U << bucket % 8);
-}
-
-static void add_hash(void *userdata, Record *record) {
-        uint64_t hash = read_le64(record->hash);
-
-        g_array_append_val((GArray *) userdata, hash);
-}
-
-/* A hash there is no room for is not asked for this time, that is all. */
-static void send_have(Peer *p, const uint64_t theirs[static GOSSIP_BUCKETS]) {
-        g_autoptr(GArray) bucket = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-        GossipMessage m = {
-                .op = GOSSIP_HAVE,
-                .hashes = g_array_new(FALSE, FALSE, sizeof(uint64_t)),
-        };
+static bool handle_digest(Peer *p, const GossipMessage *m) {
+        Gossip *g = p->gossip;
         uint64_t ours[GOSSIP_BUCKETS];
 
-        directory_digest(p->gossip->directory, ours);
-        for (unsigned i = 0; i < GOSSIP_BUCKETS; i++) {
-                if (ours[i] == theirs[i])
-                        continue;
-                g_array_set_size(bucket, 0);
-                directory_foreach_in_bucket(p->gossip->directory, i, add_hash, bucket);
-                if (bucket->len == 0)
-                        continue;
-                if (m.hashes->len > 0 && m.hashes->len + bucket->len > HAVE_MAX) {
-                        send_message(p, &m);
-                        g_array_set_size(m.hashes, 0);
-                        memset(m.buckets, 0, sizeof(m.buckets));
-                }
-                set_bucket(&m, i);
-                g_array_append_vals(m.hashes, bucket->data, MIN(bucket->len, HAVE_MAX));
-        }
-        if (m.hashes->len > 0)
-                send_message(p, &m);
-        gossip_message_clear(&m);
+        directory_digest(g->directory, ours);
+        if (memcmp(ours, m->digest, sizeof(ours)) == 0)
+                return false;
+        p->differs = true;
+        if (!gossip_can_pay(g, p->account, BUDGET_ANSWERS))
+                return false;
+        gossip_charge(g, p->account, BUDGET_ANSWERS, gossip_kib(gossip_send_difference(p, m)));
+        if (usec_sub(env_now(g->env), p->digest_sent) >= DIGEST_FRESH)
+                gossip_send_digest(p);
+        return true;
 }
 
-/* Return: an array of GBytes: messages of at most BATCH_MAX each. @records: of Record. */
-static GPtrArray *batch_records(GPtrArray *records) {
-        GPtrArray *batches = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
-        unsigned i = 0;
-
-        while (i < records->len) {
-                GossipMessage m = { .op = GOSSIP_RECORDS, .records = g_ptr_array_new() };
-                size_t size = 0;
-                GBytes *bytes;
-
-                for (; i < records->len; i++) {
-                        Record *r = records->pdata[i];
-
-                        size += g_bytes_get_size(r->bytes) + 3; /* CBOR's head of a byte string */
-                        if (size > BATCH_MAX && m.records->len > 0)
-                                break;
-                        g_ptr_array_add(m.records, r);
-                }
-                bytes = gossip_message_encode(&m);
-                if (bytes)
-                        g_ptr_array_add(batches, bytes);
-                gossip_message_clear(&m);
-        }
-        return batches;
-}
-
-static void send_batches(Peer *p, GPtrArray *batches) {
-        for (unsigned i = 0; i < batches->len; i++)
-                send_bytes(p, batches->pdata[i]);
-}
-
-/* --- rumours --- */
-
-/* Revocations before everything else, then so that nothing has to wait for what comes later. */
-static int rank(const Record *r) {
-        switch (r->body.kind) {
-        case RECORD_REVOCATION:
-                return 0;
-        case RECORD_CERTIFICATE:
-                return r->body.certificate.roles & ROLE_ISSUER ? 1 : 2;
-        case RECORD_LEASE:
-                return 3;
-        case RECORD_PRESENCE:
-                return 4;
-        case _RECORD_KIND_MAX:
-                break;
-        }
-        return 5;
-}
-
-static int compare_rank(const void *a, const void *b) {
-        const Record *x = *(Record *const *) a, *y = *(Record *const *) b;
-
-        if (rank(x) != rank(y))
-                return rank(x) - rank(y);
-        return machine_id_compare(&x->body.machine, &y->body.machine);
-}
-
-static bool is_announced(const News *n) {
-        return n->pulled && n->record->body.kind != RECORD_REVOCATION;
-}
-
-/* What is pushed: all of it, or only what is not from a link. */
-static GPtrArray *batch_rumours(const Gossip *g, bool only_ours) {
+static bool handle_want(Peer *p, const GossipMessage *m) {
+        Gossip *g = p->gossip;
         g_autoptr(GPtrArray) records = g_ptr_array_new();
 
-        for (unsigned i = 0; i < g->news->len; i++) {
-                const News *n = &g_array_index(g->news, News, i);
-
-                if (!is_announced(n) && (n->is_ours || !only_ours))
-                        g_ptr_array_add(records, n->record);
-        }
-        g_ptr_array_sort(records, compare_rank);
-        return batch_records(records);
-}
-
-/* NULL: nothing to announce. */
-static GBytes *encode_announcement(const Gossip *g) {
-        _cleanup_(gossip_message_clear) GossipMessage m = {
-                .op = GOSSIP_HAVE,
-                .hashes = g_array_new(FALSE, FALSE, sizeof(uint64_t)),
-        };
-
-        for (unsigned i = 0; i < g->news->len && m.hashes->len < HAVE_MAX; i++) {
-                const News *n = &g_array_index(g->news, News, i);
-
-                if (is_announced(n)) {
-                        set_bucket(&m, n->record->body.machine.bytes[0]);
-                        add_hash(m.hashes, n->record);
-                }
-        }
-        return m.hashes->len > 0 ? gossip_message_encode(&m) : NULL;
-}
-
-static void clear_news(Gossip *g) {
-        for (unsigned i = 0; i < g->news->len; i++)
-                record_unref(g_array_index(g->news, News, i).record);
-        g_array_set_size(g->news, 0);
-}
-
-/* @source: who told us what is not ours; NULL: it is all ours. */
-static void pass_on(Gossip *g, const MachineId *source) {
-        g_autoptr(GPtrArray) all = NULL, ours = NULL;
-        g_autoptr(GBytes) announcement = NULL;
-
-        timer_clear(&g->news_timer);
-        if (g->news->len == 0)
-                return;
-        all = batch_rumours(g, false);
-        ours = source ? batch_rumours(g, true) : g_ptr_array_ref(all);
-        announcement = encode_announcement(g);
-        for (GTreeNode *n = g_tree_node_first(g->peers); n; n = g_tree_node_next(n)) {
-                Peer *p = g_tree_node_value(n);
-                bool is_source = source && machine_id_equal(&p->id, source);
-
-                if (!may_talk(g, &p->id))
-                        continue;
-                send_batches(p, is_source ? ours : all);
-                if (announcement && !is_source)
-                        send_bytes(p, announcement);
-        }
-        clear_news(g);
-}
-
-static void on_news_timer(void *userdata) {
-        pass_on(userdata, NULL);
-}
-
-static void on_taken(void *userdata, Record *record) {
-        Gossip *g = userdata;
-        News n = {
-                .record = record_ref(record),
-                .is_ours = !g->reading,
-                .pulled = g->pulled,
-        };
-
-        g_array_append_val(g->news, n);
-        /* At the end of the message or of this turn of the loop: one batch, not many. */
-        if (!g->reading && !timer_is_set(&g->news_timer))
-                timer_set(g->env->timers, &g->news_timer, env_now(g->env), on_news_timer, g);
-}
-
-/* --- wanting --- */
-
-static void forget_asked(Peer *p) {
-        timer_clear(&p->asked_timer);
-        for (unsigned i = 0; p->asked && i < p->asked->len; i++) {
-                uint64_t *hash = &g_array_index(p->asked, uint64_t, i);
-
-                if (g_hash_table_lookup(p->gossip->asked, hash) == p)
-                        g_hash_table_remove(p->gossip->asked, hash);
-        }
-        g_clear_pointer(&p->asked, g_array_unref);
-        p->asked_open = 0;
-}
-
-static void forget_wanted(Peer *p) {
-        forget_asked(p);
-        g_clear_pointer(&p->wanted, g_array_unref);
-        p->wanted_next = 0;
-        p->wanted_overflow = false;
-}
-
-static bool is_wanted(Gossip *g, const uint64_t *hash) {
-        return !directory_by_hash(g->directory, *hash) && !g_hash_table_contains(g->useless, hash);
-}
-
-static void want_next(Peer *p);
-
-static void on_want_timeout(void *userdata) {
-        Peer *p = userdata;
-
-        /* Some of what it had may have been replaced meanwhile; that much is no reason to stop. */
-        if (p->asked_progress)
-                want_next(p);
-        else {
-                forget_wanted(p);
-                p->differs = true;
-        }
-}
-
-static void arm_want_timeout(Peer *p) {
-        const MeshEnv *env = p->gossip->env;
-
-        timer_set(env->timers, &p->asked_timer, usec_add(env_now(env), WANT_TIMEOUT),
-                  on_want_timeout, p);
-}
-
-/* Asks for the next portion. */
-static void want_next(Peer *p) {
-        Gossip *g = p->gossip;
-        GossipMessage m = { .op = GOSSIP_WANT };
-        bool overflow = p->wanted_overflow;
-
-        forget_asked(p);
-        p->asked = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-        while (p->wanted_next < p->wanted->len && p->asked->len < WANT_MAX) {
-                uint64_t hash = g_array_index(p->wanted, uint64_t, p->wanted_next++);
-
-                /* What was asked of another comes from there, or with the next digest. */
-                if (!is_wanted(g, &hash) || g_hash_table_contains(g->asked, &hash))
-                        continue;
-                g_array_append_val(p->asked, hash);
-                g_hash_table_insert(g->asked, g_memdup2(&hash, sizeof(hash)), p);
-        }
-        if (p->asked->len == 0) {
-                forget_wanted(p);
-                if (overflow)
-                        send_digest(p);
-                return;
-        }
-        p->asked_open = p->asked->len;
-        p->asked_progress = false;
-        arm_want_timeout(p);
-        m.hashes = g_array_ref(p->asked);
-        send_message(p, &m);
-        gossip_message_clear(&m);
-}
-
-/* --- receiving --- */
-
-static void handle_digest(Peer *p, const GossipMessage *m) {
-        uint64_t ours[GOSSIP_BUCKETS];
-
-        directory_digest(p->gossip->directory, ours);
-        if (memcmp(ours, m->digest, sizeof(ours)) == 0)
-                return;
-        send_have(p, m->digest);
-        if (usec_sub(env_now(p->gossip->env), p->digest_sent) >= DIGEST_FRESH)
-                send_digest(p);
         p->differs = true;
-}
-
-static void handle_have(Peer *p, const GossipMessage *m) {
-        Gossip *g = p->gossip;
-
-        if (!p->wanted)
-                p->wanted = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-        for (unsigned i = 0; i < m->hashes->len; i++) {
-                uint64_t hash = g_array_index(m->hashes, uint64_t, i);
-
-                if (!is_wanted(g, &hash))
-                        continue;
-                if (p->wanted->len >= WANTED_MAX) {
-                        p->wanted_overflow = true;
-                        break;
-                }
-                g_array_append_val(p->wanted, hash);
-        }
-        p->differs |= p->wanted->len > 0;
-        if (!p->asked)
-                want_next(p);
-}
-
-static void handle_want(Peer *p, const GossipMessage *m) {
-        g_autoptr(GPtrArray) records = g_ptr_array_new(), batches = NULL;
-
+        if (!gossip_can_pay(g, p->account, BUDGET_ANSWERS))
+                return false;
         for (unsigned i = 0; i < MIN(m->hashes->len, WANT_MAX); i++) {
-                Record *r = directory_by_hash(
-                                p->gossip->directory, g_array_index(m->hashes, uint64_t, i));
+                Record *r = directory_by_hash(g->directory, g_array_index(m->hashes, uint64_t, i));
 
                 if (r)
                         g_ptr_array_add(records, r);
         }
-        g_ptr_array_sort(records, compare_rank);
-        batches = batch_records(records);
-        send_batches(p, batches);
+        gossip_charge(g, p->account, BUDGET_ANSWERS, gossip_kib(gossip_send_records(p, records)));
+        return records->len > 0;
+}
+
+/* What we know, or have no room for, is charged by itself. */
+static void handle_have(Peer *p, const GossipMessage *m) {
+        unsigned useless = m->hashes->len - gossip_note_have(p, m);
+
+        gossip_charge(p->gossip, p->account, BUDGET_WASTE,
+                      gossip_kib((useless + 1) * RECORD_HASH_SIZE));
+}
+
+/* --- records --- */
+
+/* Whether the directory will see without checking a signature that it is nothing new. */
+static bool is_known(const Gossip *g, const Record *record) {
+        const Record *known = directory_get(g->directory, record->body.kind, &record->body.machine);
+
+        return (known && known->body.version > record->body.version) ||
+               directory_by_hash(g->directory, read_le64(record->hash));
+}
+
+/* Revocations always: nobody but an issuer can make one that is not a forgery. */
+static bool can_check(Peer *p, const Record *record) {
+        Gossip *g = p->gossip;
+        const MachineId *machine = &record->body.machine;
+
+        if (record->body.kind == RECORD_REVOCATION || is_known(g, record))
+                return true;
+        if (record->body.kind == RECORD_PRESENCE && directory_certificate(g->directory, machine) &&
+            !gossip_can_pay(g, gossip_account(g, machine), BUDGET_PRESENCE))
+                return false;
+        return gossip_can_pay(g, p->account, BUDGET_CHECKS);
+}
+
+static void charge_check(Peer *p, const Record *record, DirectoryVerdict verdict, bool pulled) {
+        Gossip *g = p->gossip;
+
+        if (verdict == DIRECTORY_KNOWN)
+                return;
+        /* What we asked for is free if it is news: there is no end to what is none. */
+        if (!pulled || (verdict != DIRECTORY_NEWS && verdict != DIRECTORY_LOST))
+                gossip_charge(g, p->account, BUDGET_CHECKS, 1);
+        /* Only what it has signed itself: forgeries by others shall not use up its turn. */
+        if (verdict == DIRECTORY_NEWS && record->body.kind == RECORD_PRESENCE)
+                gossip_charge(g, gossip_account(g, &record->body.machine), BUDGET_PRESENCE, 1);
+}
+
+static void on_held_presence(void *userdata);
+
+/* Too many of its presence records. Its own link is believed that this one is the newest, and it is
+ * looked at when there is time; from elsewhere it comes again with a digest. */
+static void put_off(Peer *p, Record *record) {
+        Gossip *g = p->gossip;
+
         p->differs = true;
+        if (record->body.kind != RECORD_PRESENCE || !machine_id_equal(&record->body.machine, &p->id) ||
+            (p->held && p->held->body.version >= record->body.version))
+                return;
+        g_clear_pointer(&p->held, record_unref);
+        p->held = record_ref(record);
+        if (!timer_is_set(&p->held_timer))
+                timer_set(g->env->timers, &p->held_timer,
+                          MAX(gossip_can_pay_at(g, p->account, BUDGET_PRESENCE),
+                              gossip_can_pay_at(g, p->account, BUDGET_CHECKS)),
+                          on_held_presence, p);
 }
 
-static void remember_useless(Gossip *g, uint64_t hash) {
-        usec_t now = env_now(g->env);
+typedef struct Taken {
+        bool forged;
+        bool useful;
+} Taken;
 
-        if (g_hash_table_size(g->useless) >= USELESS_MAX ||
-            usec_sub(now, g->useless_since) > USELESS_USEC) {
-                g_hash_table_remove_all(g->useless);
-                g->useless_since = now;
-        }
-        g_hash_table_add(g->useless, g_memdup2(&hash, sizeof(hash)));
-}
-
-/* Offers one record. Return: false if it is a forgery. */
-static bool take_record(Peer *p, Record *record) {
+/* Offers one record. The directory may tell observers, who may end the link: @p is not used
+ * afterwards unless it is still there. */
+static Taken take_record(Peer *p, Record *record) {
         Gossip *g = p->gossip;
         uint64_t hash = read_le64(record->hash);
-        TrustVerdict trust;
+        MachineId sender = p->id;
+        TrustVerdict trust = TRUST_OK;
+        DirectoryVerdict verdict;
 
-        g->pulled = g_hash_table_lookup(g->asked, &hash) == p;
-        if (g->pulled) {
-                g_hash_table_remove(g->asked, &hash);
-                p->asked_open--;
-                p->asked_progress = true;
+        g->pulled = gossip_note_answer(p, hash);
+        if (!can_check(p, record)) {
+                put_off(p, record);
+                return (Taken){};
         }
-        switch ((DirectoryVerdict) directory_offer(g->directory, record, false, &trust)) {
+        verdict = (DirectoryVerdict) directory_offer(g->directory, record, false, &trust);
+        p = g_tree_lookup(g->peers, &sender);
+        if (p)
+                charge_check(p, record, verdict, g->pulled);
+        switch (verdict) {
         case DIRECTORY_NEWS:
         case DIRECTORY_LOST:
+                return (Taken){ .useful = true };
         case DIRECTORY_WAITING:
                 break;
         case DIRECTORY_KNOWN:
         case DIRECTORY_REFUSED:
                 if (!directory_by_hash(g->directory, hash))
-                        remember_useless(g, hash);
-                return trust != TRUST_FORGED;
+                        gossip_note_useless(g, hash);
+                break;
         }
-        return true;
+        return (Taken){ .forged = trust == TRUST_FORGED };
 }
 
-/* Return: whether @p still is; a revocation may end the very link it came by. */
-static bool handle_records(Peer *p, const GossipMessage *m) {
+static void on_held_presence(void *userdata) {
+        Peer *p = userdata;
         Gossip *g = p->gossip;
         MachineId sender = p->id;
+        g_autoptr(Record) record = TAKE_PTR(p->held);
+
+        g->reading = true;
+        (void) take_record(p, record);
+        g->reading = g->pulled = false;
+        gossip_pass_on(g, &sender);
+}
+
+static void note_forgery(Peer *p) {
+        Account *a = p->account;
+
+        if (++a->forgeries < FORGERIES_MAX)
+                return;
+        a->forgeries = 0;
+        a->deaf_until = usec_add(env_now(p->gossip->env), DEAF_USEC);
+}
+
+static bool is_deaf(const Peer *p) {
+        return env_now(p->gossip->env) < p->account->deaf_until ||
+               !gossip_can_pay(p->gossip, p->account, BUDGET_WASTE);
+}
+
+/* A revocation may end the very link it came by. */
+static bool handle_records(Gossip *g, const MachineId *sender, const GossipMessage *m) {
+        Peer *p = g_tree_lookup(g->peers, sender);
+        bool useful = false;
 
         p->differs = true;
         g->reading = true;
-        for (unsigned i = 0; p && i < m->records->len; i++) {
-                bool honest = take_record(p, m->records->pdata[i]);
+        for (unsigned i = 0; p && !is_deaf(p) && i < m->records->len; i++) {
+                Taken taken = take_record(p, m->records->pdata[i]);
 
-                p = g_tree_lookup(g->peers, &sender);
-                if (p && !honest && ++p->forgeries >= FORGERIES_MAX) {
-                        p->forgeries = 0;
-                        p->deaf_until = usec_add(env_now(g->env), DEAF_USEC);
-                        break;
-                }
+                useful |= taken.useful;
+                p = g_tree_lookup(g->peers, sender);
+                if (p && taken.forged)
+                        note_forgery(p);
         }
         g->reading = g->pulled = false;
-        pass_on(g, &sender);
-        return p;
+        gossip_pass_on(g, sender);
+        p = g_tree_lookup(g->peers, sender);
+        if (p)
+                gossip_go_on_wanting(p);
+        return useful;
 }
 
-static void handle_answer(Peer *p, const GossipMessage *m) {
-        if (!handle_records(p, m) || !p->asked)
-                return;
-        if (p->asked_open == 0)
-                want_next(p);
-        else if (p->asked_progress)
-                arm_want_timeout(p);
+static bool handle(Gossip *g, const MachineId *sender, const GossipMessage *m) {
+        Peer *p = g_tree_lookup(g->peers, sender);
+
+        switch (m->op) {
+        case GOSSIP_DIGEST:
+                return handle_digest(p, m);
+        case GOSSIP_HAVE:
+                handle_have(p, m);
+                return true;
+        case GOSSIP_RECORDS:
+                return handle_records(g, sender, m);
+        case GOSSIP_WANT:
+                return handle_want(p, m);
+        case _GOSSIP_OP_MAX:
+                break;
+        }
+        return false;
 }
 
 static void on_data(void *userdata, const MachineId *sender, const uint8_t *data, size_t len) {
         Gossip *g = userdata;
         _cleanup_(gossip_message_clear) GossipMessage m = {};
         Peer *p = g_tree_lookup(g->peers, sender);
+        MachineId id = *sender;
 
-        if (!p || env_now(g->env) < p->deaf_until || !may_talk(g, sender))
+        if (!p || is_deaf(p) || !gossip_may_talk(g, sender))
                 return;
         p->last_heard = env_now(g->env);
-        if (gossip_message_decode(data, len, &m, NULL) < 0)
-                return;
-        switch (m.op) {
-        case GOSSIP_DIGEST:
-                handle_digest(p, &m);
-                break;
-        case GOSSIP_HAVE:
-                handle_have(p, &m);
-                break;
-        case GOSSIP_RECORDS:
-                handle_answer(p, &m);
-                break;
-        case GOSSIP_WANT:
-                handle_want(p, &m);
-                break;
-        case _GOSSIP_OP_MAX:
-                break;
-        }
+        if (gossip_message_decode(data, len, &m, NULL) < 0 || !handle(g, &id, &m))
+                gossip_charge(g, gossip_account(g, &id), BUDGET_WASTE, gossip_kib(len));
 }
 
 /* --- links --- */
@@ -569,15 +299,17 @@ static void on_tick(void *userdata) {
 
         p->last_tick = env_now(g->env);
         arm_tick(p);
-        if ((used || p->differs) && is_due(p) && may_talk(g, &p->id))
-                send_digest(p);
+        if ((used || p->differs) && is_due(p) && gossip_may_talk(g, &p->id))
+                gossip_send_digest(p);
 }
 
 static void peer_free(void *data) {
         Peer *p = data;
 
-        forget_wanted(p);
+        gossip_forget_wanted(p);
         timer_clear(&p->digest_timer);
+        timer_clear(&p->held_timer);
+        g_clear_pointer(&p->held, record_unref);
         g_free(p);
 }
 
@@ -596,14 +328,15 @@ static void on_link_state(void *userdata, const MachineId *machine, LinkState st
                 p = NEW(Peer);
                 p->gossip = g;
                 p->id = *machine;
+                p->account = gossip_account(g, machine);
                 g_tree_insert(g->peers, &p->id, p);
         } else
-                forget_wanted(p); /* it has forgotten what we asked it */
+                gossip_forget_wanted(p); /* it has forgotten what we asked it */
         p->agreed = 0;
         p->last_tick = env_now(g->env);
         arm_tick(p);
-        if (may_talk(g, machine))
-                send_digest(p);
+        if (gossip_may_talk(g, machine))
+                gossip_send_digest(p);
 }
 
 /* --- life --- */
@@ -626,11 +359,13 @@ gossip_new(const ChannelProvider *provider,
                 .directory = directory,
                 .self = *self,
                 .peers = g_tree_new_full(compare_ids, NULL, NULL, peer_free),
+                .accounts = g_hash_table_new_full(machine_id_hash, machine_id_hash_equal, NULL, g_free),
                 .asked = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL),
                 .useless = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL),
                 .news = g_array_new(FALSE, FALSE, sizeof(News)),
+                .held = g_ptr_array_new(),
         };
-        directory_on_taken(directory, on_taken, g);
+        directory_on_taken(directory, gossip_note_news, g);
         if (ops->on_channel(provider->self, GOSSIP_CHANNEL, on_data, NULL, g) < 0 ||
             ops->on_link_state(provider->self, on_link_state, g) < 0)
                 return gossip_free(g);
@@ -642,8 +377,8 @@ void gossip_clock_changed(Gossip *g) {
         for (GTreeNode *n = g_tree_node_first(g->peers); n; n = g_tree_node_next(n)) {
                 Peer *p = g_tree_node_value(n);
 
-                if (may_talk(g, &p->id))
-                        send_digest(p);
+                if (gossip_may_talk(g, &p->id))
+                        gossip_send_digest(p);
         }
 }
 
@@ -656,10 +391,9 @@ Gossip *gossip_free(Gossip *g) {
         (void) ops->on_link_state(g->provider->self, NULL, g);
         (void) ops->off_channel(g->provider->self, GOSSIP_CHANNEL);
         directory_on_taken(g->directory, NULL, NULL);
-        timer_clear(&g->news_timer);
-        clear_news(g);
-        g_array_unref(g->news);
+        gossip_free_news(g);
         g_tree_unref(g->peers);
+        gossip_free_accounts(g);
         g_hash_table_unref(g->asked);
         g_hash_table_unref(g->useless);
         g_free(g);
