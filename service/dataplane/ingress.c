@@ -156,8 +156,9 @@ static void ingress_data(PacketRouter *r, uint8_t *message, size_t len, const En
         }
         /* docs/protocol.md, "Inside a data message" */
         if (plain_len == 0 || plain[0] >> 4 == 0) {
-                if (!r->sink.frame(r->sink.userdata, c->keypair, plain, plain_len, from))
-                        drop_count(drops, DROP_CONTROL_OVERFLOW);
+                reason = r->sink.frame(r->sink.userdata, c->keypair, plain, plain_len, from);
+                if (reason != DROP_NONE)
+                        drop_count(drops, reason);
                 return;
         }
         if (!c->network)
