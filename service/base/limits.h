@@ -67,6 +67,9 @@
  * engine of netif/netstack.h carries. Two fds each, three where lwIP carries it, five a UDP
  * association: where RLIMIT_NOFILE is less than all of them, it is what bounds them (base/fd.h). */
 #define PROXY_CONNECTIONS_MAX 4096U
+/* Of those through the proxy one in so many is kept for clients on its unix socket: on loopback
+ * every user of the machine may come, and nobody says who it is. */
+#define PROXY_UNIX_SHARE 8U
 /* Descriptors that connections leave to the daemon, beside those it has open all the time: a second
  * network's stack (six), answers to Dial that wait for the bus (one each), a temporary file of
  * SQLite, rtnetlink. */

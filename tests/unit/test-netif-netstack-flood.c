@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The lwIP engine and one member who wants it all. The test is its packet thread: packets are made by
- * hand, so the hostile one answers nothing. */
+/* The lwIP engine and one member who wants it all. The test is its packet thread: packets are made
+ * by hand, so the hostile one answers nothing. */
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -180,7 +180,8 @@ static void test_syn_flood_everywhere(void **state) {
                 uint8_t packet[128];
 
                 assert_int_equal(
-                                netstack_listen(w->stack, 0, BACKLOG, on_accepted, w, &port, &listener),
+                                netstack_listen(w->stack, 0, BACKLOG, on_accepted, w, &port,
+                                                &listener),
                                 0);
                 receive(w, 0, 0);
                 for (unsigned k = 0; k < 500; k++) {
