@@ -35,6 +35,16 @@
 #define CHANNEL_NAME_MAX 64U
 #define CHANNEL_PENDING_REQUESTS_MAX 256U
 
+/* Time of the control thread that one machine may use up (core/mesh/link/link-budget.c), in
+ * microseconds of it: a tenth, and half a second's work at once. Who learns of 10,000 machines
+ * sends and acknowledges 10,000 segments, a fifth of that. */
+#define BUDGET_PART 10U
+#define BUDGET_BURST_USEC (500 * USEC_PER_MSEC)
+/* One that enrols: ten times what a welcome costs, and 4 ms a second; all of them together are as
+ * one member. */
+#define STRANGER_BUDGET_PART 250U
+#define STRANGER_BUDGET_BURST_USEC (25 * USEC_PER_MSEC)
+
 /* What waits for the control thread (dataplane/control-queue.h), in bytes with about 80 a message.
  * Handshakes: about 100 of the longest, 10 ms to 100 ms of work; a flood of them is to be turned
  * away, not stored. Members: 200 of the longest segments, three whole windows. Machines that enrol

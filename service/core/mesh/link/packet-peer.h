@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/budget.h"
 #include "base/endpoint.h"
 #include "base/machine-id.h"
 #include "core/crypto/keypair.h"
@@ -35,5 +36,6 @@ typedef struct PacketPeer {
         _Atomic uint32_t waiting;
         _Atomic uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner sizes */
         _Atomic usec_t last_tx, last_rx; /* monotonic; inner packets only */
+        Budget budget;                   /* control thread: of its work for this machine */
         void *pending;                   /* packet thread's queue of packets that wait for tx */
 } PacketPeer;
