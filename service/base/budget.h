@@ -18,7 +18,11 @@ typedef struct Budget {
 static inline void budget_charge(Budget *b, usec_t now, usec_t cost, unsigned part) {
         b->full_at = usec_add(MAX(b->full_at, now), cost * part);
 }
-/* @burst: work that may be done at once after a rest. */
+/* When something may be done again, perhaps long ago. @burst: work that may be done at once after a
+ * rest. */
+static inline usec_t budget_next(const Budget *b, usec_t burst, unsigned part) {
+        return usec_sub(b->full_at, burst * part);
+}
 static inline bool budget_has_left(const Budget *b, usec_t now, usec_t burst, unsigned part) {
-        return b->full_at < usec_add(now, burst * part);
+        return now >= budget_next(b, burst, part);
 }

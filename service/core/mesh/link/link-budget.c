@@ -11,7 +11,8 @@
  * else the machine does. Handlers that know more charge more (mesh_charge()).
  *
  * When it is used up frames of that machine are not read: they are dropped after one look at the
- * budget, counted (DROP_OVER_BUDGET), and charge nothing, so the budget always fills again. That
+ * budget, by the packet thread already (PacketPeer.unread_until) and here those that wait, counted
+ * (DROP_OVER_BUDGET), and charge nothing, so the budget always fills again. That
  * is all: reliable segments were not acknowledged and are sent again, by a sender who takes the
  * loss for a narrow path and slows down, so its stream is read later. Nothing waits here, and
  * nothing waits for anything else: no deadlock. The first message under new keys still confirms
@@ -36,6 +37,10 @@ void link_charge(Link *link, usec_t cost) {
         now = env_now(m->env);
         if (is_member(link)) {
                 budget_charge(&link->peer->budget, now, cost, BUDGET_PART);
+                atomic_store_explicit(
+                                &link->peer->unread_until,
+                                budget_next(&link->peer->budget, BUDGET_BURST_USEC, BUDGET_PART),
+                                memory_order_relaxed);
                 return;
         }
         budget_charge(&link->budget, now, cost, STRANGER_BUDGET_PART);

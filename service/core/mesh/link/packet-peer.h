@@ -37,5 +37,6 @@ typedef struct PacketPeer {
         _Atomic uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner sizes */
         _Atomic usec_t last_tx, last_rx; /* monotonic; inner packets only */
         Budget budget;                   /* control thread: of its work for this machine */
+        _Atomic usec_t unread_until;     /* monotonic: its frames are dropped before */
         void *pending;                   /* packet thread's queue of packets that wait for tx */
 } PacketPeer;
