@@ -47,11 +47,11 @@
 
 /* What waits for the control thread (dataplane/control-queue.h), in bytes with about 80 a message.
  * Handshakes: about 100 of the longest, 10 ms to 100 ms of work; a flood of them is to be turned
- * away, not stored. Members: 200 of the longest segments, three whole windows. Machines that enrol
- * send two segments each. */
+ * away, not stored. Members: whole windows of three who send at once, as to a newcomer. Machines
+ * that enrol send two segments each. */
 #define CONTROL_HANDSHAKES_BYTES_MAX (128U * 1024U)
 #define CONTROL_STRANGERS_BYTES_MAX (32U * 1024U)
-#define CONTROL_MEMBERS_BYTES_MAX (256U * 1024U)
+#define CONTROL_MEMBERS_BYTES_MAX (320U * 1024U)
 
 /* Packets kept while a session to their machine is made: enough for a SYN and its friends. */
 #define PENDING_PACKETS_MAX 32U

@@ -23,7 +23,7 @@
 /* Longest @len; a frame can be as long as the largest inner packet of an underlay with jumbo
  * frames. */
 #define CONTROL_DATA_MAX (16U * 1024U)
-/* Two members alone have their whole windows waiting (SEGMENT_WINDOW segments of 1.2 KiB). */
+/* Three members alone have their whole windows waiting (SEGMENT_WINDOW segments of 1.2 KiB). */
 #define CONTROL_SHARE 2U
 /* All rooms, what is left over at the end of the ring, and news of ours that no room may keep
  * out. */

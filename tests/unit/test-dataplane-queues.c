@@ -268,7 +268,7 @@ static void test_control_queue_shares(void **state) {
                 assert_int_equal(reason, DROP_CONTROL_SHARE);
                 /* Alone it has more than a window. */
                 assert_in_range(n, SEGMENT_WINDOW, CONTROL_MEMBERS_BYTES_MAX / 1111 * 7 / 10);
-                /* A whole window of somebody else, and more of a third. */
+                /* Most of a window of somebody else, and more of a third. */
                 n = fill_as(q, CONTROL_ROOM_MEMBERS, &waiting[0], 1111, 40, &reason);
                 assert_int_equal(n, 40);
                 n = fill_as(q, CONTROL_ROOM_MEMBERS, &waiting[1], 1111, 10, &reason);
@@ -285,9 +285,9 @@ static void test_control_queue_shares(void **state) {
                 assert_int_equal(hostile, 0);
                 assert_int_equal(waiting[0], 0);
         }
-        /* Two alone have their windows. */
+        /* Three alone have their windows. */
         for (n = 0; n < SEGMENT_WINDOW; n++)
-                for (unsigned i = 0; i < 2; i++)
+                for (unsigned i = 0; i < 3; i++)
                         assert_int_equal(
                                         fill_as(q, CONTROL_ROOM_MEMBERS, &waiting[i], 1111, 1,
                                                 &reason),
