@@ -31,6 +31,8 @@ typedef enum DropReason {
         DROP_REPLAYED,         /* counter seen before, or too old */
         DROP_FRAME_MALFORMED,  /* authentic, but no frame we know how to read */
         DROP_CONTROL_OVERFLOW, /* control queue to the control thread or of a link is full */
+        DROP_CONTROL_SHARE,    /* the sender has more than its share of that queue waiting */
+        DROP_OVER_BUDGET,      /* the sender has caused more work than a machine may */
 
         DROP_NO_CHANNEL,  /* authentic, but nobody here serves this channel */
         DROP_SOCKET_FULL, /* by the kernel: the socket's queue was full */

@@ -7,10 +7,19 @@
 #include "base/limits.h"
 #include "base/macros.h"
 
+unsigned fd_left(int fd) {
+        struct rlimit limit;
+        rlim_t used = (rlim_t) fd + 1 + FDS_RESERVED;
+
+        /* Asked each time: prlimit(1) may change it, and it costs less than the socket did. */
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+                return UINT_MAX;
+        return limit.rlim_cur > used ? (unsigned) MIN(limit.rlim_cur - used, (rlim_t) UINT_MAX) : 0;
+}
+
 bool fd_leaves(int fd, unsigned more) {
         struct rlimit limit;
 
-        /* Asked each time: prlimit(1) may change it, and it costs less than the socket did. */
         return getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
                (rlim_t) fd + more + FDS_RESERVED < limit.rlim_cur;
 }

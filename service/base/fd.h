@@ -9,6 +9,8 @@
 
 /* Whether @more can be had beside @fd, the last one made, and the reserve. */
 bool fd_leaves(int fd, unsigned more);
+/* How many those are: 0 below the reserve, UINT_MAX without a limit. */
+unsigned fd_left(int fd);
 /* Admits a descriptor that was made for a connection. Return: @fd, which may be a negative errno;
  * -EMFILE: it would be one of the last, and is closed. */
 int fd_admit(int fd);

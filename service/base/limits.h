@@ -35,6 +35,24 @@
 #define CHANNEL_NAME_MAX 64U
 #define CHANNEL_PENDING_REQUESTS_MAX 256U
 
+/* Time of the control thread that one machine may use up (core/mesh/link/link-budget.c), in
+ * microseconds of it: a tenth, and half a second's work at once. Who learns of 10,000 machines
+ * sends and acknowledges 10,000 segments, a fifth of that. */
+#define BUDGET_PART 10U
+#define BUDGET_BURST_USEC (500 * USEC_PER_MSEC)
+/* One that enrols: ten times what a welcome costs, and 4 ms a second; all of them together are as
+ * one member. */
+#define STRANGER_BUDGET_PART 250U
+#define STRANGER_BUDGET_BURST_USEC (25 * USEC_PER_MSEC)
+
+/* What waits for the control thread (dataplane/control-queue.h), in bytes with about 80 a message.
+ * Handshakes: about 100 of the longest, 10 ms to 100 ms of work; a flood of them is to be turned
+ * away, not stored. Members: whole windows of three who send at once, as to a newcomer. Machines
+ * that enrol send two segments each. */
+#define CONTROL_HANDSHAKES_BYTES_MAX (128U * 1024U)
+#define CONTROL_STRANGERS_BYTES_MAX (32U * 1024U)
+#define CONTROL_MEMBERS_BYTES_MAX (320U * 1024U)
+
 /* Packets kept while a session to their machine is made: enough for a SYN and its friends. */
 #define PENDING_PACKETS_MAX 32U
 #define PENDING_BYTES_MAX (64U * 1024U)
@@ -59,6 +77,9 @@
  * engine of netif/netstack.h carries. Two fds each, three where lwIP carries it, five a UDP
  * association: where RLIMIT_NOFILE is less than all of them, it is what bounds them (base/fd.h). */
 #define PROXY_CONNECTIONS_MAX 4096U
+/* Of those through the proxy one in so many is kept for clients on its unix socket: on loopback
+ * every user of the machine may come, and nobody says who it is. */
+#define PROXY_UNIX_SHARE 8U
 /* Descriptors that connections leave to the daemon, beside those it has open all the time: a second
  * network's stack (six), answers to Dial that wait for the bus (one each), a temporary file of
  * SQLite, rtnetlink. */

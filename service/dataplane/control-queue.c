@@ -16,11 +16,20 @@
 #define KIND_PADDING UINT16_MAX
 #define RECORD_ALIGN 8U
 
-static_assert((CONTROL_QUEUE_SIZE & (CONTROL_QUEUE_SIZE - 1)) == 0, "positions are masked");
+static_assert(CONTROL_QUEUE_SIZE % RECORD_ALIGN == 0, "records end where the ring does");
+
+static const uint32_t room_size[] = {
+        [CONTROL_ROOM_HANDSHAKES] = CONTROL_HANDSHAKES_BYTES_MAX,
+        [CONTROL_ROOM_STRANGERS] = CONTROL_STRANGERS_BYTES_MAX,
+        [CONTROL_ROOM_MEMBERS] = CONTROL_MEMBERS_BYTES_MAX,
+};
+static_assert(ELEMENTSOF(room_size) == _CONTROL_ROOM_MAX, "a size for every room");
 
 struct ControlQueue {
         _Atomic uint64_t head __attribute__((aligned(64)));
+        uint64_t posted[_CONTROL_ROOM_MAX]; /* producer: bytes ever, by room */
         _Atomic uint64_t tail __attribute__((aligned(64)));
+        _Atomic uint64_t taken[_CONTROL_ROOM_MAX];
         _Atomic bool sleeping __attribute__((aligned(64)));
         int fd;
         uint8_t ring[CONTROL_QUEUE_SIZE] __attribute__((aligned(64)));
@@ -54,11 +63,93 @@ int control_queue_fd(const ControlQueue *q) {
 }
 
 static ControlMessage *record(ControlQueue *q, uint64_t position) {
-        return (ControlMessage *) (q->ring + (position & (CONTROL_QUEUE_SIZE - 1)));
+        return (ControlMessage *) (q->ring + position % CONTROL_QUEUE_SIZE);
 }
 
 void control_queue_wake(ControlQueue *q) {
         (void) eventfd_write(q->fd, 1);
+}
+
+/* Return: DROP_NONE: @size more bytes may wait in @room. */
+static DropReason
+admit(const ControlQueue *q, ControlRoom room, const _Atomic uint32_t *waiting, size_t size) {
+        uint64_t used = q->posted[room] - atomic_load_explicit(&q->taken[room], memory_order_relaxed);
+        uint64_t room_left = room_size[room] - used;
+        uint32_t own = waiting ? atomic_load_explicit(waiting, memory_order_relaxed) : 0;
+
+        if (size > room_left)
+                return DROP_CONTROL_OVERFLOW;
+        /* The first one of anybody is as good as the others' next. */
+        if (own > 0 && own + size > CONTROL_SHARE * room_left)
+                return DROP_CONTROL_SHARE;
+        return DROP_NONE;
+}
+
+/* Where a record of @size bytes goes, in one piece. Return: false if the ring is full. */
+static bool make_room(ControlQueue *q, uint64_t *head, size_t size) {
+        uint64_t used = *head - atomic_load_explicit(&q->tail, memory_order_acquire);
+        size_t to_end = CONTROL_QUEUE_SIZE - *head % CONTROL_QUEUE_SIZE;
+        size_t padding = to_end < size ? to_end : 0;
+        ControlMessage *m;
+
+        if (used + padding + size > CONTROL_QUEUE_SIZE)
+                return false;
+        if (padding > 0) {
+                /* Records are multiples of 8, so there is always room for kind and size. */
+                m = record(q, *head);
+                m->kind = KIND_PADDING;
+                m->size = (uint32_t) padding;
+                *head += padding;
+        }
+        return true;
+}
+
+/* @message: all but its size. */
+static DropReason post(ControlQueue *q, const ControlMessage *message, const uint8_t *data) {
+        uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
+        size_t size = (sizeof(ControlMessage) + message->len + RECORD_ALIGN - 1) / RECORD_ALIGN *
+                      RECORD_ALIGN;
+        ControlMessage *m;
+
+        if (message->len > CONTROL_DATA_MAX)
+                return DROP_CONTROL_OVERFLOW;
+        if (message->room < _CONTROL_ROOM_MAX) {
+                DropReason reason = admit(q, (ControlRoom) message->room, message->waiting, size);
+
+                if (reason != DROP_NONE)
+                        return reason;
+        }
+        if (!make_room(q, &head, size))
+                return DROP_CONTROL_OVERFLOW;
+        m = record(q, head);
+        *m = *message;
+        m->size = (uint32_t) size;
+        if (m->len > 0)
+                memcpy(m->data, data, m->len);
+        if (m->room < _CONTROL_ROOM_MAX)
+                q->posted[m->room] += size;
+        if (m->waiting)
+                atomic_fetch_add_explicit(m->waiting, (uint32_t) size, memory_order_relaxed);
+        /* Sequentially consistent with control_queue_sleep(): either it sees the message or we
+         * see that it sleeps. */
+        atomic_store(&q->head, head + size);
+        if (atomic_exchange(&q->sleeping, false))
+                control_queue_wake(q);
+        return DROP_NONE;
+}
+
+static ControlRoom room_of(ControlKind kind) {
+        switch (kind) {
+        case CONTROL_DATAGRAM:
+                return CONTROL_ROOM_HANDSHAKES;
+        case CONTROL_FRAME:
+        case CONTROL_ARRIVAL:
+        case CONTROL_WANT_SESSION:
+                return CONTROL_ROOM_MEMBERS;
+        case CONTROL_FAILED:
+                break;
+        }
+        return _CONTROL_ROOM_MAX;
 }
 
 bool control_queue_post(
@@ -69,38 +160,37 @@ bool control_queue_post(
                 const Endpoint *from,
                 const uint8_t *data,
                 size_t len) {
-        uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
-        uint64_t used = head - atomic_load_explicit(&q->tail, memory_order_acquire);
-        size_t size = (sizeof(ControlMessage) + len + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
-        size_t to_end = CONTROL_QUEUE_SIZE - (head & (CONTROL_QUEUE_SIZE - 1));
-        size_t padding = to_end < size ? to_end : 0;
-        size_t limit = kind == CONTROL_DATAGRAM ? CONTROL_QUEUE_SIZE / 2 : CONTROL_QUEUE_SIZE;
-        ControlMessage *m;
+        ControlMessage m = {
+                .kind = kind,
+                .room = room_of(kind),
+                .len = (uint32_t) MIN(len, (size_t) UINT32_MAX),
+                .error = error,
+                .object = object,
+                .from = from ? *from : (Endpoint){},
+        };
 
-        if (len > CONTROL_DATA_MAX || used + padding + size > limit)
-                return false;
-        if (padding > 0) {
-                /* Records are multiples of 8, so there is always room for kind and size. */
-                m = record(q, head);
-                m->kind = KIND_PADDING;
-                m->size = (uint32_t) padding;
-                head += padding;
-        }
-        m = record(q, head);
-        m->kind = kind;
-        m->size = (uint32_t) size;
-        m->len = (uint32_t) len;
-        m->error = error;
-        m->object = object;
-        m->from = from ? *from : (Endpoint){};
-        if (len > 0)
-                memcpy(m->data, data, len);
-        /* Sequentially consistent with control_queue_sleep(): either it sees the message or we
-         * see that it sleeps. */
-        atomic_store(&q->head, head + size);
-        if (atomic_exchange(&q->sleeping, false))
-                control_queue_wake(q);
-        return true;
+        return post(q, &m, data) == DROP_NONE;
+}
+
+DropReason control_queue_post_of(
+                ControlQueue *q,
+                ControlRoom room,
+                _Atomic uint32_t *waiting,
+                ControlKind kind,
+                void *object,
+                const Endpoint *from,
+                const uint8_t *data,
+                size_t len) {
+        ControlMessage m = {
+                .kind = kind,
+                .room = room,
+                .len = (uint32_t) MIN(len, (size_t) UINT32_MAX),
+                .object = object,
+                .waiting = waiting,
+                .from = *from,
+        };
+
+        return post(q, &m, data);
 }
 
 uint64_t control_queue_position(const ControlQueue *q) {
@@ -125,8 +215,18 @@ ControlMessage *control_queue_peek(ControlQueue *q) {
 
 void control_queue_pop(ControlQueue *q) {
         uint64_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+        const ControlMessage *m = record(q, tail);
+        uint32_t size = m->size;
 
-        atomic_store_explicit(&q->tail, tail + record(q, tail)->size, memory_order_release);
+        if (m->room < _CONTROL_ROOM_MAX)
+                /* One thread writes. */
+                atomic_store_explicit(
+                                &q->taken[m->room],
+                                atomic_load_explicit(&q->taken[m->room], memory_order_relaxed) + size,
+                                memory_order_relaxed);
+        if (m->waiting)
+                atomic_fetch_sub_explicit(m->waiting, size, memory_order_relaxed);
+        atomic_store_explicit(&q->tail, tail + size, memory_order_release);
 }
 
 bool control_queue_is_past(const ControlQueue *q, uint64_t position) {

@@ -125,6 +125,15 @@ static void check_arrival(PacketRouter *r, bool is_first, const Endpoint *from) 
                 atomic_store_explicit(&c->keypair->confirmed, false, memory_order_relaxed);
 }
 
+/* A frame of the current keypair's machine, if the control thread has time for that one. */
+static DropReason hand_up(PacketRouter *r, const uint8_t *frame, size_t len, const Endpoint *from) {
+        const RxCurrent *c = &r->rx;
+
+        if (c->peer && r->now < atomic_load_explicit(&c->peer->unread_until, memory_order_relaxed))
+                return DROP_OVER_BUDGET;
+        return r->sink.frame(r->sink.userdata, c->keypair, frame, len, from);
+}
+
 static void ingress_data(PacketRouter *r, uint8_t *message, size_t len, const Endpoint *from) {
         RxCurrent *c = &r->rx;
         DropCounters *drops;
@@ -150,8 +159,9 @@ static void ingress_data(PacketRouter *r, uint8_t *message, size_t len, const En
         }
         /* docs/protocol.md, "Inside a data message" */
         if (plain_len == 0 || plain[0] >> 4 == 0) {
-                if (!r->sink.frame(r->sink.userdata, c->keypair, plain, plain_len, from))
-                        drop_count(drops, DROP_CONTROL_OVERFLOW);
+                reason = hand_up(r, plain, plain_len, from);
+                if (reason != DROP_NONE)
+                        drop_count(drops, reason);
                 return;
         }
         if (!c->network)

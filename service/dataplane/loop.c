@@ -77,17 +77,26 @@ static bool sink_datagram(void *userdata, const uint8_t *data, size_t len, const
         return control_queue_post(d->queue, CONTROL_DATAGRAM, NULL, 0, from, data, len);
 }
 
-static bool
-sink_frame(void *userdata, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
-        Dataplane *d = userdata;
+/* Every key of a member counts as the member; who is none yet has one pair, and a smaller room. */
+static DropReason
+post_of(Dataplane *d,
+        Keypair *kp,
+        ControlKind kind,
+        const uint8_t *data,
+        size_t len,
+        const Endpoint *from) {
+        return control_queue_post_of(
+                        d->queue, kp->peer ? CONTROL_ROOM_MEMBERS : CONTROL_ROOM_STRANGERS,
+                        kp->peer ? &kp->peer->waiting : &kp->waiting, kind, kp, from, data, len);
+}
 
-        return control_queue_post(d->queue, CONTROL_FRAME, kp, 0, from, frame, len);
+static DropReason
+sink_frame(void *userdata, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
+        return post_of(userdata, kp, CONTROL_FRAME, frame, len, from);
 }
 
 static bool sink_arrival(void *userdata, Keypair *kp, const Endpoint *from) {
-        Dataplane *d = userdata;
-
-        return control_queue_post(d->queue, CONTROL_ARRIVAL, kp, 0, from, NULL, 0);
+        return post_of(userdata, kp, CONTROL_ARRIVAL, NULL, 0, from) == DROP_NONE;
 }
 
 static bool sink_want_session(void *userdata, PacketPeer *peer) {

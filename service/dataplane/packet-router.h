@@ -20,18 +20,19 @@
 typedef struct PacketRouter PacketRouter;
 typedef struct RouterNetwork RouterNetwork;
 
-/* Where results go. Those with a result are false when there is no room; the message is then
- * dropped and counted, or comes again. */
+/* Where results go. Those with a result are false, or the reason, when there is no room; the
+ * message is then dropped and counted, or comes again. */
 typedef struct PacketSink {
         void *userdata;
         /* What cannot be sent is counted in the train's drops. */
         void (*send)(void *userdata, const TxTrain *trains, unsigned n);
         bool (*datagram)(void *userdata, const uint8_t *data, size_t len, const Endpoint *from);
-        bool (*frame)(void *userdata,
-                      Keypair *kp,
-                      const uint8_t *frame,
-                      size_t len,
-                      const Endpoint *from);
+        DropReason (*frame)(
+                        void *userdata,
+                        Keypair *kp,
+                        const uint8_t *frame,
+                        size_t len,
+                        const Endpoint *from);
         bool (*arrival)(void *userdata, Keypair *kp, const Endpoint *from);
         bool (*want_session)(void *userdata, PacketPeer *peer);
         /* The interface is gone; it is not written any more. */

@@ -117,6 +117,7 @@ typedef struct LwipStream {
         uint16_t port;
         bool is_ready : 1;     /* has something to do in the next pump */
         bool dead : 1;         /* freed after the events at hand */
+        bool inbound : 1;      /* a listener's */
         bool waiting : 1;      /* accepted, not yet taken by the control thread */
         bool want_out : 1;     /* EPOLLOUT is watched */
         bool fin_received : 1; /* network to caller: the end was seen, and passed on */

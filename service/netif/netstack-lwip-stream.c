@@ -516,14 +516,28 @@ lwip_stream_find_dial(LwipStack *s, const IpAddr *peer, uint16_t port, uint16_t 
 
 /* --- listen --- */
 
+/* What one address has of the streams is less than what is left for everybody. */
+static bool has_share(const LwipStack *s, const IpAddr *peer) {
+        unsigned own = 0;
+
+        for (const GList *l = s->streams.head; l; l = l->next) {
+                const LwipStream *t = l->data;
+
+                own += t->inbound && ip_equal(&t->peer, peer);
+        }
+        return own + s->streams.length < NETSTACK_STREAMS_MAX;
+}
+
 static err_t on_accepted(void *arg, struct tcp_pcb *pcb, err_t error) {
         LwipListener *l = arg;
         LwipResult result = { .kind = NETSTACK_CALL_LISTEN };
         LwipStream *t;
+        IpAddr peer;
 
         if (error != ERR_OK || !pcb)
                 return ERR_VAL;
-        t = stream_new(l->stack);
+        peer = lwip_ip_from(&pcb->remote_ip);
+        t = has_share(l->stack, &peer) ? stream_new(l->stack) : NULL;
         result.fd = t ? stream_connect(t, pcb) : -EMFILE;
         if (result.fd < 0) {
                 if (t)
@@ -531,6 +545,7 @@ static err_t on_accepted(void *arg, struct tcp_pcb *pcb, err_t error) {
                 tcp_abort(pcb);
                 return ERR_ABRT;
         }
+        t->inbound = true;
         /* Counts as waiting until the control thread has seen it. */
         tcp_backlog_delayed(pcb);
         t->waiting = true;

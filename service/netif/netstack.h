@@ -59,6 +59,9 @@ NetstackEngine netstack_engine_from_string(const char *text);
 #define NETSTACK_TIMEOUT_USEC_MAX (120 * USEC_PER_SEC)
 /* Connections an engine of our own holds at once: two fds each here and at the caller. */
 #define NETSTACK_STREAMS_MAX 4096U
+/* Shares, lwip: of a listener's backlog, of all that waits, and of the connections, no address has
+ * more than is left for everybody. kernel: the backlog is the kernel's, whose SYN cookies go on
+ * when it is full (net.ipv4.tcp_syncookies of its namespace, 1 unless the kernel has none). */
 /* Bytes of an echo request; what fits one packet. */
 #define NETSTACK_ECHO_MAX 1200U
 

@@ -2,11 +2,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/fd.h"
 #include "base/limits.h"
 #include "base/macros.h"
 #include "proxy/forward.h"
 #include "proxy/host-dialer.h"
 #include "proxy/listener.h"
+#include "proxy/shares.h"
+
+/* What a connection takes, the one who connected and the other way (limits.h). */
+#define CONNECTION_FDS 2U
 
 struct Forwards {
         sd_event *event;
@@ -14,6 +19,7 @@ struct Forwards {
         HostDialer *host;
         RelayLoop *relays;
         GPtrArray *all; /* Forward, by id */
+        Shares *shares; /* of members */
         uint32_t last_id;
         unsigned connections, connections_max;
         usec_t dial_usec;
@@ -33,7 +39,8 @@ struct Forward {
 typedef struct Connection {
         Forward *forward;
         GList link;
-        int fd; /* who connected, until the relay has it */
+        int fd;      /* who connected, until the relay has it */
+        IpAddr peer; /* REVERSE: counted in forwards->shares */
         ProxyDial dial;
         Relay *relay;
 } Connection;
@@ -142,6 +149,8 @@ static Connection *connection_free(Connection *c) {
         }
         g_queue_unlink(&c->forward->connections, &c->link);
         c->forward->forwards->connections--;
+        if (ip_is_set(&c->peer))
+                shares_give(c->forward->forwards->shares, &c->peer);
         g_free(c);
         return NULL;
 }
@@ -161,19 +170,27 @@ static void connection_on_dialed(void *userdata, int fd) {
                 connection_free(c);
 }
 
-static void forward_on_accepted(void *userdata, int fd) {
-        Forward *f = userdata;
+/* @peer: a member's address; NULL: a program of this machine. Counts it. */
+static bool has_room(Forwards *all, int fd, const IpAddr *peer) {
+        unsigned left = all->connections_max - all->connections;
+
+        if (left == 0)
+                return false;
+        return !peer || shares_take(all->shares, peer, MIN(left, fd_left(fd) / CONNECTION_FDS));
+}
+
+static void forward_take(Forward *f, int fd, const IpAddr *peer) {
         Forwards *all = f->forwards;
         Connection *c;
 
         f->stats.accepted++;
-        if (all->connections >= all->connections_max) {
+        if (!has_room(all, fd, peer)) {
                 f->stats.turned_away++;
                 close(fd);
                 return;
         }
         c = NEW(Connection);
-        *c = (Connection){ .forward = f, .fd = fd };
+        *c = (Connection){ .forward = f, .fd = fd, .peer = peer ? *peer : (IpAddr){} };
         c->link.data = c;
         g_queue_push_tail_link(&f->connections, &c->link);
         all->connections++;
@@ -186,8 +203,12 @@ static void forward_on_accepted(void *userdata, int fd) {
         }
 }
 
+static void forward_on_accepted(void *userdata, int fd) {
+        forward_take(userdata, fd, NULL);
+}
+
 static void forward_on_network_accepted(void *userdata, int fd, const IpAddr *peer, uint16_t port) {
-        forward_on_accepted(userdata, fd);
+        forward_take(userdata, fd, peer);
 }
 
 /* --- forwards --- */
@@ -205,6 +226,7 @@ int forwards_new(
                 .network = dialer,
                 .host = host_dialer_new(event),
                 .all = g_ptr_array_new(),
+                .shares = shares_new(),
                 .connections_max = options->connections_max ?: PROXY_CONNECTIONS_MAX,
                 .dial_usec = options->dial_usec ?: PROXY_DIAL_USEC,
         };
@@ -223,6 +245,7 @@ Forwards *forwards_free(Forwards *f) {
         while (f->all->len > 0)
                 forward_free(f->all->pdata[f->all->len - 1]);
         g_ptr_array_unref(f->all);
+        shares_free(f->shares);
         host_dialer_free(f->host);
         relay_loop_free(f->relays);
         sd_event_unref(f->event);

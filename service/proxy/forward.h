@@ -12,7 +12,9 @@
  * and resets who connects, a reverse one waits until forwards_resume().
  *
  * Who may connect: to a unix socket root and our own user; to a port of this machine everybody who
- * reaches it, so loopback is the default; to a reverse forward every member of the network.
+ * reaches it, so loopback is the default; to a reverse forward every member of the network. All
+ * forwards share one number of connections, of which each address of the network has a share
+ * (shares.h): no member can keep the others out, nor the programs of this machine.
  * Control thread only.
  */
 
@@ -62,7 +64,7 @@ typedef struct Forward Forward;
 typedef struct ForwardStats {
         uint64_t accepted;
         uint64_t failed;      /* the target could not be reached */
-        uint64_t turned_away; /* too many, another user's, or no descriptor left */
+        uint64_t turned_away; /* too many, also of one member, another user's, no descriptor left */
         unsigned active;
         RelayCounters bytes; /* a_to_b: from who connected to the target */
 } ForwardStats;

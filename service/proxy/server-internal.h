@@ -25,6 +25,7 @@ struct ProxyServer {
         usec_t handshake_usec, dial_usec;
 
         GPtrArray *listeners;
+        bool has_unix;  /* one of them is a unix socket */
         GQueue clients; /* ProxyClient.link */
         /* Of these, who may still need descriptors for what they ask for. */
         unsigned n_asking;

@@ -133,13 +133,23 @@ ProxyServer *proxy_server_free(ProxyServer *s) {
         return NULL;
 }
 
+/* Whom there is no room to serve is not let in, or those who come at once would take each other's.
+ * On loopback that may be anybody: they leave something to who comes by a unix socket, where there
+ * is one, since those are known. */
+static bool has_room(const ProxyServer *s, int fd) {
+        unsigned clients = s->connections_max, fds = ASKING_FDS * (s->n_asking + 1);
+
+        if (s->has_unix && sd_is_socket(fd, AF_UNIX, SOCK_STREAM, -1) <= 0) {
+                clients -= clients / PROXY_UNIX_SHARE;
+                fds += fd_left(fd) / PROXY_UNIX_SHARE + (unsigned) fd / PROXY_UNIX_SHARE;
+        }
+        return s->clients.length < clients && fd_leaves(fd, fds);
+}
+
 static void server_on_accepted(void *userdata, int fd) {
         ProxyServer *s = userdata;
 
-        /* Whom there is no room to serve is not let in, or those who come at once would take each
-         * other's. */
-        if (s->clients.length >= s->connections_max ||
-            !fd_leaves(fd, ASKING_FDS * (s->n_asking + 1))) {
+        if (!has_room(s, fd)) {
                 s->stats.turned_away++;
                 close(fd);
                 return;
@@ -155,10 +165,11 @@ static bool is_loopback(const Endpoint *e) {
 }
 
 int proxy_server_add_fd(ProxyServer *s, int fd) {
+        bool is_unix = sd_is_socket(fd, AF_UNIX, SOCK_STREAM, -1) > 0;
         Listener *l;
         int r;
 
-        if (!s->secret && sd_is_socket(fd, AF_UNIX, SOCK_STREAM, -1) <= 0) {
+        if (!s->secret && !is_unix) {
                 Endpoint local = listener_local(fd);
 
                 if (!endpoint_is_set(&local) || !is_loopback(&local)) {
@@ -170,6 +181,7 @@ int proxy_server_add_fd(ProxyServer *s, int fd) {
         if (r < 0)
                 return r;
         g_ptr_array_add(s->listeners, l);
+        s->has_unix |= is_unix;
         return 0;
 }
 

@@ -12,6 +12,9 @@
  * Datagrams (UDP ASSOCIATE) carry no proof: they are taken from the client's address and port, on
  * loopback only as trustworthy as the machine's users.
  *
+ * How many there are at once is shared by all clients. Where it listens on a unix socket as well,
+ * clients of TCP leave an eighth to those who come that way (PROXY_UNIX_SHARE).
+ *
  * Control thread only.
  */
 

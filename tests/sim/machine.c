@@ -64,9 +64,10 @@ static bool sink_datagram(void *userdata, const uint8_t *data, size_t len, const
         return post(userdata, EVENT_DATAGRAM, NULL, NULL, data, len, from);
 }
 
-static bool
+static DropReason
 sink_frame(void *userdata, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
-        return post(userdata, EVENT_FRAME, kp, NULL, frame, len, from);
+        return post(userdata, EVENT_FRAME, kp, NULL, frame, len, from) ? DROP_NONE
+                                                                       : DROP_CONTROL_OVERFLOW;
 }
 
 static bool sink_arrival(void *userdata, Keypair *kp, const Endpoint *from) {

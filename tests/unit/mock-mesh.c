@@ -54,6 +54,9 @@ void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata) {
         extra_of(m)->userdata = userdata;
 }
 
+void mesh_charge(Mesh *m, const MachineId *machine, usec_t cost) {
+}
+
 bool mesh_enrol_invite(Mesh *m, const MachineId *machine, uint8_t ret_id[static INVITE_ID_SIZE]) {
         const uint8_t *id = g_hash_table_lookup(extra_of(m)->invites, machine);
 

@@ -71,13 +71,13 @@ machine_datagram(void *userdata, const uint8_t *data, size_t len, const Endpoint
         m->datagrams += !m->control_full;
         return !m->control_full;
 }
-static inline bool
+static inline DropReason
 machine_frame(void *userdata, Keypair *kp, const uint8_t *frame, size_t len, const Endpoint *from) {
         Machine *m = userdata;
 
         m->frames += !m->control_full;
         m->last_frame_len = len;
-        return !m->control_full;
+        return m->control_full ? DROP_CONTROL_OVERFLOW : DROP_NONE;
 }
 static inline bool machine_arrival(void *userdata, Keypair *kp, const Endpoint *from) {
         Machine *m = userdata;

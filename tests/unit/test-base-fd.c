@@ -51,6 +51,9 @@ static void test_admit(void **state) {
                 close(lowest + 3 + (int) i);
         assert_true(fd_leaves(fd[0], 2));
         assert_false(fd_leaves(fd[0], 3));
+        assert_int_equal(fd_left(fd[0]), 2);
+        assert_int_equal(fd_left(fd[2]), 0);
+        assert_int_equal(fd_left(fd[2] + 100), 0);
         close(fd[1]);
         assert_int_equal(fd_admit(dup(STDERR_FILENO)), fd[1]);
         assert_int_equal(fd_admit(-ENFILE), -ENFILE);

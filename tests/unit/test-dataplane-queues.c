@@ -229,6 +229,101 @@ static void test_control_queue_limits(void **state) {
         control_queue_free(q);
 }
 
+static unsigned
+fill_as(ControlQueue *q,
+        ControlRoom room,
+        _Atomic uint32_t *waiting,
+        size_t len,
+        unsigned max,
+        DropReason *ret) {
+        uint8_t data[1200] = {};
+        Endpoint from = endpoint("192.0.2.1:7");
+        unsigned n = 0;
+
+        *ret = DROP_NONE;
+        while (n < max && *ret == DROP_NONE) {
+                *ret = control_queue_post_of(q, room, waiting, CONTROL_FRAME, q, &from, data, len);
+                n += *ret == DROP_NONE;
+        }
+        return n;
+}
+
+static void take_all(ControlQueue *q) {
+        while (control_queue_peek(q))
+                control_queue_pop(q);
+}
+
+/* One member's frames take neither the handshakes' room nor the others'. */
+static void test_control_queue_shares(void **state) {
+        _Atomic uint32_t hostile = 0, waiting[100] = {}, stranger[20] = {};
+        uint8_t data[1000] = {};
+        DropReason reason;
+        ControlQueue *q;
+        unsigned n;
+
+        assert_int_equal(control_queue_new(&q), 0);
+        /* Five times: also where the ring's end lies in between. */
+        for (unsigned round = 0; round < 5; round++) {
+                n = fill_as(q, CONTROL_ROOM_MEMBERS, &hostile, 1111, UINT_MAX, &reason);
+                assert_int_equal(reason, DROP_CONTROL_SHARE);
+                /* Alone it has more than a window. */
+                assert_in_range(n, SEGMENT_WINDOW, CONTROL_MEMBERS_BYTES_MAX / 1111 * 7 / 10);
+                /* Most of a window of somebody else, and more of a third. */
+                n = fill_as(q, CONTROL_ROOM_MEMBERS, &waiting[0], 1111, 40, &reason);
+                assert_int_equal(n, 40);
+                n = fill_as(q, CONTROL_ROOM_MEMBERS, &waiting[1], 1111, 10, &reason);
+                assert_int_equal(n, 10);
+                n = fill_as(q, CONTROL_ROOM_MEMBERS, &hostile, 9, UINT_MAX, &reason);
+                assert_int_equal(n, 0);
+                assert_int_equal(reason, DROP_CONTROL_SHARE);
+                /* What our own programs cause, and handshakes. */
+                assert_true(control_queue_post(q, CONTROL_WANT_SESSION, NULL, 0, NULL, NULL, 0));
+                for (n = 0; n < 100; n++)
+                        assert_true(control_queue_post(
+                                        q, CONTROL_DATAGRAM, NULL, 0, NULL, data, sizeof data));
+                take_all(q);
+                assert_int_equal(hostile, 0);
+                assert_int_equal(waiting[0], 0);
+        }
+        /* Three alone have their windows. */
+        for (n = 0; n < SEGMENT_WINDOW; n++)
+                for (unsigned i = 0; i < 3; i++)
+                        assert_int_equal(
+                                        fill_as(q, CONTROL_ROOM_MEMBERS, &waiting[i], 1111, 1,
+                                                &reason),
+                                        1);
+        take_all(q);
+        /* While the other side reads: who sends ten times what it takes loses, fifty who send
+         * little lose nothing. */
+        for (unsigned round = 0; round < 1000; round++) {
+                (void) fill_as(q, CONTROL_ROOM_MEMBERS, &hostile, 300, 100, &reason);
+                assert_int_equal(
+                                fill_as(q, CONTROL_ROOM_MEMBERS, &waiting[round % 50], 300, 2,
+                                        &reason),
+                                2);
+                for (n = 0; n < 10; n++) {
+                        assert_non_null(control_queue_peek(q));
+                        control_queue_pop(q);
+                }
+        }
+        take_all(q);
+        /* Strangers, however many they are, keep to their own room, and news of ours gets through
+         * when every room is full. */
+        for (unsigned i = 0; i < 20; i++)
+                (void) fill_as(q, CONTROL_ROOM_STRANGERS, &stranger[i], 100, UINT_MAX, &reason);
+        assert_true(fill_as(q, CONTROL_ROOM_MEMBERS, &hostile, 1111, UINT_MAX, &reason) >=
+                    SEGMENT_WINDOW);
+        while (control_queue_post(q, CONTROL_ARRIVAL, NULL, 0, NULL, NULL, 0))
+                ;
+        while (control_queue_post(q, CONTROL_DATAGRAM, NULL, 0, NULL, data, sizeof data))
+                ;
+        assert_true(control_queue_post(q, CONTROL_FAILED, NULL, -EIO, NULL, NULL, 0));
+        take_all(q);
+        assert_int_equal(hostile, 0);
+        assert_int_equal(stranger[19], 0);
+        control_queue_free(q);
+}
+
 enum { MESSAGES = 100000 };
 
 static size_t length_of(uint32_t i) {
@@ -365,6 +460,7 @@ int main(void) {
                 cmocka_unit_test(test_trains_against_twin),
                 cmocka_unit_test(test_control_queue),
                 cmocka_unit_test(test_control_queue_limits),
+                cmocka_unit_test(test_control_queue_shares),
                 cmocka_unit_test(test_control_queue_threads),
                 cmocka_unit_test(test_pending),
                 cmocka_unit_test(test_pending_bounded_in_all),

@@ -450,11 +450,19 @@ static void test_frames(void **state) {
         w.b.control_full = true;
         inject(&w, &w.a, &w.b, NULL, 0, frame, sizeof frame);
         assert_drops(&w.b, DROP_CONTROL_OVERFLOW, 1);
-        /* On a link that only enrols frames are all there is. */
         w.b.control_full = false;
-        w.b.keypair->peer = NULL;
+        /* Over its budget: the control thread does not even hear of it. */
+        w.b.peer.unread_until = w.now + 1;
+        inject(&w, &w.a, &w.b, NULL, 0, frame, sizeof frame);
+        assert_int_equal(w.b.frames, 2);
+        assert_drops(&w.b, DROP_OVER_BUDGET, 1);
+        w.b.peer.unread_until = w.now;
         inject(&w, &w.a, &w.b, NULL, 0, frame, sizeof frame);
         assert_int_equal(w.b.frames, 3);
+        /* On a link that only enrols frames are all there is. */
+        w.b.keypair->peer = NULL;
+        inject(&w, &w.a, &w.b, NULL, 0, frame, sizeof frame);
+        assert_int_equal(w.b.frames, 4);
         frame[0] = 0x45;
         inject(&w, &w.a, &w.b, NULL, 0, frame, sizeof frame);
         assert_int_equal(drop_counter(&w.b.daemon_drops, DROP_NO_SESSION), 1);

@@ -103,6 +103,40 @@ static void test_forbidden(void **state) {
         assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* In the kernel engine's namespace, as everywhere, a full backlog does not end the answers to SYNs. */
+static void test_syn_cookies(void **state) {
+        g_autofree char *reason = NULL;
+        sd_event *event;
+        Netstack *s;
+        Netif *n;
+        int user, net, status;
+        pid_t pid;
+
+        assert_return_code(sd_event_new(&event), 0);
+        if (netstack_new(event, NETSTACK_KERNEL, NULL, MTU, &s, &n, &reason) < 0) {
+                print_message("skipped: %s\n", reason);
+                sd_event_unref(event);
+                skip();
+        }
+        assert_int_equal(netstack_namespaces(s, &user, &net), 0);
+        pid = fork();
+        assert_return_code(pid, errno);
+        if (pid == 0) {
+                g_autofree char *text = NULL;
+
+                if ((setns(user, CLONE_NEWUSER) < 0 && geteuid() != 0) ||
+                    setns(net, CLONE_NEWNET) < 0 ||
+                    !g_file_get_contents("/proc/sys/net/ipv4/tcp_syncookies", &text, NULL, NULL))
+                        _exit(2);
+                _exit(strcmp(text, "1\n") == 0 ? 0 : 1);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+        netstack_free(s);
+        sd_event_unref(event);
+}
+
 static void test_one_lwip(void **state) {
         g_autofree char *reason = NULL, *reason2 = NULL;
         sd_event *event;
@@ -133,9 +167,8 @@ static void test_one_lwip(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_names),
-                cmocka_unit_test(test_reasons),
-                cmocka_unit_test(test_forbidden),
+                cmocka_unit_test(test_names),     cmocka_unit_test(test_reasons),
+                cmocka_unit_test(test_forbidden), cmocka_unit_test(test_syn_cookies),
                 cmocka_unit_test(test_one_lwip),
         };
 

@@ -255,6 +255,59 @@ static void test_limit(void **state) {
                 close(fd[i]);
 }
 
+static int client_from(uint32_t source, uint16_t port) {
+        Endpoint to = loopback(port), from = loopback(0);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        from.in.sin_addr.s_addr = htonl(source);
+        assert_int_equal(bind(fd, &from.sa, endpoint_len(&from)), 0);
+        assert_int_equal(connect(fd, &to.sa, endpoint_len(&to)), 0);
+        return fd;
+}
+
+/* One member opens all it can, at every exposed port: others are served, and this machine too. */
+static void test_shares(void **state) {
+        World *w = *state;
+        Forward *f = add(w, FORWARD_REVERSE, "0", "127.0.0.1", w->service_port);
+        Forward *g = add(w, FORWARD_REVERSE, "0", "127.0.0.1", w->service_port);
+        Forward *local = add(w, FORWARD_LOCAL, "0", "nas", w->service_port);
+        static const struct linger reset = { .l_onoff = 1 };
+        int hostile[20], others[3];
+        char byte;
+
+        for (unsigned i = 0; i < ELEMENTSOF(hostile); i++)
+                hostile[i] = client_from(0x7f000042, forward_port(i & 1 ? f : g));
+        while (forward_stats(f).accepted + forward_stats(g).accepted < ELEMENTSOF(hostile))
+                assert_true(sd_event_run(w->event, UINT64_MAX) >= 0);
+        /* Of 8. */
+        assert_int_equal(forward_stats(f).active + forward_stats(g).active, 4);
+        assert_int_equal(forward_stats(f).turned_away + forward_stats(g).turned_away, 16);
+        others[0] = client_from(0x7f000043, forward_port(f));
+        hears_banner(w, others[0]);
+        others[1] = client_from(0x7f000044, forward_port(f));
+        hears_banner(w, others[1]);
+        others[2] = client(forward_port(local));
+        hears_banner(w, others[2]);
+        /* Whose share has room again is let in again. */
+        for (unsigned i = 0; i < ELEMENTSOF(hostile); i++) {
+                (void) setsockopt(hostile[i], SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+                close(hostile[i]);
+        }
+        while (forward_stats(f).active + forward_stats(g).active > 2)
+                assert_true(sd_event_run(w->event, UINT64_MAX) >= 0);
+        for (unsigned i = 0; i < 3; i++) {
+                hostile[i] = client_from(0x7f000042, forward_port(f));
+                hears_banner(w, hostile[i]);
+        }
+        /* Three of the five that were left. */
+        hostile[3] = client_from(0x7f000042, forward_port(f));
+        assert_true(hear(w, hostile[3], &byte, 1) <= 0);
+        for (unsigned i = 0; i < 4; i++)
+                close(hostile[i]);
+        for (unsigned i = 0; i < ELEMENTSOF(others); i++)
+                close(others[i]);
+}
+
 static void test_unix_socket(void **state) {
         World *w = *state;
         g_autofree char *dir = g_dir_make_tmp("omerta-test-XXXXXX", NULL);
@@ -452,6 +505,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_unreachable, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_objects, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_shares, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unix_socket, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_network_down, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_restore, setup, teardown),

@@ -351,6 +351,33 @@ static void test_limit(void **state) {
         world_all_gone(w);
 }
 
+/* Clients of loopback, who may be anybody, leave room to those of the unix socket. */
+static void test_unix_share(void **state) {
+        World *w = *state;
+        g_autofree char *dir = g_dir_make_tmp("omerta-test-XXXXXX", NULL);
+        g_autofree char *path = g_build_filename(dir, "socks", NULL);
+        struct sockaddr_un sa = { .sun_family = AF_UNIX };
+        int fd[10], own;
+
+        world_serve(w, &(ProxyServerOptions){ .connections_max = PROXY_UNIX_SHARE });
+        assert_int_equal(proxy_server_add_fd(w->server, listener_open_unix(path)), 0);
+        for (unsigned i = 0; i < ELEMENTSOF(fd); i++)
+                fd[i] = world_client(w);
+        world_hears_end(w, fd[ELEMENTSOF(fd) - 1]);
+        assert_int_equal(proxy_server_stats(w->server).active, PROXY_UNIX_SHARE - 1);
+        own = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        strcpy(sa.sun_path, path);
+        assert_int_equal(connect(own, (struct sockaddr *) &sa, sizeof sa), 0);
+        say(own, (const uint8_t[]){ 5, 1, 0 }, 3);
+        world_hears(w, own, (const uint8_t[]){ 5, 0 }, 2);
+        close(own);
+        for (unsigned i = 0; i < ELEMENTSOF(fd); i++)
+                close(fd[i]);
+        world_all_gone(w);
+        (void) unlink(path);
+        rmdir(dir);
+}
+
 /* No file descriptor left: callers are told at once, nothing spins, and it goes on afterwards. */
 static void test_no_descriptors(void **state) {
         World *w = *state;
@@ -641,6 +668,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_handshake_timeout, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_gone_while_dialing, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_limit, world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(test_unix_share, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_no_descriptors, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_few_descriptors, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_unix_socket, world_setup, world_teardown),

@@ -45,9 +45,12 @@ typedef struct Keypair {
          * these keys too (key confirmation). */
         _Atomic bool confirmed;
         _Atomic usec_t last_received; /* any authentic message, keepalives too */
-        struct PacketPeer *peer;      /* whose keys; NULL on a link that only enrols */
-        void *mesh;                   /* whose keypair: a Mesh */
-        void *link;                   /* for core/mesh */
+        /* Bytes received with these keys that wait for the control thread; counted here where there
+         * is no peer. */
+        _Atomic uint32_t waiting;
+        struct PacketPeer *peer; /* whose keys; NULL on a link that only enrols */
+        void *mesh;              /* whose keypair: a Mesh */
+        void *link;              /* for core/mesh */
 } Keypair;
 
 /**

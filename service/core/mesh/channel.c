@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/mesh/link/link-budget.h"
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
 #include "core/mesh/gossip/neighbours.h"
@@ -368,6 +369,7 @@ static void answer(ChannelRequest *q, MessageKind kind, const void *data, size_t
                         message = encode_error(q->id, WIRE_ERROR_FAILED);
                 if (link->n_unanswered > 0)
                         link->n_unanswered--;
+                link_charge(link, len / SEGMENT_DATA_MAX * COST_FRAME);
                 if (link_send_message(link, message) < 0)
                         drop_count(link->mesh->config.drops, DROP_CONTROL_OVERFLOW);
         }
@@ -428,14 +430,16 @@ DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len) 
         if (!link->mesh || control_message_decode(data, len, &cm) < 0)
                 return DROP_FRAME_MALFORMED;
         c = link->mesh->channels;
+        link_charge(link, cm.kind == CONTROL_REQUEST ? COST_REQUEST : COST_MESSAGE);
         switch (cm.kind) {
         case CONTROL_DATA:
         case CONTROL_REQUEST:
                 h = g_hash_table_lookup(c->handlers, cm.channel);
-                /* docs/protocol.md, "Messages": nothing else for who is no member yet, or whose
-                 * certificate has ended. */
-                if (link_is_limited(link) &&
-                    strcmp(cm.channel, link_is_enrol(link) ? ENROL_CHANNEL : CERT_CHANNEL) != 0)
+                /* docs/protocol.md, "Messages": one channel alone for who is no member yet, or
+                 * whose certificate has ended; not enrol for who has shown its certificate. */
+                if (strcmp(cm.channel, ENROL_CHANNEL) == 0 ? !link_is_enrol(link)
+                    : link_is_enrol(link)                  ? true
+                                          : link->renews && strcmp(cm.channel, CERT_CHANNEL) != 0)
                         h = NULL;
                 if (cm.kind == CONTROL_REQUEST)
                         return handle_request(link, &cm, h);

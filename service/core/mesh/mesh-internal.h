@@ -49,7 +49,8 @@ struct Mesh {
         GQueue lru;
         uint32_t n_links_made;
         unsigned n_strangers;
-        GHashTable *peers; /* PacketPeer; kept until the mesh goes */
+        Budget strangers_budget; /* all links that only enrol */
+        GHashTable *peers;       /* PacketPeer; kept until the mesh goes */
         EndpointBook *book;
         unsigned n_local;
         Endpoint local[ENDPOINTS_MAX];

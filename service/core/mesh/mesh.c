@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "core/mesh/link/link-budget.h"
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
 #include "core/mesh/gossip/neighbours.h"
@@ -239,6 +240,7 @@ static DropReason handle_close(Link *link, const uint8_t *frame, size_t len) {
 
         if (len != 2)
                 return DROP_FRAME_MALFORMED;
+        link_charge(link, COST_CLOSE);
         certificate = directory_certificate(m->config.directory, &link->machine);
         /* Any member can send this, so only an issuer is believed; nor would we have to: who is
          * revoked is answered by nobody. */
@@ -283,6 +285,9 @@ take_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const Endpoin
                 link_arrived(link, kp, from);
         if (len == 0 || !link->mesh)
                 return DROP_NONE;
+        if (!link_has_budget(link))
+                return DROP_OVER_BUDGET;
+        link_charge(link, COST_FRAME);
         return handle_frame(link, frame, len, from);
 }
 
@@ -515,6 +520,13 @@ bool mesh_link_info(Mesh *m, const MachineId *machine, MeshLinkInfo *ret) {
                 return false;
         get_info(link, ret);
         return true;
+}
+
+void mesh_charge(Mesh *m, const MachineId *machine, usec_t cost) {
+        Link *link = link_find(m, machine);
+
+        if (link)
+                link_charge(link, cost);
 }
 
 void mesh_foreach_link(Mesh *m, void (*callback)(void *userdata, const MeshLinkInfo *info), void *userdata) {

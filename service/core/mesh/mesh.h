@@ -112,6 +112,22 @@ PacketPeer *mesh_packet_peer(Mesh *m, const MachineId *machine);
  * Return: 0, -ENOTCONN: no packet session, -EMSGSIZE. */
 int mesh_send_packet(Mesh *m, PacketPeer *peer, uint8_t flags, const uint8_t *packet, size_t len);
 
+/* --- what machines cost --- */
+
+/* Microseconds of the control thread, of a small machine and rather too many: whoever stays below
+ * its budget by these does so by the clock. */
+#define COST_FRAME 10U      /* taken off the queue, looked up, acknowledged; or one that is sent */
+#define COST_MESSAGE 20U    /* put together, its handler found */
+#define COST_REQUEST 100U   /* and answered: a message, sealed and sent */
+#define COST_CLOSE 500U     /* sessions end, and a handshake will follow */
+#define COST_SIGNATURE 150U /* verified or made: Ed25519 */
+#define COST_COMMIT 2000U   /* a transaction, until it is on disk */
+
+/* What a handler did for @machine beyond the usual, which is charged already: frames, messages,
+ * requests and the size of answers. Over its budget a machine is not listened to for a while
+ * (link/link-budget.c). */
+void mesh_charge(Mesh *m, const MachineId *machine, usec_t cost);
+
 typedef struct MeshLinkInfo {
         MachineId machine;
         LinkState state;

@@ -152,6 +152,7 @@ handle_invited(EnrolService *s,
         int v = enrol_check_invite(s, id, machine);
         int k;
 
+        mesh_charge(s->config.mesh, machine, COST_COMMIT);
         switch (v) {
         case INVITE_OK:
         case INVITE_OK_AGAIN:
@@ -207,6 +208,7 @@ on_enrol(void *userdata,
                 answer_error(s, request, WIRE_ERROR_MALFORMED);
                 return;
         }
+        mesh_charge(s->config.mesh, sender, COST_SIGNATURE);
         if (!verify_applicant(s, sender, &r) || directory_is_revoked(s->config.directory, sender)) {
                 answer_error(s, request, WIRE_ERROR_NOT_PERMITTED);
                 return;

@@ -81,6 +81,7 @@ struct Link {
         unsigned n_unanswered; /* of theirs */
 
         PacketPeer *peer; /* NULL: not asked for, or no member */
+        Budget budget;    /* while it only enrols */
         bool packets_open;
         bool closing; /* nobody finds it any more, and link_close() frees it */
 

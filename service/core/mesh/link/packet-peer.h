@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/budget.h"
 #include "base/endpoint.h"
 #include "base/machine-id.h"
 #include "core/crypto/keypair.h"
@@ -31,7 +32,11 @@ typedef struct PacketPeer {
         _Atomic bool accept;
         /* A want-session message is on its way to the control thread. */
         _Atomic bool wanted;
+        /* Bytes received from it that wait for the control thread (dataplane/control-queue.h). */
+        _Atomic uint32_t waiting;
         _Atomic uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner sizes */
         _Atomic usec_t last_tx, last_rx; /* monotonic; inner packets only */
+        Budget budget;                   /* control thread: of its work for this machine */
+        _Atomic usec_t unread_until;     /* monotonic: its frames are dropped before */
         void *pending;                   /* packet thread's queue of packets that wait for tx */
 } PacketPeer;

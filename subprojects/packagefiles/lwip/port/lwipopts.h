@@ -95,5 +95,8 @@
 /* RFC 6528: nobody guesses sequence numbers. */
 #define LWIP_HOOK_TCP_ISN(local_ip, local_port, remote_ip, remote_port) LWIP_RAND()
 #define LWIP_HOOK_FILENAME "hooks.h"
-#define LWIP_HOOK_TCP_INPACKET_PCB lwip_port_check_options
+#define LWIP_HOOK_TCP_INPACKET_PCB lwip_port_check_packet
+/* Connections of all listeners that nobody has accepted yet, half-open ones among them: 0.4 KiB
+ * each, 20 s (TCP_SYN_RCVD_TIMEOUT). With MEMP_MEM_MALLOC no pool bounds them. */
+#define LWIP_PORT_PENDING_MAX 1024
 #define LWIP_RANDOMIZE_INITIAL_LOCAL_PORTS 1
