@@ -48,6 +48,105 @@ static void test_replayed_initiation(void **state) {
         test_machine_start(b, true);
 }
 
+/* As many links as there may be: the longest unused goes for a new one, unless it is of use. */
+static void test_room_for_links(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        MachineId busy[2], oldest, id;
+        Link *link, *first;
+
+        test_net_introduce(t);
+        for (unsigned i = 0; i < LINKS_MAX; i++) {
+                id = (MachineId){ .bytes = { 0xee } };
+                write_le32(id.bytes + 4, i);
+                assert_int_equal(link_get(a->mesh, &id, &link), 0);
+                if (i < ELEMENTSOF(busy)) {
+                        busy[i] = id;
+                        link_set_packets(link, true);
+                }
+                if (i == ELEMENTSOF(busy))
+                        oldest = id;
+        }
+        assert_non_null(link_find(a->mesh, &oldest));
+        assert_int_equal(link_get(a->mesh, &b->identity->id, &first), 0);
+        assert_null(link_find(a->mesh, &oldest));
+        for (unsigned i = 0; i < ELEMENTSOF(busy); i++)
+                assert_non_null(link_find(a->mesh, &busy[i]));
+        assert_int_equal(n_links(a), LINKS_MAX);
+        /* One that is used is young again. */
+        write_le32(oldest.bytes + 4, 3);
+        link_touch(link_find(a->mesh, &oldest));
+        id = (MachineId){ .bytes = { 0xdd } };
+        assert_int_equal(link_get(a->mesh, &id, &link), 0);
+        assert_non_null(link_find(a->mesh, &oldest));
+        write_le32(oldest.bytes + 4, 4);
+        assert_null(link_find(a->mesh, &oldest));
+        /* All in use: no room, and nobody is thrown out. */
+        for (unsigned i = 0; i < LINKS_MAX; i++) {
+                MachineId one = { .bytes = { 0xee } };
+
+                write_le32(one.bytes + 4, i);
+                link = link_find(a->mesh, &one);
+                if (link)
+                        link_set_packets(link, true);
+        }
+        link_set_packets(first, true);
+        link_set_packets(link_find(a->mesh, &id), true);
+        id.bytes[1] = 1;
+        assert_int_equal(link_get(a->mesh, &id, &link), -ENOBUFS);
+        assert_int_equal(n_links(a), LINKS_MAX);
+}
+
+/* The longest answers to initiations of either length, and whether one was longer. */
+typedef struct Amplification {
+        const SimNode *asks, *answers;
+        size_t asked; /* the last */
+        unsigned n_answers, n_longer;
+} Amplification;
+
+static bool
+watch_lengths(void *userdata, SimNode *from, const Endpoint *to, const uint8_t *data, size_t len) {
+        Amplification *a = userdata;
+
+        if (from == a->asks && data[0] == MESSAGE_HANDSHAKE_INITIATION)
+                a->asked = len;
+        if (from == a->answers && data[0] == MESSAGE_HANDSHAKE_RESPONSE) {
+                a->n_answers++;
+                a->n_longer += len > a->asked;
+        }
+        return true;
+}
+
+/* A source may be forged: nobody gets more back than was sent, also of a machine with a certificate
+ * as long as one can be. Who really asks asks again with a longer question. */
+static void test_never_more_out_than_came_in(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 3);
+        TestMachine *a = &t->machines[1], *b = &t->machines[2];
+        Amplification w = { .asks = a->node, .answers = b->node };
+        g_autoptr(Record) small = NULL, big = NULL;
+        RecordBody body;
+
+        test_net_introduce(t);
+        small = mock_certificate(
+                        &t->network, t->network.issuer, &b->identity->id, "machine-2", ROLE_MEMBER,
+                        MOCK_NOW);
+        body = small->body;
+        body.version++;
+        memset(body.certificate.owner, 'o', OWNER_MAX_LEN);
+        body.certificate.n_groups = GROUPS_MAX;
+        for (unsigned i = 0; i < GROUPS_MAX; i++)
+                memset(body.certificate.groups[i], 'a' + (int) i, 55);
+        big = mock_record(&t->network, t->network.issuer, &body);
+        assert_int_equal(directory_offer(b->directory, big, true, NULL), DIRECTORY_NEWS);
+        mesh_set_membership(b->mesh, big, t->network.issuer_certificate, t->secret);
+        sim_set_tap(t->sim, watch_lengths, &w);
+        assert_int_equal(test_connect(a, b), 0);
+        assert_true(test_wait_up(a, b, 20 * SEC));
+        assert_true(w.n_answers > 0);
+        assert_int_equal(w.n_longer, 0);
+        assert_true(test_drops(b, DROP_HANDSHAKE_FAILED) > 0);
+}
+
 /* A clock that was set back makes initiations look replayed. */
 static void test_clock_set_back(void **state) {
         _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
@@ -370,6 +469,8 @@ static void test_enrol_links(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_replayed_initiation),
+                cmocka_unit_test(test_never_more_out_than_came_in),
+                cmocka_unit_test(test_room_for_links),
                 cmocka_unit_test(test_clock_set_back),
                 cmocka_unit_test(test_garbage),
                 cmocka_unit_test(test_flood_of_initiations),

@@ -298,6 +298,40 @@ static void test_revocation(void **state) {
         expect_log(f, "+revocation ?;");
 }
 
+/* What an issuer signed counts by the time it was signed at, whatever time it is now. */
+static void test_issuer_validity(void **state) {
+        Fixture *f = *state;
+        g_autoptr(Record) second_certificate = NULL;
+        Identity *second = mock_identity(50);
+        RecordBody body = f->net.issuer_certificate->body;
+
+        body.machine = second->id;
+        g_strlcpy(body.certificate.name, "second", sizeof(body.certificate.name));
+        body.not_before = MOCK_NOW - 100 * USEC_PER_DAY;
+        body.not_after = MOCK_NOW - 50 * USEC_PER_DAY;
+        body.version = body.not_before;
+        second_certificate = mock_record(&f->net, f->net.root, &body);
+        enrol_all(f);
+        assert_int_equal(offer(f, record_ref(second_certificate)), DIRECTORY_NEWS);
+        assert_int_equal(
+                        refused(f, mock_lease(&f->net, second, &f->who[0]->id, "10.0.0.9", MOCK_NOW)),
+                        TRUST_EXPIRED);
+        assert_int_equal(
+                        refused(f, mock_lease(&f->net, second, &f->who[0]->id, "10.0.0.9",
+                                              body.not_before - 2 * USEC_PER_DAY)),
+                        TRUST_NOT_YET_VALID);
+        assert_int_equal(
+                        refused(f, mock_revocation(&f->net, second, &f->who[0]->id, MOCK_NOW)),
+                        TRUST_EXPIRED);
+        assert_int_equal(holder(f, "10.0.0.9"), '-');
+        assert_int_equal(
+                        offer(f, mock_lease(&f->net, second, &f->who[0]->id, "10.0.0.9",
+                                            body.not_before + USEC_PER_DAY)),
+                        DIRECTORY_NEWS);
+        assert_int_equal(holder(f, "10.0.0.9"), 'a');
+        identity_free(second);
+}
+
 static void test_revoked_issuer(void **state) {
         Fixture *f = *state;
         g_autoptr(Record) second_certificate = NULL;
@@ -741,10 +775,11 @@ static void test_batch(void **state) {
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         const struct CMUnitTest tests[] = {
-                T(test_authority),       T(test_newer_wins), T(test_waiting), T(test_revocation),
-                T(test_revoked_issuer),  T(test_leases),     T(test_clock),   T(test_check_peer),
-                T(test_from_the_future), T(test_grace),      T(test_find),    T(test_observers),
-                T(test_store),           T(test_batch),
+                T(test_authority),       T(test_newer_wins),      T(test_waiting),
+                T(test_revocation),      T(test_issuer_validity), T(test_revoked_issuer),
+                T(test_leases),          T(test_clock),           T(test_check_peer),
+                T(test_from_the_future), T(test_grace),           T(test_find),
+                T(test_observers),       T(test_store),           T(test_batch),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

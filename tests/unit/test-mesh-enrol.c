@@ -198,6 +198,10 @@ static const char *join(Fixture *f, Joiner *j, const char *link, const char *nam
         return j->log->str;
 }
 
+static void read_uses(void *userdata, const StoredInvite *i) {
+        *(unsigned *) userdata += i->uses;
+}
+
 /* --- invites --- */
 
 static void test_join(void **state) {
@@ -253,6 +257,65 @@ static void test_one_use(void **state) {
         assert_string_equal(join(f, a, link, "a"), "welcome a;");
         assert_false(g_bytes_equal(first, a->certificate));
         assert_string_equal(join(f, b, link, "b"), "error InviteExpired;");
+}
+
+/* Who shows an invite is a member already: the token was sent about, so it is worth nothing more. */
+static void test_shown_by_a_member(void **state) {
+        Fixture *f = *state;
+        g_autofree char *first = invite(f, &(InviteOptions){}), *link = invite(f, &(InviteOptions){});
+        Joiner *a = add_joiner(f), *b = add_joiner(f);
+
+        assert_string_equal(join(f, a, first, "a"), "welcome a;");
+        assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        assert_string_equal(join(f, b, link, "b"), "error InviteUsed;");
+        power_cycle(f);
+        assert_string_equal(join(f, b, link, "b"), "error InviteUsed;");
+        /* Shown again it is the same use, and so is that of the invite it joined by. */
+        assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        assert_string_equal(join(f, a, first, "a"), "welcome a;");
+        assert_int_equal(directory_count(f->directory, RECORD_CERTIFICATE), 2);
+}
+
+/* A use is remembered as long as the invite, also when the certificate it gave has long ended. */
+static void test_use_outlives_the_certificate(void **state) {
+        Fixture *f = *state;
+        g_autofree char *link = invite(f, &(InviteOptions){ .lifetime = 365 * USEC_PER_DAY });
+        Joiner *a = add_joiner(f);
+        unsigned uses = 0;
+
+        assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        mock_mesh_run(f->mesh, 100 * USEC_PER_DAY);
+        power_cycle(f);
+        assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        assert_string_equal(join(f, add_joiner(f), link, "b"), "error InviteUsed;");
+        enrol_service_foreach_invite(f->service, read_uses, &uses);
+        assert_int_equal(uses, 1);
+}
+
+/* Where the issuer may be found: as told, then as it says itself; once each, and no more than fit. */
+static void test_endpoints_of_an_invite(void **state) {
+        Fixture *f = *state;
+        Endpoint hints[ENDPOINTS_MAX + 2];
+        g_autofree char *few = NULL, *many = NULL;
+        Invite parsed;
+
+        for (unsigned i = 0; i < ELEMENTSOF(hints); i++) {
+                g_autofree char *text = g_strdup_printf("203.0.113.%u:1", i + 1);
+
+                assert_int_equal(endpoint_parse(text, 0, &hints[i]), 0);
+        }
+        assert_int_equal(endpoint_parse(SELF_ENDPOINT, 0, &hints[1]), 0);
+        few = invite(f, &(InviteOptions){ .endpoints = hints, .n_endpoints = 2 });
+        assert_int_equal(invite_parse(few, &parsed), 0);
+        assert_int_equal(parsed.n_endpoints, 2);
+        assert_true(endpoint_equal(&parsed.endpoints[0], &hints[0]));
+        assert_string_equal(endpoint_format(&parsed.endpoints[1]).text, SELF_ENDPOINT);
+        many = invite(f, &(InviteOptions){ .endpoints = hints,
+                                           .n_endpoints = ELEMENTSOF(hints),
+                                           .lifetime = 3650 * USEC_PER_DAY });
+        assert_int_equal(invite_parse(many, &parsed), 0);
+        assert_int_equal(parsed.n_endpoints, ENDPOINTS_MAX);
+        assert_true(endpoint_equal(&parsed.endpoints[ENDPOINTS_MAX - 1], &hints[ENDPOINTS_MAX - 1]));
 }
 
 static void test_several_uses_and_names(void **state) {
@@ -414,10 +477,6 @@ static void test_store_fails(void **state) {
 }
 
 /* --- revocation --- */
-
-static void read_uses(void *userdata, const StoredInvite *i) {
-        *(unsigned *) userdata += i->uses;
-}
 
 static void test_revoke(void **state) {
         Fixture *f = *state;
@@ -674,6 +733,9 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 T(test_join),
                 T(test_one_use),
+                T(test_shown_by_a_member),
+                T(test_use_outlives_the_certificate),
+                T(test_endpoints_of_an_invite),
                 T(test_several_uses_and_names),
                 T(test_expired_and_unknown),
                 T(test_invites_are_bounded),

@@ -114,6 +114,24 @@ static void test_newcomer(void **state) {
         assert_in_range(f->traffic.records, 300, 320);
 }
 
+/* More records than one `have` names, and more than are noted of one neighbour: they come all the
+ * same, one part after the other, without waiting for the next minute. */
+static void test_large_newcomer(void **state) {
+        Fixture *f = *state;
+        Node *a = add_node(f), *b = add_node(f);
+
+        give_crowd(f, a, 100, 17000);
+        run(f, USEC_PER_SEC); /* so that it is no news */
+        link_nodes(f, a, b);
+        run(f, 50 * USEC_PER_SEC);
+        assert_true(alike(a, b));
+        /* 17000 hashes in messages of at most 60 KiB, twice: the rest after a new comparison. */
+        assert_true(f->traffic.messages[GOSSIP_HAVE] >= 3 + 1);
+        assert_true(f->traffic.messages[GOSSIP_DIGEST] >= 3);
+        assert_true(f->traffic.messages[GOSSIP_WANT] >= 17000 / 512);
+        assert_in_range(f->traffic.records, 17000, 17000 + 100);
+}
+
 static void test_lost_rumour(void **state) {
         Fixture *f = *state;
         Node *a = add_node(f), *b = add_node(f);
@@ -325,7 +343,6 @@ static void test_random_mesh(void **state) {
         g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
         unsigned n = 16;
 
-        print_message("SEED=%u\n", seed);
         for (unsigned i = 0; i < n; i++)
                 add_node(f);
         /* A tree, so that all are connected, and some more; links come and go meanwhile. */
@@ -374,6 +391,7 @@ int main(void) {
                 T(test_revocations_first),
                 T(test_comparison),
                 T(test_newcomer),
+                T(test_large_newcomer),
                 T(test_lost_rumour),
                 T(test_silent_neighbour),
                 T(test_refused_is_not_passed_on),

@@ -237,6 +237,36 @@ static void test_open_not_served(void **state) {
         session_unref(s);
 }
 
+/* Closes what is asked for again, and everything else with it. */
+static void close_all_on_connecting(void *userdata, Session *s) {
+        TunnelWorld *w = userdata;
+
+        tunnel_on_changed(w, s);
+        if (session_state(s) == SESSION_CONNECTING && session_stats(s).established > 0)
+                session_pool_close_machine(w->pool[0], &w->id[1]);
+}
+
+/* The other side has started anew: sessions are asked for again, but not those that somebody
+ * closes when he hears of it. */
+static void test_closed_before_asking_again(void **state) {
+        TUNNEL_WORLD(w, 2);
+        Session *a = session_ref(tunnel_open(&w, 0, 1, "a"));
+        Session *b = session_ref(tunnel_open(&w, 0, 1, "b"));
+
+        session_pool_on_changed(w.pool[0], close_all_on_connecting, &w);
+        mock_node_restart(w.node[1]);
+        session_pool_close_machine(w.pool[1], &w.id[0]);
+        mock_mesh_link_up(w.mesh, w.node[0], w.node[1]);
+        mock_mesh_run(w.mesh, USEC_PER_SEC);
+        assert_int_equal(session_state(a), SESSION_CLOSED);
+        assert_int_equal(session_state(b), SESSION_CLOSED);
+        assert_int_equal(session_pool_count(w.pool[0]), 0);
+        assert_int_equal(session_pool_count(w.pool[1]), 0);
+        assert_int_equal(mock_mesh_open_requests(w.mesh), 0);
+        session_unref(a);
+        session_unref(b);
+}
+
 static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         g_string_append_printf(((TunnelWorld *) userdata)->received, "%s;", wire_error_name(error));
 }
@@ -583,6 +613,7 @@ int main(void) {
                 cmocka_unit_test(test_other_side_crashed),
                 cmocka_unit_test(test_link_lost_and_back),
                 cmocka_unit_test(test_closed_while_asking_again),
+                cmocka_unit_test(test_closed_before_asking_again),
                 cmocka_unit_test(test_close_in_handlers),
                 cmocka_unit_test(test_stop_and_start),
         };

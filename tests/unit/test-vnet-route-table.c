@@ -234,6 +234,25 @@ static void test_never_a_machine(void **state) {
         assert_int_equal(lookup(&w, "::2").verdict, ROUTE_EXIT);
 }
 
+/* A bit behind the prefix's length, whichever, makes it unclear which prefix is meant. */
+static void test_host_bits(void **state) {
+        static const char *const texts[] = { "192.168.0.0/17", "10.1.2.0/24", "fd12::/61", "::/0" };
+        WORLD(w, "10.0.0.0/16");
+
+        for (size_t k = 0; k < ELEMENTSOF(texts); k++) {
+                IpPrefix clean = prefix(texts[k]);
+
+                for (unsigned bit = 0; bit < ip_size(&clean.addr) * 8; bit++) {
+                        IpPrefix p = clean;
+
+                        p.addr.bytes[bit / 8] |= (uint8_t) (0x80 >> bit % 8);
+                        assert_int_equal(
+                                        route_table_set(w.table, &p, &w.peer[1]),
+                                        bit < p.len ? 0 : -EINVAL);
+                }
+        }
+}
+
 static void test_invalid_prefixes(void **state) {
         WORLD(w, "10.0.0.0/16");
         IpPrefix bad[] = {
@@ -567,6 +586,7 @@ int main(void) {
                 cmocka_unit_test(test_route_to_exit),
                 cmocka_unit_test(test_route_unknown_in_subnet),
                 cmocka_unit_test(test_never_a_machine),
+                cmocka_unit_test(test_host_bits),
                 cmocka_unit_test(test_invalid_prefixes),
                 cmocka_unit_test(test_longest_prefix),
                 cmocka_unit_test(test_subnet_sizes),

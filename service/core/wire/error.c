@@ -17,7 +17,7 @@ static const struct {
                                    "both versions of omerta the same?" },
         [WIRE_ERROR_FULL] = { "Full", "the other machine can take no more" },
         [WIRE_ERROR_NO_SUCH_CHANNEL] = { "NoSuchChannel", "the other machine does not offer this" },
-        [WIRE_ERROR_NOT_PERMITTED] = { "NotPermitted", "the other machine does not let this one" },
+        [WIRE_ERROR_NOT_PERMITTED] = { "NotPermitted", "the other machine does not permit it" },
         [WIRE_ERROR_NAME_TAKEN] = { "NameTaken",
                                     "another machine of the network has this host name; "
                                     "choose one" },
