@@ -10,7 +10,7 @@ static const struct {
         [DROP_MALFORMED] = { "malformed", "a datagram no omerta machine sends" },
         [DROP_MAC1] = { "mac1", "a handshake for another network or another machine" },
         [DROP_COOKIE_REQUIRED] = { "cookie-required",
-                                   "under load: the sender was asked to prove its address" },
+                                   "too many handshakes: the sender was asked to prove its address" },
         [DROP_RATE_LIMITED] = { "rate-limited", "too many handshakes from one address" },
         [DROP_HANDSHAKE_FAILED] = { "handshake-failed", "a handshake that is not authentic" },
         [DROP_HANDSHAKE_REPLAYED] = { "handshake-replayed", "a handshake seen before" },

@@ -40,9 +40,20 @@
 #define PENDING_BYTES_MAX (64U * 1024U)
 #define PENDING_USEC (5 * USEC_PER_SEC)
 
-/* Handshakes a second from one source (IPv4 address or IPv6 /64), and the burst: WireGuard's. */
+/* Handshakes a second from one address (IPv4 address or IPv6 /64) that nobody has proved to be at,
+ * and the burst: WireGuard's. */
 #define HANDSHAKES_PER_SECOND 20U
 #define HANDSHAKES_BURST 5U
+/* From one port whose owner has (mac2): an initiator sends two a second at most, four with those it
+ * repeats for a cookie. */
+#define HANDSHAKES_PER_PORT 5U
+/* From all such ports of one address that were quiet before, and as many from all that were not:
+ * hundreds of machines behind one translator come back within seconds of the gateway's restart, and
+ * cost a fiftieth of a CPU meanwhile. */
+#define HANDSHAKES_PER_ADDRESS 100U
+/* A port that a member came from is charged to itself only for so long: longer than from one rekey
+ * to the next with all its retries (docs/protocol.md, "Timers"). */
+#define HANDSHAKE_TRUST_USEC (5 * USEC_PER_MINUTE)
 #define RATELIMIT_SOURCES_MAX 8192U
 /* Handshakes a second, all sources together, above which cookies are demanded (mac2). */
 #define HANDSHAKES_UNDER_LOAD 200U

@@ -285,7 +285,9 @@ static bool is_well_formed(const uint8_t *data, size_t len, size_t min) {
                data[2] == 0 && data[3] == 0;
 }
 
-/* What costs next to nothing comes first. Return: DROP_NONE: worth an X25519. */
+/* What costs next to nothing comes first. Nothing is charged to an address before somebody has
+ * shown to be there that would keep its owner out: who has not, and is too much, is asked for that
+ * proof. Return: DROP_NONE: worth an X25519. */
 static DropReason admit(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
         const MeshEnv *env = m->env;
         usec_t now = env_now(env);
@@ -297,9 +299,12 @@ static DropReason admit(Mesh *m, const uint8_t *data, size_t len, const Endpoint
         verdict = cookie_check(&m->cookies, data, len, from, now);
         if (verdict == COOKIE_INVALID_MAC1)
                 return DROP_MAC1;
-        if (!handshake_limiter_take(m->limiter, from, now))
-                return DROP_RATE_LIMITED;
-        if (!handshake_limiter_under_load(m->limiter, now) || verdict == COOKIE_VALID_MAC2)
+        handshake_limiter_count(m->limiter, now);
+        if (verdict == COOKIE_VALID_MAC2)
+                return handshake_limiter_take_proven(m->limiter, from, now) ? DROP_NONE
+                                                                            : DROP_RATE_LIMITED;
+        if (!handshake_limiter_under_load(m->limiter, now) &&
+            handshake_limiter_take_unproven(m->limiter, from, now))
                 return DROP_NONE;
         cookie_make_reply(&m->cookies, data, len, from, now, reply);
         (void) env->send(env->userdata, from, reply, sizeof reply);
@@ -488,6 +493,8 @@ DropReason handshake_handle_initiation(Mesh *m, const uint8_t *data, size_t len,
         if (reason == DROP_HANDSHAKE_REPLAYED && p.purpose == PURPOSE_MEMBER &&
             link_get(m, &machine, &link) >= 0)
                 link_call_back(link, from);
+        if (reason == DROP_NONE && p.purpose == PURPOSE_MEMBER)
+                handshake_limiter_trust(m->limiter, from, env_now(m->env));
         if (reason == DROP_NONE)
                 reason = get_link(m, &machine, &p, &link);
         if (reason == DROP_NONE)
@@ -562,10 +569,11 @@ DropReason handshake_handle_cookie(Mesh *m, const uint8_t *data, size_t len, con
                         m->attempts, GUINT_TO_POINTER(read_le32(data + COOKIE_RECEIVER_OFFSET)));
         if (!a)
                 return DROP_HANDSHAKE_UNEXPECTED;
+        /* Once a message: what is sent again, by whomever, is not even opened. */
+        if (a->cookie_answered)
+                return DROP_HANDSHAKE_UNEXPECTED;
         if (cookie_maker_take_reply(&a->cookie, data, now) < 0)
                 return DROP_HANDSHAKE_FAILED;
-        if (a->cookie_answered)
-                return DROP_NONE;
         /* The same initiation again, once, with the proof that we receive where we send from: it
          * was not looked at, so its timestamp is still good. */
         a->cookie_answered = true;
