@@ -42,6 +42,7 @@ static const char *const text[] = {
         [STATEMENT_PUT_ENDPOINT] =
                         "INSERT OR REPLACE INTO endpoint (network, machine, endpoint) "
                         "VALUES (?1, ?2, ?3)",
+        [STATEMENT_DELETE_ENDPOINT] = "DELETE FROM endpoint WHERE network = ?1 AND machine = ?2",
         [STATEMENT_LIST_ENDPOINTS] =
                         "SELECT machine, endpoint FROM endpoint WHERE network = ?1 "
                         "ORDER BY machine",

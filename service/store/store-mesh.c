@@ -212,6 +212,13 @@ static int op_put_endpoint(void *self, const MachineId *machine, const Endpoint 
         return store_run(((NetworkStore *) self)->store, st);
 }
 
+static int op_delete_endpoint(void *self, const MachineId *machine) {
+        sqlite3_stmt *st = prepare(self, STATEMENT_DELETE_ENDPOINT);
+
+        bind_blob(st, 2, machine->bytes, MACHINE_ID_SIZE);
+        return store_run(((NetworkStore *) self)->store, st);
+}
+
 typedef struct KnownEndpoint {
         MachineId machine;
         Endpoint endpoint;
@@ -272,6 +279,7 @@ static const MeshStoreOps ops = {
         .put_invite_use = op_put_invite_use,
         .invite_used_by = op_invite_used_by,
         .put_endpoint = op_put_endpoint,
+        .delete_endpoint = op_delete_endpoint,
         .foreach_endpoint = op_foreach_endpoint,
         .put_time_floor = op_put_time_floor,
         .get_time_floor = op_get_time_floor,

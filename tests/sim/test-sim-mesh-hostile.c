@@ -299,6 +299,7 @@ static void test_enrol_links(void **state) {
                         assert_int_equal(n_links(a), 1);
                         sim_run_for(t->sim, 20 * SEC);
                         assert_int_equal(n_links(a), 0);
+                        assert_false(endpoint_book_knows(a->mesh->book, &b->identity->id));
                         answer_clear(&answer);
                         answer = (Answer){};
                         assert_int_equal(ask_to_enrol(b, a, "enrol", &answer), 0);

@@ -183,7 +183,7 @@ random_step(Fixture *f,
         const Identity *i = who[g_rand_int_range(rand, 0, MACHINES)];
         g_autoptr(Record) record = random_record(f, rand, i);
         RecordKind kind = (RecordKind) g_rand_int_range(rand, 1, _RECORD_KIND_MAX);
-        int what = g_rand_int_range(rand, 0, 9);
+        int what = g_rand_int_range(rand, 0, 10);
         usec_t time = (usec_t) g_rand_int_range(rand, 0, 1000) << 40;
         StoredInvite invite = {
                 .created = time,
@@ -221,6 +221,9 @@ random_step(Fixture *f,
                         break;
                 case 7:
                         r[k] = o->put_endpoint(self, &i->id, &endpoint);
+                        break;
+                case 8:
+                        r[k] = o->delete_endpoint(self, &i->id);
                         break;
                 default:
                         r[k] = o->put_time_floor(self, time);

@@ -50,6 +50,7 @@ typedef struct MeshStoreOps {
 
         /* Last endpoint a machine was reached at, so that a restart finds it again. */
         int (*put_endpoint)(void *self, const MachineId *machine, const Endpoint *endpoint);
+        int (*delete_endpoint)(void *self, const MachineId *machine);
         int (*foreach_endpoint)(
                         void *self,
                         void (*callback)(void *userdata, const MachineId *machine, const Endpoint *endpoint),

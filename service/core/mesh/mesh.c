@@ -29,9 +29,12 @@ on_record(void *userdata,
                         mesh_we_are_revoked(m);
                 else
                         mesh_disconnect(m, machine, CLOSE_REVOKED);
+                endpoint_book_forget(m->book, machine);
                 neighbours_changed(m->neighbours);
                 return;
         case RECORD_CERTIFICATE:
+                if (!record)
+                        endpoint_book_forget(m->book, machine);
                 neighbours_changed(m->neighbours);
                 return;
         case RECORD_PRESENCE:
@@ -65,7 +68,7 @@ int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret) {
         m->links = g_hash_table_new(machine_id_hash, machine_id_hash_equal);
         g_queue_init(&m->lru);
         m->peers = g_hash_table_new(machine_id_hash, machine_id_hash_equal);
-        m->book = endpoint_book_new(env, config->store);
+        m->book = endpoint_book_new(env, config->store, config->directory);
         m->provider = (ChannelProvider){ .ops = &mesh_channel_ops, .self = m };
         m->channels = channels_new(m);
         m->probes = probes_new(m);
@@ -215,6 +218,8 @@ static DropReason handle_close(Link *link, const uint8_t *frame, size_t len) {
                 mesh_we_are_revoked(m);
                 return DROP_NONE;
         }
+        if (frame[1] == CLOSE_LEFT)
+                endpoint_book_forget(m->book, &link->machine);
         link_down(link);
         return DROP_NONE;
 }
