@@ -11,6 +11,7 @@ static const struct {
         [DROP_MAC1] = { "mac1", "a handshake for another network or another machine" },
         [DROP_COOKIE_REQUIRED] = { "cookie-required",
                                    "too many handshakes: the sender was asked to prove its address" },
+        [DROP_FROM_INSIDE] = { "from-inside", "sent to our port from inside a virtual network" },
         [DROP_RATE_LIMITED] = { "rate-limited", "too many handshakes from one address" },
         [DROP_HANDSHAKE_FAILED] = { "handshake-failed", "a handshake that is not authentic" },
         [DROP_HANDSHAKE_REPLAYED] = { "handshake-replayed", "a handshake seen before" },

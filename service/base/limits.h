@@ -63,6 +63,9 @@
 #define APPROVALS_PENDING_MAX 64U
 /* Endpoints in a presence record or an invite. */
 #define ENDPOINTS_MAX 8U
+/* Prefixes that lie inside a virtual network: two of each network of ours, and as many of another
+ * daemon on this machine. */
+#define INSIDE_PREFIXES_MAX (4U * NETWORKS_MAX)
 /* A signed record: certificate, lease, revocation, presence. */
 #define RECORD_MAX 1024U
 

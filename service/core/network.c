@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "core/crypto/kdf.h"
 
 /* After a start, until it is worth a warning that nobody answers. Several handshakes fit in. */
 #define LOOK_USEC (10 * USEC_PER_SEC)
@@ -14,6 +15,7 @@ struct Network {
         const MeshEnv *env;
         Membership membership;
         bool is_member;
+        PrefixSet others_inside; /* what the daemon said of its other networks */
 
         Directory *directory;
         Mesh *mesh;
@@ -235,6 +237,20 @@ static PacketPeer *get_packet_peer(void *userdata, const MachineId *machine) {
 
 /* --- making --- */
 
+void network_set_inside(Network *n, const PrefixSet *others) {
+        IpPrefix ula = ula_prefix(&n->membership.id);
+        PrefixSet inside = {};
+
+        n->others_inside = *others;
+        prefix_set_add(&inside, &ula.addr, ula.len);
+        /* Not known before the welcome. */
+        if (ip_is_set(&n->membership.subnet.addr))
+                prefix_set_add(&inside, &n->membership.subnet.addr, n->membership.subnet.len);
+        for (unsigned i = 0; i < others->n; i++)
+                prefix_set_add(&inside, &others->prefix[i].addr, others->prefix[i].len);
+        mesh_set_inside(n->mesh, &inside);
+}
+
 static int network_alloc(const NetworkConfig *config, const Membership *m, Network **ret) {
         Network *n = NEW(Network);
         int r;
@@ -270,6 +286,7 @@ static int network_alloc(const NetworkConfig *config, const Membership *m, Netwo
                 network_free(n);
                 return r;
         }
+        network_set_inside(n, &(PrefixSet){});
         *ret = n;
         return 0;
 }
@@ -348,6 +365,7 @@ static int network_start(Network *n) {
         };
         int r;
 
+        network_set_inside(n, &n->others_inside);
         if (directory_is_revoked(n->directory, self)) {
                 set_state(n, NETWORK_REVOKED, "this machine was removed from the network");
                 return 0;

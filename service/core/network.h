@@ -146,6 +146,8 @@ DropCounters *network_drops(Network *n);
 
 /* The packet thread has a packet for @peer but no session. */
 void network_want_session(Network *n, PacketPeer *peer);
+/* What lies inside the other virtual networks of this machine; copied. Our own is known. */
+void network_set_inside(Network *n, const PrefixSet *others);
 /* Our addresses changed, or we woke up. */
 void network_changed(Network *n);
 /* Gives the address back; the caller frees the network a moment later. */

@@ -95,6 +95,26 @@ static void test_full(void **state) {
         assert_candidates(&set, 0, "119 118 117 116 115 114 113 112");
 }
 
+static bool is_odd(const void *userdata, const Endpoint *e) {
+        return ntohl(e->in.sin_addr.s_addr) & 1;
+}
+
+static void test_purge(void **state) {
+        PathSet set = PATH_SET_EMPTY;
+
+        assert_false(path_set_purge(&set, is_odd, NULL));
+        add(&set, PATH_HINT, "10.0.0.1");
+        add(&set, PATH_HINT, "10.0.0.2");
+        add(&set, PATH_HINT, "10.0.0.3");
+        assert_true(arrived(&set, "10.0.0.4", 5));
+        assert_false(path_set_purge(&set, is_odd, NULL));
+        assert_candidates(&set, 0, "4 2");
+        assert_true(arrived(&set, "10.0.0.5", 6));
+        assert_true(path_set_purge(&set, is_odd, NULL));
+        assert_null(path_set_active(&set));
+        assert_candidates(&set, 0, "4 2");
+}
+
 /* --- endpoint book --- */
 
 typedef struct BookWorld {
@@ -281,11 +301,9 @@ static void test_hints_are_bounded(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_order),
-                cmocka_unit_test(test_full),
-                cmocka_unit_test(test_book),
-                cmocka_unit_test(test_members_only),
-                cmocka_unit_test(test_hints_are_bounded),
+                cmocka_unit_test(test_order),        cmocka_unit_test(test_full),
+                cmocka_unit_test(test_purge),        cmocka_unit_test(test_book),
+                cmocka_unit_test(test_members_only), cmocka_unit_test(test_hints_are_bounded),
         };
 
         return cmocka_run_group_tests_name("mesh-path", tests, NULL, NULL);

@@ -256,6 +256,9 @@ take_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const Endpoin
                 link_arrived(link, kp, from);
         if (len == 0 || !link->mesh)
                 return DROP_NONE;
+        /* Answers would go back the same way. */
+        if (mesh_is_inside(m, from))
+                return DROP_FROM_INSIDE;
         return handle_frame(link, frame, len, from);
 }
 
@@ -321,6 +324,9 @@ static DropReason handle_data(Mesh *m, uint8_t *data, size_t len, const Endpoint
 static DropReason dispatch(Mesh *m, uint8_t *data, size_t len, const Endpoint *from) {
         if (len < 4)
                 return DROP_MALFORMED;
+        /* Data is looked at nevertheless: it may confirm keys, which packet threads say once. */
+        if (data[0] != MESSAGE_DATA && mesh_is_inside(m, from))
+                return DROP_FROM_INSIDE;
         switch ((MessageType) data[0]) {
         case MESSAGE_HANDSHAKE_INITIATION:
                 return handshake_handle_initiation(m, data, len, from);
@@ -338,10 +344,44 @@ DropReason mesh_handle_datagram(Mesh *m, uint8_t *data, size_t len, const Endpoi
         return counted(m, m->revoked ? DROP_NOT_A_MEMBER : dispatch(m, data, len, from));
 }
 
+/* --- where we are --- */
+
+bool mesh_is_inside(const Mesh *m, const Endpoint *endpoint) {
+        IpAddr a = endpoint_address(endpoint);
+
+        return prefix_set_contains(&m->inside, &a);
+}
+
+static bool is_inside(const void *userdata, const Endpoint *endpoint) {
+        return mesh_is_inside(userdata, endpoint);
+}
+
+void mesh_set_inside(Mesh *m, const PrefixSet *inside) {
+        Endpoint local[ENDPOINTS_MAX];
+        unsigned n = m->n_local;
+
+        if (m->inside.n == inside->n &&
+            memcmp(m->inside.prefix, inside->prefix, inside->n * sizeof inside->prefix[0]) == 0)
+                return;
+        m->inside = *inside;
+        /* What was outside before may be inside now. */
+        for (GList *l = m->lru.head; l; l = l->next) {
+                Link *link = l->data;
+
+                if (mesh_is_inside(m, &link->seen))
+                        link->seen = (Endpoint){};
+                if (path_set_purge(&link->paths, is_inside, m))
+                        link_publish(link);
+        }
+        memcpy(local, m->local, sizeof local);
+        mesh_set_local_endpoints(m, local, n);
+}
+
 void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n) {
         m->n_local = 0;
         for (unsigned i = 0; i < n && m->n_local < ENDPOINTS_MAX; i++)
-                if (endpoint_is_usable(&endpoints[i]) && !mesh_is_local_endpoint(m, &endpoints[i]))
+                if (endpoint_is_usable(&endpoints[i]) && !mesh_is_inside(m, &endpoints[i]) &&
+                    !mesh_is_local_endpoint(m, &endpoints[i]))
                         m->local[m->n_local++] = endpoints[i];
         presence_changed(m->presence);
 }
@@ -373,6 +413,8 @@ ChannelProvider *mesh_channels(Mesh *m) {
 void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint) {
         Link *link = link_find(m, machine);
 
+        if (mesh_is_inside(m, endpoint))
+                return;
         endpoint_book_add_hint(m->book, machine, endpoint);
         if (link && link->attempt && !link_is_up(link))
                 attempt_hurry(link->attempt);

@@ -85,6 +85,12 @@ mesh_handle_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const 
  * to: key confirmation, roaming. */
 void mesh_handle_arrival(Mesh *m, Keypair *kp, const Endpoint *from);
 
+/* What lies inside a virtual network this machine is in, this one and all others: @inside is
+ * copied. */
+void mesh_set_inside(Mesh *m, const PrefixSet *inside);
+/* Whether an endpoint is inside a virtual network. Such a one is never a path, wherever we have it
+ * from, nor offered to others: what goes there would go through the path itself. */
+bool mesh_is_inside(const Mesh *m, const Endpoint *endpoint);
 /* Our addresses, for the presence record: usable ones, best first, without duplicates. */
 void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n);
 /* Addresses, routes or the time changed (or we woke up): probe every link now. */

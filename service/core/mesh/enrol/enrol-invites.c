@@ -159,11 +159,12 @@ static void purge_invites(EnrolService *s) {
         }
 }
 
-static void add_endpoint(Invite *invite, const Endpoint *e) {
+static void add_endpoint(const EnrolService *s, Invite *invite, const Endpoint *e) {
         for (unsigned i = 0; i < invite->n_endpoints; i++)
                 if (endpoint_equal(&invite->endpoints[i], e))
                         return;
-        if (invite->n_endpoints < ENDPOINTS_MAX && endpoint_is_usable(e))
+        if (invite->n_endpoints < ENDPOINTS_MAX && endpoint_is_usable(e) &&
+            !mesh_is_inside(s->config.mesh, e))
                 invite->endpoints[invite->n_endpoints++] = *e;
 }
 
@@ -179,9 +180,9 @@ static void fill_invite(EnrolService *s, const InviteOptions *options, usec_t no
         };
         g_strlcpy(invite->network_name, s->network_name, sizeof(invite->network_name));
         for (unsigned i = 0; i < options->n_endpoints; i++)
-                add_endpoint(invite, &options->endpoints[i]);
+                add_endpoint(s, invite, &options->endpoints[i]);
         for (unsigned i = 0; presence && i < presence->body.presence.n_endpoints; i++)
-                add_endpoint(invite, &presence->body.presence.endpoints[i]);
+                add_endpoint(s, invite, &presence->body.presence.endpoints[i]);
         if (invite->has_token)
                 env_random(s->config.env, invite->token, sizeof(invite->token));
 }

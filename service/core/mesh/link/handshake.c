@@ -70,8 +70,12 @@ static void add_known_paths(Link *link) {
         endpoint_book_fill(m->book, &link->machine, &link->paths);
         if (!presence)
                 return;
-        for (unsigned i = 0; i < presence->body.presence.n_endpoints; i++)
-                path_set_add(&link->paths, PATH_PRESENCE, &presence->body.presence.endpoints[i]);
+        for (unsigned i = 0; i < presence->body.presence.n_endpoints; i++) {
+                const Endpoint *e = &presence->body.presence.endpoints[i];
+
+                if (!mesh_is_inside(m, e))
+                        path_set_add(&link->paths, PATH_PRESENCE, e);
+        }
 }
 
 static void choose_candidates(Attempt *a) {
@@ -86,9 +90,11 @@ static void choose_candidates(Attempt *a) {
         }
         add_known_paths(link);
         a->n_candidates = path_set_candidates(&link->paths, a->round, a->candidates);
-        /* Addresses of a private network can be ours as well as theirs. */
+        /* Addresses of a private network can be ours as well as theirs; what the store has may lie
+         * inside a network that was joined since. */
         for (unsigned i = 0; i < a->n_candidates; i++)
-                if (!mesh_is_local_endpoint(link->mesh, &a->candidates[i].endpoint))
+                if (!mesh_is_local_endpoint(link->mesh, &a->candidates[i].endpoint) &&
+                    !mesh_is_inside(link->mesh, &a->candidates[i].endpoint))
                         a->candidates[n++] = a->candidates[i];
         a->n_candidates = n;
 }
