@@ -58,9 +58,19 @@
 /* Handshakes a second, all sources together, above which cookies are demanded (mac2). */
 #define HANDSHAKES_UNDER_LOAD 200U
 
-/* Invites and people who wait for an approval. */
+/* Invites and people who wait for an approval: in all, by one link, from one address (IPv6 /64),
+ * which is a household; and how many refused ones are told so when they ask again. */
 #define INVITES_MAX 1024U
 #define APPROVALS_PENDING_MAX 64U
+#define APPROVALS_PER_INVITE_MAX 16U
+#define APPROVALS_PER_SOURCE_MAX 4U
+#define APPROVALS_REFUSED_MAX 256U
+/* Who waits for an approval asks every 5 s; who has stopped asking has gone. A refusal is told for
+ * as long. */
+#define APPROVAL_KEEP_USEC (10 * USEC_PER_MINUTE)
+/* Links of machines that come by an invite, at once; by one and the same, which may be passed around. */
+#define STRANGERS_MAX 256U
+#define STRANGERS_PER_INVITE_MAX 64U
 /* Endpoints in a presence record or an invite. */
 #define ENDPOINTS_MAX 8U
 /* Prefixes that lie inside a virtual network: two of each network of ours, and as many of another

@@ -492,6 +492,15 @@ static void on_enrolled(void *userdata, const char *error, const EnrolResponse *
 
         if (error) {
                 n->enrol_client = enrol_client_free(n->enrol_client);
+                if (n->state == NETWORK_WAITING) {
+                        g_autofree char *reason = g_strdup_printf(
+                                        "not let in (%s): 'omerta network leave', and join anew with "
+                                        "another invite",
+                                        error);
+
+                        /* Who joined has had its answer. */
+                        set_state(n, NETWORK_WAITING, reason);
+                }
                 join_finish(n, error, NULL);
                 return;
         }
@@ -529,9 +538,8 @@ int network_join(
         n->join_done = done;
         n->join_userdata = userdata;
         r = enrol_client_start(
-                        n->mesh, n->env, config->identity, invite, host_name, owner,
-                        invite->has_token ? timeout : USEC_INFINITY, on_enrolled, n,
-                        &n->enrol_client);
+                        n->mesh, n->env, config->identity, invite, host_name, owner, timeout,
+                        on_enrolled, n, &n->enrol_client);
         if (r < 0) {
                 n->join_done = NULL;
                 network_free(n);

@@ -18,7 +18,7 @@ typedef struct Network Network;
 
 /*
  * JOINING     a link to the issuer is made, the invite shown
- * WAITING     asked without a token: somebody must approve
+ * WAITING     the invite needs an approval, and nobody has given it yet
  * CONNECTING  member, no address yet
  * ONLINE      has an address, and a link to the gateway or to any member (or is the gateway)
  * OFFLINE     has an address, nobody answers; packets wait for sessions
@@ -112,7 +112,7 @@ typedef void (*NetworkJoinDone)(void *userdata, Network *n, const char *error, c
 
 /**
  * network_join() - become a member by an invite
- * @timeout: of the whole, usually 10 s; an invite without a token reports "Waiting" at once and
+ * @timeout: of the whole, usually 10 s; an invite that needs an approval reports "Waiting" and
  *           goes on by itself
  * After an error before membership the caller frees the network.
  */

@@ -132,6 +132,7 @@ static int op_put_invite(void *self, const StoredInvite *i) {
         bind_number(st, 7, i->uses);
         if (st)
                 sqlite3_bind_text(st, 8, i->name, -1, SQLITE_STATIC);
+        bind_number(st, 9, i->needs_approval);
         return store_run(((NetworkStore *) self)->store, st);
 }
 
@@ -169,6 +170,7 @@ static int op_foreach_invite(
                 i.not_after = (usec_t) sqlite3_column_int64(st, 3);
                 i.uses_max = (uint32_t) sqlite3_column_int64(st, 4);
                 i.uses = (uint32_t) sqlite3_column_int64(st, 5);
+                i.needs_approval = sqlite3_column_int(st, 7) != 0;
                 g_array_append_val(invites, i);
         }
         for (unsigned k = 0; r >= 0 && k < invites->len; k++)

@@ -54,6 +54,7 @@ static const char *const migrations[] = {
         "  network BLOB NOT NULL, id INTEGER NOT NULL, direction TEXT NOT NULL,"
         "  listen TEXT NOT NULL, target TEXT NOT NULL,"
         "  PRIMARY KEY (network, id)) STRICT, WITHOUT ROWID;",
+        "ALTER TABLE invite ADD COLUMN needs_approval INTEGER NOT NULL DEFAULT 0;",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 

@@ -33,7 +33,8 @@ static Endpoint at(const IpAddr *address) {
         return e;
 }
 
-static bool on_wire(void *userdata, SimNode *from, const Endpoint *to, const uint8_t *data, size_t len) {
+static bool
+on_wire(void *userdata, SimNode *from, const Endpoint *to, const uint8_t *data, size_t len) {
         World *w = userdata;
         Mesh *m = network_mesh(w->gateway->network);
 
@@ -183,7 +184,10 @@ static void test_hearsay(void **state) {
                         network_directory(w.gateway->network), RECORD_PRESENCE, machine_id(w.a));
         body.not_after = body.version + USEC_PER_DAY;
         memcpy(body.presence.endpoints, both, sizeof both);
-        assert_int_equal(identity_sign_record(w.a->identity, &w.gateway->membership.id, &body, &presence), 0);
+        assert_int_equal(
+                        identity_sign_record(
+                                        w.a->identity, &w.gateway->membership.id, &body, &presence),
+                        0);
         assert_int_equal(
                         directory_offer(network_directory(w.gateway->network), presence, true, NULL),
                         DIRECTORY_NEWS);
@@ -208,14 +212,17 @@ static void test_hearsay(void **state) {
         /* What we say of ourselves. */
         mesh_set_local_endpoints(m, (Endpoint[]){ w.inside4, real, w.inside6 }, 3);
         sim_run_for(w.sim, 5 * USEC_PER_SEC);
-        own = directory_get(network_directory(w.gateway->network), RECORD_PRESENCE,
-                            machine_id(w.gateway));
+        own =
+                        directory_get(network_directory(w.gateway->network), RECORD_PRESENCE,
+                                      machine_id(w.gateway));
         for (unsigned i = 0; i < own->body.presence.n_endpoints; i++)
                 assert_false(mesh_is_inside(m, &own->body.presence.endpoints[i]));
-        assert_int_equal(enrol_service_invite(network_enrol_service(w.gateway->network),
-                                              &(InviteOptions){ .endpoints = both, .n_endpoints = 2 },
-                                              &text, &stored),
-                         0);
+        assert_int_equal(
+                        enrol_service_invite(
+                                        network_enrol_service(w.gateway->network),
+                                        &(InviteOptions){ .endpoints = both, .n_endpoints = 2 },
+                                        &text, &stored),
+                        0);
         assert_int_equal(invite_parse(text, &invite), 0);
         assert_int_equal(invite.n_endpoints, 1);
         assert_true(endpoint_equal(&invite.endpoints[0], &real));

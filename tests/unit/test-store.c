@@ -114,9 +114,9 @@ static void dump_invite(void *userdata, const StoredInvite *i) {
         g_autofree char *psk = g_base64_encode(i->psk, sizeof(i->psk));
 
         g_ptr_array_add(userdata, g_strdup_printf("invite %s %s %" G_GUINT64_FORMAT
-                                                  " %" G_GUINT64_FORMAT " %u %u %s",
+                                                  " %" G_GUINT64_FORMAT " %u %u %s %d",
                                                   id, psk, i->created, i->not_after, i->uses_max,
-                                                  i->uses, i->name));
+                                                  i->uses, i->name, i->needs_approval));
 }
 
 static void dump_endpoint(void *userdata, const MachineId *machine, const Endpoint *e) {
@@ -190,6 +190,7 @@ random_step(Fixture *f,
                 .not_after = time * 2,
                 .uses_max = (uint32_t) g_rand_int(rand),
                 .uses = (uint32_t) g_rand_int(rand),
+                .needs_approval = g_rand_boolean(rand),
                 .name = "printer",
         };
         Endpoint endpoint;

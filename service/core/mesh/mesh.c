@@ -159,12 +159,17 @@ void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata) {
         m->lookup_userdata = userdata;
 }
 
-bool mesh_enrol_invite(Mesh *m, const MachineId *machine, uint8_t ret_id[static INVITE_ID_SIZE]) {
+bool mesh_enrol_invite(
+                Mesh *m,
+                const MachineId *machine,
+                uint8_t ret_id[static INVITE_ID_SIZE],
+                Endpoint *ret_from) {
         const Link *link = link_find(m, machine);
 
         if (!link || !link_is_up(link) || link->current.purpose != PURPOSE_INVITE)
                 return false;
         memcpy(ret_id, link->current.invite_id, INVITE_ID_SIZE);
+        *ret_from = path_set_endpoint(&link->paths);
         return true;
 }
 
@@ -421,11 +426,15 @@ void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint) 
         neighbours_changed(m->neighbours);
 }
 
-int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, const uint8_t *psk) {
+int mesh_connect_to_enrol(
+                Mesh *m,
+                const MachineId *issuer,
+                const uint8_t invite_id[static INVITE_ID_SIZE],
+                const uint8_t psk[static 32]) {
         Link *link;
         int r;
 
-        if (m->is_member || m->closing || !!invite_id != !!psk)
+        if (m->is_member || m->closing)
                 return -EINVAL;
         link = link_find(m, issuer);
         if (link)
@@ -434,11 +443,8 @@ int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invit
         if (r < 0)
                 return r;
         link->enrolling = true;
-        link->has_invite = invite_id != NULL;
-        if (invite_id) {
-                memcpy(link->invite_id, invite_id, sizeof link->invite_id);
-                memcpy(link->psk, psk, sizeof link->psk);
-        }
+        memcpy(link->invite_id, invite_id, sizeof link->invite_id);
+        memcpy(link->psk, psk, sizeof link->psk);
         link_connect(link);
         return 0;
 }

@@ -229,13 +229,8 @@ static Attempt *attempt_alloc(Link *link) {
         a = NEW(Attempt);
         a->link = link;
         a->started = env_now(m->env);
-        a->purpose = !link->enrolling   ? PURPOSE_MEMBER
-                     : link->has_invite ? PURPOSE_INVITE
-                                        : PURPOSE_REQUEST;
-        if (a->purpose == PURPOSE_INVITE)
-                memcpy(a->psk, link->psk, sizeof a->psk);
-        else if (a->purpose == PURPOSE_MEMBER)
-                memcpy(a->psk, m->secret, sizeof a->psk);
+        a->purpose = link->enrolling ? PURPOSE_INVITE : PURPOSE_MEMBER;
+        memcpy(a->psk, link->enrolling ? link->psk : m->secret, sizeof a->psk);
         cookie_maker_init(&a->cookie, &m->config.network, remote);
         return a;
 }
@@ -341,11 +336,7 @@ check_initiator(Mesh *m,
         }
         if (directory_is_revoked(m->config.directory, &machine))
                 return DROP_REVOKED;
-        if (!m->is_issuer)
-                return DROP_INVITE_REFUSED;
-        memset(ret_psk, 0, 32);
-        if (p->purpose == PURPOSE_INVITE &&
-            !m->lookup(m->lookup_userdata, p->invite_id, &machine, ret_psk))
+        if (!m->is_issuer || !m->lookup(m->lookup_userdata, p->invite_id, &machine, ret_psk))
                 return DROP_INVITE_REFUSED;
         return DROP_NONE;
 }
@@ -377,13 +368,26 @@ static DropReason check_timestamp(Mesh *m, const MachineId *machine, const Hands
         return DROP_NONE;
 }
 
+/* A link that is passed around may be behind any number of machines, and each can be made for
+ * nothing: those with other invites must find room beside them. */
+static bool has_room_for_stranger(const Mesh *m, const uint8_t invite_id[static INVITE_ID_SIZE]) {
+        unsigned n = 0, left = m->n_strangers;
+
+        for (const GList *l = m->lru.head; l && left > 0; l = l->next) {
+                const Link *link = l->data;
+
+                left -= link->stranger;
+                n += link->stranger && memcmp(link->shown_invite, invite_id, INVITE_ID_SIZE) == 0;
+        }
+        return m->n_strangers < STRANGERS_MAX && n < STRANGERS_PER_INVITE_MAX;
+}
+
 /* The link for an initiation that was accepted. */
 static DropReason get_link(Mesh *m, const MachineId *machine, const HandshakePayload *p, Link **ret) {
         Link *link = link_find(m, machine);
 
         if (!link) {
-                /* An invite is something to show; whoever only asks can be anybody. */
-                if (p->purpose == PURPOSE_REQUEST && m->n_strangers >= STRANGERS_MAX)
+                if (p->purpose != PURPOSE_MEMBER && !has_room_for_stranger(m, p->invite_id))
                         return DROP_CONTROL_OVERFLOW;
                 if (link_get(m, machine, &link) < 0)
                         return DROP_CONTROL_OVERFLOW;
@@ -391,6 +395,7 @@ static DropReason get_link(Mesh *m, const MachineId *machine, const HandshakePay
         }
         if (p->purpose != PURPOSE_MEMBER) {
                 memcpy(link->enrol_timestamp, p->timestamp, TAI64N_SIZE);
+                memcpy(link->shown_invite, p->invite_id, INVITE_ID_SIZE);
                 link_set_stranger(link, true);
         }
         *ret = link;
