@@ -163,13 +163,31 @@ def test_approval(lab):
     gw = lab.gateway()
     m1 = lab.machine("m1")
     m1.start("--vpn")
-    m1.omerta("network", "join", gw.omerta("network", "invite", "--approval"), check=False)
+    link = gw.omerta("network", "invite", "--approval", "--uses", "2")
+    m1.omerta("network", "join", link, check=False)
     wait_for("the request", lambda: as_list(gw.json("network", "pending")))
+    m2 = lab.machine("m2")
+    m2.start("--vpn")
+    m2.omerta("network", "join", link, check=False)
+    wait_for("another", lambda: len(as_list(gw.json("network", "pending"))) == 2)
+    m2_id = next(m["machine"] for m in as_list(gw.json("network", "pending"))
+                 if m["machine"] in m2.omerta("version", "--json") + m2.omerta("status", "--json"))
+    gw.omerta("network", "refuse", m2_id)
+    assert len(as_list(gw.json("network", "pending"))) == 1
+    wait_for("the refusal", lambda: "NotPermitted" in m2.omerta("network", "show", "--json"))
     assert m1.omerta("network", "address", check=False).returncode != 0
     gw.omerta("network", "approve", as_list(gw.json("network", "pending"))[0]["machine"])
     wait_for("the address", lambda: m1.omerta("network", "address", check=False).stdout.strip()
              == "10.0.0.100")
     m1.ping("10.0.0.1")
+    # It is an invite like any other: listed, counted, and withdrawn.
+    invite, = as_list(gw.json("network", "invites"))
+    assert invite["approval"] and (invite["uses"], invite["uses_max"]) == (1, 2), invite
+    gw.omerta("network", "uninvite", invite["id"])
+    m3 = lab.machine("m3")
+    m3.start("--vpn")
+    r = m3.omerta("network", "join", link, check=False)
+    assert r.returncode != 0 and not as_list(gw.json("network", "pending")), r
 
 
 def test_strangers_get_silence(lab):

@@ -41,7 +41,8 @@ typedef struct Fixture {
 
 /* --- service --- */
 
-_unused_ static void on_pending(void *userdata, const MachineId *machine, const char *name, bool pending) {
+_unused_ static void
+on_pending(void *userdata, const MachineId *machine, const char *name, bool pending) {
         Fixture *f = userdata;
 
         g_string_append_printf(f->log, "%cpending %s;", pending ? '+' : '-', name);
@@ -81,13 +82,14 @@ _unused_ static void power_cycle(Fixture *f) {
         start_service(f);
 }
 
-_unused_ static bool tap(void *userdata,
-                MockNode *from,
-                MockNode *to,
-                MockKind kind,
-                const char *channel,
-                const uint8_t *data,
-                size_t len) {
+_unused_ static bool
+tap(void *userdata,
+    MockNode *from,
+    MockNode *to,
+    MockKind kind,
+    const char *channel,
+    const uint8_t *data,
+    size_t len) {
         Fixture *f = userdata;
 
         return !(f->swallow_answers && kind == MOCK_RESPONSE);
