@@ -142,6 +142,19 @@ static void test_approval_link_withdrawn(void **state) {
         assert_string_equal(join(f, b, other, "bert"), "welcome bert;");
 }
 
+/* Who waits by one link is not let in by another that has expired. */
+static void test_wait_opens_no_other_link(void **state) {
+        Fixture *f = *state;
+        g_autofree char *old = invite(f, &(InviteOptions){ .lifetime = USEC_PER_MINUTE });
+        g_autofree char *link = invite(f, &(InviteOptions){ .needs_approval = true });
+        Joiner *a = add_applicant(f);
+
+        mock_mesh_run(f->mesh, 5 * USEC_PER_MINUTE);
+        assert_string_equal(join(f, a, link, "anna"), "pending;");
+        assert_string_equal(join(f, a, old, "anna"), "error InviteExpired;");
+        assert_null(directory_certificate(f->directory, &a->identity->id));
+}
+
 /* A waiting machine whose gateway says nothing any more gives up when the link has run out. */
 static void test_wait_ends(void **state) {
         Fixture *f = *state;
@@ -250,6 +263,7 @@ int main(void) {
                 T(test_approval_link_is_an_invite),
                 T(test_approval_link_withdrawn),
                 T(test_wait_ends),
+                T(test_wait_opens_no_other_link),
                 T(test_applicants_of_one_address),
                 T(test_refusals_are_bounded),
         };

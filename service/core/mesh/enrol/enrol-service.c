@@ -303,8 +303,9 @@ handle_stranger(EnrolService *s,
                 const EnrolRequest *r) {
         int v = enrol_check_invite(s, id, machine);
 
-        /* Who has asked in time goes on waiting. */
-        if (v == INVITE_EXPIRED && enrol_is_waiting(s, machine))
+        /* Who has asked in time goes on waiting, for nothing else. */
+        if (v == INVITE_EXPIRED && enrol_find_invite(s, id)->needs_approval &&
+            enrol_is_waiting(s, machine))
                 v = INVITE_OK;
         switch (v) {
         case INVITE_EXPIRED:
