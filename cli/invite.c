@@ -262,9 +262,9 @@ CliExit cli_network_invite(Cli *cli, char **args) {
                 return e;
         lifetime = cli_format_duration(o->expires > 0 ? o->expires : USEC_PER_DAY);
         if (o->approval)
-                cli_hint(_("Whoever joins with it waits for 'omerta network approve'; valid for "
-                           "%s."),
-                         lifetime);
+                cli_hint(_("Whoever joins with it waits for 'omerta network approve'; good for %u "
+                           "machine(s), for %s."),
+                         o->uses > 0 ? o->uses : 1, lifetime);
         else
                 cli_hint(_("A secret: good for %u machine(s), for %s. On the other machine: omerta "
                            "network join LINK"),
@@ -276,6 +276,7 @@ typedef struct InviteRow {
         const char *id, *host_name;
         uint64_t created, expires;
         uint32_t uses, uses_max;
+        int approval;
 } InviteRow;
 
 static void invite_show(Cli *cli, JsonBuilder *b, CliTable *t, const InviteRow *i) {
@@ -287,6 +288,7 @@ static void invite_show(Cli *cli, JsonBuilder *b, CliTable *t, const InviteRow *
                 cli_json_count(b, "uses", i->uses);
                 cli_json_count(b, "uses_max", i->uses_max);
                 cli_json_string(b, "host_name", i->host_name);
+                cli_json_bool(b, "approval", i->approval);
                 json_builder_end_object(b);
                 return;
         }
@@ -295,11 +297,12 @@ static void invite_show(Cli *cli, JsonBuilder *b, CliTable *t, const InviteRow *
         cli_table_take(t, cli_format_relative(i->expires, cli->now));
         cli_table_take(t, g_strdup_printf("%u/%u", i->uses, i->uses_max));
         cli_table_take(t, cli_format_text(i->host_name));
+        cli_table_take(t, g_strdup(i->approval ? _("approval") : _("directly")));
 }
 
 CliExit cli_network_invites(Cli *cli, char **args) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
-        g_autoptr(CliTable) t = cli_table_new("ID|CREATED|EXPIRES|>USED|HOST");
+        g_autoptr(CliTable) t = cli_table_new("ID|CREATED|EXPIRES|>USED|HOST|JOINS");
         g_autoptr(JsonBuilder) b = NULL;
         g_autofree char *path = NULL;
         InviteRow i;
@@ -314,12 +317,12 @@ CliExit cli_network_invites(Cli *cli, char **args) {
                 b = cli_json_new();
                 cli_json_begin_array(b, "invites");
         }
-        r = sd_bus_message_enter_container(reply, 'a', "(sttuus)");
+        r = sd_bus_message_enter_container(reply, 'a', "(sttuusb)");
         if (r < 0)
                 return cli_bus_failed(r, NULL);
         while ((r = sd_bus_message_read(
-                                reply, "(sttuus)", &i.id, &i.created, &i.expires, &i.uses,
-                                &i.uses_max, &i.host_name)) > 0)
+                                reply, "(sttuusb)", &i.id, &i.created, &i.expires, &i.uses,
+                                &i.uses_max, &i.host_name, &i.approval)) > 0)
                 invite_show(cli, b, t, &i);
         if (r < 0)
                 return cli_bus_failed(r, NULL);

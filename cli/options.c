@@ -74,7 +74,7 @@ const CliOption cli_options[_CLI_OPTION_MAX] = {
                                NULL,
                                CLI_OPTION_TRUE,
                                approval,
-                               N_("No token: who asks waits for an approval")),
+                               N_("Who joins with it waits for an approval")),
         [OPTION_ENDPOINT] =
                         OPTION("endpoint",
                                0,

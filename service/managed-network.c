@@ -679,6 +679,7 @@ int managed_network_down(ManagedNetwork *n, ManagerError *error) {
                 return r;
         close_interface(n, true);
         free_core(n);
+        manager_publish_endpoints(n->manager);
         OBSERVE(n->manager, network_changed, n, address_properties);
         return 0;
 }
@@ -703,6 +704,7 @@ int managed_network_leave(ManagedNetwork *n, bool force, ManagerError *error) {
         OBSERVE(m, network_removed, n);
         close_interface(n, true);
         managed_network_free(n);
+        manager_publish_endpoints(m);
         return 0;
 }
 
@@ -722,6 +724,9 @@ int managed_network_invite(
                                 error, -EPERM, "NotGateway",
                                 n->core ? "only the gateway of the network makes invites"
                                         : "the network is down: 'omerta up' first");
+        r = managed_network_check_endpoints(n, options->endpoints, options->n_endpoints, error);
+        if (r < 0)
+                return r;
         /* Asked now: the presence record follows changes with a delay. */
         memcpy(endpoints, options->endpoints, options->n_endpoints * sizeof endpoints[0]);
         with_endpoints.endpoints = endpoints;

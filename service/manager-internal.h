@@ -109,8 +109,15 @@ int manager_claim_fd(Manager *m, const char *name);
 void manager_close_passed_fds(Manager *m);
 /* Where this machine can be reached, as far as it knows itself. Return: how many. */
 unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
-/* The same, to all networks. */
+/* The same, to all networks, and what lies inside one of them: whenever a network comes or goes,
+ * its address changed, or the machine's. */
 void manager_publish_endpoints(Manager *m);
+/* Endpoints that people name: -EINVAL if one lies inside a virtual network. */
+int managed_network_check_endpoints(
+                ManagedNetwork *n,
+                const Endpoint *endpoints,
+                unsigned n_endpoints,
+                ManagerError *error);
 
 /* --- manager-connect.c --- */
 /* Beside the tun, or in user mode in its place: then @n->netif is set too. */

@@ -10,8 +10,12 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "core/crypto/kdf.h"
 #include "dataplane/udp-socket.h"
 #include "manager-internal.h"
+
+/* How the interfaces of every daemon are called that was not told otherwise: omerta0, omerta1. */
+#define INTERFACE_NAME "omerta"
 
 int manager_take_passed_fds(Manager *m) {
         char **names = NULL;
@@ -148,16 +152,22 @@ uint64_t manager_socket_drops(const Manager *m) {
         return (uint64_t) four + six;
 }
 
-unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max) {
-        unsigned skip[NETWORKS_MAX], n_skip = 0;
-        int n;
+static unsigned own_interfaces(const Manager *m, unsigned ret[static NETWORKS_MAX]) {
+        unsigned n = 0;
 
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *net = m->networks->pdata[i];
 
                 if (net->netif)
-                        skip[n_skip++] = net->netif->ifindex;
+                        ret[n++] = net->netif->ifindex;
         }
+        return n;
+}
+
+unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max) {
+        unsigned skip[NETWORKS_MAX], n_skip = own_interfaces(m, skip);
+        int n;
+
         n = rtnl_local_endpoints(m->rtnl, skip, n_skip, ret, max);
         if (n < 0) {
                 (void) log_warning_errno(n, "cannot read the addresses of this machine: %m");
@@ -168,9 +178,41 @@ unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max) {
         return (unsigned) n;
 }
 
+/* What lies inside a virtual network of this machine: of ours, and of another daemon's as far as
+ * its interfaces have our name. */
+static void find_inside(Manager *m, PrefixSet *ret) {
+        unsigned own[NETWORKS_MAX], n_own = own_interfaces(m, own);
+        int r;
+
+        *ret = (PrefixSet){};
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                const ManagedNetwork *net = m->networks->pdata[i];
+                IpPrefix ula = ula_prefix(&net->id);
+                IpPrefix subnet = managed_network_membership(net)->subnet;
+
+                if (!net->core)
+                        continue;
+                prefix_set_add(ret, &ula.addr, ula.len);
+                prefix_set_add(ret, &subnet.addr, subnet.len);
+        }
+        r = rtnl_prefixes_on(m->rtnl, INTERFACE_NAME, own, n_own, ret);
+        if (r < 0)
+                (void) log_warning_errno(r, "cannot read the interfaces of this machine: %m");
+}
+
 void manager_publish_endpoints(Manager *m) {
         Endpoint endpoints[ENDPOINTS_MAX];
-        unsigned n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
+        PrefixSet inside;
+        unsigned n;
+
+        find_inside(m, &inside);
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *net = m->networks->pdata[i];
+
+                if (net->core)
+                        network_set_inside(net->core, &inside);
+        }
+        n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
 
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *net = m->networks->pdata[i];
@@ -178,4 +220,19 @@ void manager_publish_endpoints(Manager *m) {
                 if (net->core)
                         mesh_set_local_endpoints(network_mesh(net->core), endpoints, n);
         }
+}
+
+int managed_network_check_endpoints(
+                ManagedNetwork *n,
+                const Endpoint *endpoints,
+                unsigned n_endpoints,
+                ManagerError *error) {
+        for (unsigned i = 0; i < n_endpoints; i++)
+                if (mesh_is_inside(network_mesh(n->core), &endpoints[i]))
+                        return manager_fail(
+                                        error, -EINVAL, "InvalidArgument",
+                                        "%s lies inside a network of omerta: nobody is reached "
+                                        "there who is not in it already",
+                                        endpoint_format(&endpoints[i]).text);
+        return 0;
 }

@@ -16,7 +16,8 @@ typedef enum DropReason {
         /* Datagrams of the underlay. */
         DROP_MALFORMED,            /* length, type or reserved bytes that no member sends */
         DROP_MAC1,                 /* not made by somebody who knows the network and our id */
-        DROP_COOKIE_REQUIRED,      /* under load: answered with a cookie instead */
+        DROP_COOKIE_REQUIRED,      /* too many: answered with a cookie instead */
+        DROP_FROM_INSIDE,          /* came through a virtual network: never a path */
         DROP_RATE_LIMITED,         /* too many handshakes from this source */
         DROP_HANDSHAKE_FAILED,     /* Noise: not authentic */
         DROP_HANDSHAKE_REPLAYED,   /* timestamp not later than the last */

@@ -23,6 +23,16 @@ void endpoint_set_port(Endpoint *e, uint16_t port) {
                 e->in.sin_port = htons(port);
 }
 
+IpAddr endpoint_address(const Endpoint *e) {
+        IpAddr a = { .family = (uint8_t) e->sa.sa_family };
+
+        if (e->sa.sa_family == AF_INET6)
+                memcpy(a.bytes, &e->in6.sin6_addr, 16);
+        else if (e->sa.sa_family == AF_INET)
+                memcpy(a.bytes, &e->in.sin_addr, 4);
+        return a;
+}
+
 bool endpoint_same_address(const Endpoint *a, const Endpoint *b) {
         if (a->sa.sa_family != b->sa.sa_family)
                 return false;

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/ip.h"
+
 typedef union Endpoint {
         struct sockaddr sa; /* sa_family AF_UNSPEC: no endpoint */
         struct sockaddr_in in;
@@ -29,6 +31,8 @@ socklen_t endpoint_len(const Endpoint *e);
 uint16_t endpoint_port(const Endpoint *e);
 void endpoint_set_port(Endpoint *e, uint16_t port);
 bool endpoint_equal(const Endpoint *a, const Endpoint *b);
+/* Its address alone; AF_UNSPEC if there is none. */
+IpAddr endpoint_address(const Endpoint *e);
 bool endpoint_same_address(const Endpoint *a, const Endpoint *b);
 unsigned endpoint_hash(const Endpoint *e);
 

@@ -83,3 +83,23 @@ bool ip_prefix_overlaps(const IpPrefix *a, const IpPrefix *b) {
         return a->addr.family == b->addr.family &&
                same_bits(a->addr.bytes, b->addr.bytes, MIN(a->len, b->len));
 }
+
+void prefix_set_add(PrefixSet *set, const IpAddr *addr, uint8_t len) {
+        IpPrefix p = { .addr = *addr, .len = len };
+
+        if (!ip_is_set(addr) || len > ip_size(addr) * 8 || set->n == ELEMENTSOF(set->prefix))
+                return;
+        for (unsigned i = len; i < ip_size(addr) * 8; i++)
+                p.addr.bytes[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
+        for (unsigned i = 0; i < set->n; i++)
+                if (set->prefix[i].len <= len && ip_prefix_contains(&set->prefix[i], addr))
+                        return;
+        set->prefix[set->n++] = p;
+}
+
+bool prefix_set_contains(const PrefixSet *set, const IpAddr *a) {
+        for (unsigned i = 0; i < set->n; i++)
+                if (ip_prefix_contains(&set->prefix[i], a))
+                        return true;
+        return false;
+}

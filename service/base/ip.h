@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/limits.h"
+
 typedef struct IpAddr {
         uint8_t family;    /* AF_INET, AF_INET6, or AF_UNSPEC: none */
         uint8_t bytes[16]; /* network order; IPv4 in the first 4, the rest 0 */
@@ -17,6 +19,12 @@ typedef struct IpPrefix {
         IpAddr addr; /* host bits are 0 */
         uint8_t len; /* bits: 0 to 32 or 128 */
 } IpPrefix;
+
+/* What lies inside virtual networks, as far as this machine knows them; a value. */
+typedef struct PrefixSet {
+        IpPrefix prefix[INSIDE_PREFIXES_MAX];
+        unsigned n;
+} PrefixSet;
 
 typedef struct IpText {
         char text[INET6_ADDRSTRLEN + 4]; /* with "/128" */
@@ -49,4 +57,7 @@ IpText ip_format(const IpAddr *a);
 int ip_prefix_parse(const char *text, IpPrefix *ret);
 IpText ip_prefix_format(const IpPrefix *p);
 bool ip_prefix_contains(const IpPrefix *p, const IpAddr *a);
+/* Host bits are cleared; what is there already or does not fit any more is left out. */
+void prefix_set_add(PrefixSet *set, const IpAddr *addr, uint8_t len);
+bool prefix_set_contains(const PrefixSet *set, const IpAddr *a);
 bool ip_prefix_overlaps(const IpPrefix *a, const IpPrefix *b);

@@ -58,18 +58,42 @@
 #define PENDING_BYTES_MAX (64U * 1024U)
 #define PENDING_USEC (5 * USEC_PER_SEC)
 
-/* Handshakes a second from one source (IPv4 address or IPv6 /64), and the burst: WireGuard's. */
+/* Handshakes a second from one address (IPv4 address or IPv6 /64) that nobody has proved to be at,
+ * and the burst: WireGuard's. */
 #define HANDSHAKES_PER_SECOND 20U
 #define HANDSHAKES_BURST 5U
+/* From one port whose owner has (mac2): an initiator sends two a second at most, four with those it
+ * repeats for a cookie. */
+#define HANDSHAKES_PER_PORT 5U
+/* From all such ports of one address that were quiet before, and as many from all that were not:
+ * hundreds of machines behind one translator come back within seconds of the gateway's restart, and
+ * cost a fiftieth of a CPU meanwhile. */
+#define HANDSHAKES_PER_ADDRESS 100U
+/* A port that a member came from is charged to itself only for so long: longer than from one rekey
+ * to the next with all its retries (docs/protocol.md, "Timers"). */
+#define HANDSHAKE_TRUST_USEC (5 * USEC_PER_MINUTE)
 #define RATELIMIT_SOURCES_MAX 8192U
 /* Handshakes a second, all sources together, above which cookies are demanded (mac2). */
 #define HANDSHAKES_UNDER_LOAD 200U
 
-/* Invites and people who wait for an approval. */
+/* Invites and people who wait for an approval: in all, by one link, from one address (IPv6 /64),
+ * which is a household; and how many refused ones are told so when they ask again. */
 #define INVITES_MAX 1024U
 #define APPROVALS_PENDING_MAX 64U
+#define APPROVALS_PER_INVITE_MAX 16U
+#define APPROVALS_PER_SOURCE_MAX 4U
+#define APPROVALS_REFUSED_MAX 256U
+/* Who waits for an approval asks every 5 s; who has stopped asking has gone. A refusal is told for
+ * as long. */
+#define APPROVAL_KEEP_USEC (10 * USEC_PER_MINUTE)
+/* Links of machines that come by an invite, at once; by one and the same, which may be passed around. */
+#define STRANGERS_MAX 256U
+#define STRANGERS_PER_INVITE_MAX 64U
 /* Endpoints in a presence record or an invite. */
 #define ENDPOINTS_MAX 8U
+/* Prefixes that lie inside a virtual network: two of each network of ours, and as many of another
+ * daemon on this machine. */
+#define INSIDE_PREFIXES_MAX (4U * NETWORKS_MAX)
 /* A signed record: certificate, lease, revocation, presence. */
 #define RECORD_MAX 1024U
 

@@ -3,11 +3,13 @@
 
 #include "base/macros.h"
 
-bool ratelimit_take(RateLimit *rl, usec_t now) {
-        usec_t full_at = MAX(rl->full_at, now) + rl->interval;
+bool ratelimit_has(const RateLimit *rl, usec_t now) {
+        return MAX(rl->full_at, now) + rl->interval - now <= rl->interval * rl->burst;
+}
 
-        if (full_at - now > rl->interval * rl->burst)
+bool ratelimit_take(RateLimit *rl, usec_t now) {
+        if (!ratelimit_has(rl, now))
                 return false;
-        rl->full_at = full_at;
+        rl->full_at = MAX(rl->full_at, now) + rl->interval;
         return true;
 }

@@ -15,3 +15,5 @@ typedef struct RateLimit {
 
 /* Takes a token. Return: false if there is none. */
 bool ratelimit_take(RateLimit *rl, usec_t now);
+/* Whether there is one to take. */
+bool ratelimit_has(const RateLimit *rl, usec_t now);

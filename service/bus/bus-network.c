@@ -129,8 +129,8 @@ static void append_invite(void *userdata, const StoredInvite *i) {
         for (unsigned k = 0; k < INVITE_ID_SIZE; k++)
                 snprintf(id + 2 * k, 3, "%02x", i->id[k]);
         (void) sd_bus_message_append(
-                        reply, "(sttuus)", id, i->created, i->not_after, i->uses, i->uses_max,
-                        i->name);
+                        reply, "(sttuusb)", id, i->created, i->not_after, i->uses, i->uses_max,
+                        i->name, (int) i->needs_approval);
 }
 
 static int method_list_invites(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -144,7 +144,7 @@ static int method_list_invites(sd_bus_message *call, void *userdata, sd_bus_erro
                 return r < 0 ? r : 1;
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sttuus)");
+                r = sd_bus_message_open_container(reply, 'a', "(sttuusb)");
         if (r >= 0) {
                 enrol_service_foreach_invite(s, append_invite, reply);
                 r = sd_bus_message_close_container(reply);
@@ -255,6 +255,11 @@ static int answer_pending(sd_bus_message *call, Bus *b, bool approve, sd_bus_err
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_AMBIGUOUS, "several machines match '%s'", f.text);
         r = approve ? enrol_service_approve(s, &f.id) : enrol_service_refuse(s, &f.id);
+        if (r == -EDQUOT)
+                return sd_bus_error_setf(
+                                error, OMERTA_ERROR_LIMIT_REACHED,
+                                "its link has let in as many as it was made for: make another with "
+                                "more --uses");
         if (r < 0)
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_FAILED, "cannot do it: %s", g_strerror(-r));
@@ -574,7 +579,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS(
                         "ListInvites",
                         SD_BUS_NO_ARGS,
-                        SD_BUS_RESULT("a(sttuus)", invites),
+                        SD_BUS_RESULT("a(sttuusb)", invites),
                         method_list_invites,
                         ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "core/crypto/kdf.h"
 
 /* After a start, until it is worth a warning that nobody answers. Several handshakes fit in. */
 #define LOOK_USEC (10 * USEC_PER_SEC)
@@ -16,6 +17,7 @@ struct Network {
         const MeshEnv *env;
         Membership membership;
         bool is_member;
+        PrefixSet others_inside; /* what the daemon said of its other networks */
 
         Directory *directory;
         Mesh *mesh;
@@ -351,6 +353,20 @@ static PacketPeer *get_packet_peer(void *userdata, const MachineId *machine) {
 
 /* --- making --- */
 
+void network_set_inside(Network *n, const PrefixSet *others) {
+        IpPrefix ula = ula_prefix(&n->membership.id);
+        PrefixSet inside = {};
+
+        n->others_inside = *others;
+        prefix_set_add(&inside, &ula.addr, ula.len);
+        /* Not known before the welcome. */
+        if (ip_is_set(&n->membership.subnet.addr))
+                prefix_set_add(&inside, &n->membership.subnet.addr, n->membership.subnet.len);
+        for (unsigned i = 0; i < others->n; i++)
+                prefix_set_add(&inside, &others->prefix[i].addr, others->prefix[i].len);
+        mesh_set_inside(n->mesh, &inside);
+}
+
 static int network_alloc(const NetworkConfig *config, const Membership *m, Network **ret) {
         Network *n = NEW(Network);
         int r;
@@ -386,6 +402,7 @@ static int network_alloc(const NetworkConfig *config, const Membership *m, Netwo
                 network_free(n);
                 return r;
         }
+        network_set_inside(n, &(PrefixSet){});
         *ret = n;
         return 0;
 }
@@ -467,6 +484,7 @@ static int network_start(Network *n) {
         };
         int r;
 
+        network_set_inside(n, &n->others_inside);
         if (directory_is_revoked(n->directory, self)) {
                 set_state(n, NETWORK_REVOKED, wire_error_text(WIRE_ERROR_REVOKED));
                 return 0;
@@ -595,6 +613,15 @@ static void on_enrolled(void *userdata, WireError error, const EnrolResponse *re
 
         if (error) {
                 n->enrol_client = enrol_client_free(n->enrol_client);
+                if (n->state == NETWORK_WAITING) {
+                        g_autofree char *reason = g_strdup_printf(
+                                        "not let in (%s): 'omerta network leave', and join anew with "
+                                        "another invite",
+                                        wire_error_text(error));
+
+                        /* Who joined has had its answer. */
+                        set_state(n, NETWORK_WAITING, reason);
+                }
                 join_finish(n, error, NULL);
                 return;
         }
@@ -632,9 +659,8 @@ int network_join(
         n->join_done = done;
         n->join_userdata = userdata;
         r = enrol_client_start(
-                        n->mesh, n->env, config->identity, invite, host_name, owner,
-                        invite->has_token ? timeout : USEC_INFINITY, on_enrolled, n,
-                        &n->enrol_client);
+                        n->mesh, n->env, config->identity, invite, host_name, owner, timeout,
+                        on_enrolled, n, &n->enrol_client);
         if (r < 0) {
                 n->join_done = NULL;
                 network_free(n);

@@ -18,7 +18,7 @@ typedef struct Network Network;
 
 /*
  * JOINING     a link to the issuer is made, the invite shown
- * WAITING     asked without a token: somebody must approve
+ * WAITING     the invite needs an approval, and nobody has given it yet
  * CONNECTING  member, no address yet
  * ONLINE      has an address, and a link to the gateway or to any member (or is the gateway)
  * OFFLINE     has an address, nobody answers; packets wait for sessions
@@ -120,7 +120,7 @@ typedef void (*NetworkJoinDone)(void *userdata, Network *n, WireError error, con
 
 /**
  * network_join() - become a member by an invite
- * @timeout: of the whole, usually 10 s; an invite without a token reports WAITING at once and
+ * @timeout: of the whole, usually 10 s; an invite that needs an approval reports WAITING and
  *           goes on by itself
  * After an error before membership the caller frees the network.
  */
@@ -156,6 +156,8 @@ DropCounters *network_drops(Network *n);
 
 /* The packet thread has a packet for @peer but no session. */
 void network_want_session(Network *n, PacketPeer *peer);
+/* What lies inside the other virtual networks of this machine; copied. Our own is known. */
+void network_set_inside(Network *n, const PrefixSet *others);
 /* Our addresses changed, the clock was set, or we woke up. */
 void network_changed(Network *n);
 

@@ -343,6 +343,53 @@ int rtnl_local_endpoints(Rtnl *r, const unsigned *skip, unsigned n_skip, Endpoin
         return (int) n;
 }
 
+typedef struct NamedLinks {
+        const char *name;
+        UsableLinks links;
+} NamedLinks;
+
+static void reset_named(void *userdata) {
+        ((NamedLinks *) userdata)->links.n = 0;
+}
+
+static int on_named_link(const struct nlmsghdr *nlh, void *userdata) {
+        const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+        NamedLinks *named = userdata;
+        struct nlattr *attr;
+
+        mnl_attr_for_each(attr, nlh, sizeof *ifi) {
+                if (mnl_attr_get_type(attr) != IFLA_IFNAME ||
+                    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) < 0 ||
+                    !g_str_has_prefix(mnl_attr_get_str(attr), named->name) ||
+                    named->links.n == ELEMENTSOF(named->links.ifindex))
+                        continue;
+                named->links.ifindex[named->links.n++] = (unsigned) ifi->ifi_index;
+        }
+        return MNL_CB_OK;
+}
+
+int rtnl_prefixes_on(Rtnl *r, const char *name, const unsigned *skip, unsigned n_skip, PrefixSet *set) {
+        g_autofree SeenAddresses *seen = NEW(SeenAddresses);
+        g_autofree NamedLinks *named = NEW(NamedLinks);
+        int status;
+
+        named->name = name;
+        status = dump(r, RTM_GETLINK, AF_UNSPEC, on_named_link, reset_named, named);
+        if (status < 0)
+                return status;
+        status = dump_addresses(r, seen);
+        if (status < 0)
+                return status;
+        for (unsigned i = 0; i < seen->n; i++) {
+                const SeenAddress *s = &seen->address[i];
+
+                if (listed(s->ifindex, named->links.ifindex, named->links.n) &&
+                    !listed(s->ifindex, skip, n_skip) && !is_link_local_v6(&s->address))
+                        prefix_set_add(set, &s->address, s->prefix_len);
+        }
+        return 0;
+}
+
 typedef struct UsedPrefixes {
         const unsigned *skip;
         unsigned n_skip;

@@ -40,6 +40,10 @@ int rtnl_local_endpoints(Rtnl *r, const unsigned *skip, unsigned n_skip, Endpoin
  * a new network's subnet should not overlap. Return: how many. */
 int rtnl_used_prefixes(Rtnl *r, const unsigned *skip, unsigned n_skip, IpPrefix *ret, unsigned max);
 
+/* Prefixes of the addresses on links whose names begin with @name and that are not @skip: what
+ * another daemon of ours on this machine has. */
+int rtnl_prefixes_on(Rtnl *r, const char *name, const unsigned *skip, unsigned n_skip, PrefixSet *set);
+
 /* --- monitor --- */
 
 /* fd that is readable when links, addresses or routes changed; non-blocking, CLOEXEC. An IPv6

@@ -29,12 +29,13 @@ static const char *const text[] = {
                         "SELECT bytes, hash FROM record WHERE network = ?1 ORDER BY kind, machine",
         [STATEMENT_PUT_INVITE] =
                         "INSERT OR REPLACE INTO invite (network, id, psk, created, not_after, "
-                        "uses_max, uses, name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                        "uses_max, uses, name, needs_approval) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         [STATEMENT_DELETE_INVITE] = "DELETE FROM invite WHERE network = ?1 AND id = ?2",
         [STATEMENT_DELETE_INVITE_USES] = "DELETE FROM invite_use WHERE network = ?1 AND id = ?2",
         [STATEMENT_LIST_INVITES] =
-                        "SELECT id, psk, created, not_after, uses_max, uses, name FROM invite "
-                        "WHERE network = ?1 ORDER BY created, id",
+                        "SELECT id, psk, created, not_after, uses_max, uses, name, needs_approval "
+                        "FROM invite WHERE network = ?1 ORDER BY created, id",
         [STATEMENT_PUT_INVITE_USE] =
                         "INSERT OR IGNORE INTO invite_use (network, id, machine) "
                         "VALUES (?1, ?2, ?3)",
@@ -43,6 +44,7 @@ static const char *const text[] = {
         [STATEMENT_PUT_ENDPOINT] =
                         "INSERT OR REPLACE INTO endpoint (network, machine, endpoint) "
                         "VALUES (?1, ?2, ?3)",
+        [STATEMENT_DELETE_ENDPOINT] = "DELETE FROM endpoint WHERE network = ?1 AND machine = ?2",
         [STATEMENT_LIST_ENDPOINTS] =
                         "SELECT machine, endpoint FROM endpoint WHERE network = ?1 "
                         "ORDER BY machine",

@@ -132,6 +132,7 @@ static int op_put_invite(void *self, const StoredInvite *i) {
         bind_number(st, 7, i->uses);
         if (st)
                 sqlite3_bind_text(st, 8, i->name, -1, SQLITE_STATIC);
+        bind_number(st, 9, i->needs_approval);
         return store_run(((NetworkStore *) self)->store, st);
 }
 
@@ -169,6 +170,7 @@ static int op_foreach_invite(
                 i.not_after = (usec_t) sqlite3_column_int64(st, 3);
                 i.uses_max = (uint32_t) sqlite3_column_int64(st, 4);
                 i.uses = (uint32_t) sqlite3_column_int64(st, 5);
+                i.needs_approval = sqlite3_column_int(st, 7) != 0;
                 g_array_append_val(invites, i);
         }
         for (unsigned k = 0; r >= 0 && k < invites->len; k++)
@@ -209,6 +211,13 @@ static int op_put_endpoint(void *self, const MachineId *machine, const Endpoint 
 
         bind_blob(st, 2, machine->bytes, MACHINE_ID_SIZE);
         bind_blob(st, 3, buf, n);
+        return store_run(((NetworkStore *) self)->store, st);
+}
+
+static int op_delete_endpoint(void *self, const MachineId *machine) {
+        sqlite3_stmt *st = prepare(self, STATEMENT_DELETE_ENDPOINT);
+
+        bind_blob(st, 2, machine->bytes, MACHINE_ID_SIZE);
         return store_run(((NetworkStore *) self)->store, st);
 }
 
@@ -272,6 +281,7 @@ static const MeshStoreOps ops = {
         .put_invite_use = op_put_invite_use,
         .invite_used_by = op_invite_used_by,
         .put_endpoint = op_put_endpoint,
+        .delete_endpoint = op_delete_endpoint,
         .foreach_endpoint = op_foreach_endpoint,
         .put_trusted_time = op_put_trusted_time,
         .get_trusted_time = op_get_trusted_time,

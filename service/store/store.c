@@ -61,6 +61,7 @@ static const char *const migrations[] = {
         "  STRICT, WITHOUT ROWID;"
         "ALTER TABLE network ADD COLUMN max_absence INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE network ADD COLUMN grace INTEGER NOT NULL DEFAULT 0;",
+        "ALTER TABLE invite ADD COLUMN needs_approval INTEGER NOT NULL DEFAULT 0;",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 

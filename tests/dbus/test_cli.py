@@ -387,14 +387,17 @@ class CliTest(unittest.TestCase):
     def test_invites(self):
         self.home()
         self.fake.answers['Network.ListInvites'] = (
-            [('ab12', NOW - HOUR, UNTIL, 1, 5, 'printer'), ('cd34', 0, 0, 0, 1, '')],)
+            [('ab12', NOW - HOUR, UNTIL, 1, 5, 'printer', False),
+             ('cd34', 0, 0, 0, 1, '', True)],)
         rows = self.ok('network', 'invites').rows()
-        self.assertEqual(rows[0], ['ID', 'CREATED', 'EXPIRES', 'USED', 'HOST'])
-        self.assertEqual((rows[1][0], rows[1][-2], rows[1][-1]), ('ab12', '1/5', 'printer'))
+        self.assertEqual(rows[0], ['ID', 'CREATED', 'EXPIRES', 'USED', 'HOST', 'JOINS'])
+        self.assertEqual((rows[1][0], *rows[1][-3:]), ('ab12', '1/5', 'printer', 'directly'))
+        self.assertEqual(rows[2][-1], 'approval')
         self.assertEqual(self.json('network', 'invites')['invites'][0], {
             'id': 'ab12', 'created': mock_iso(NOW - HOUR), 'created_usec': NOW - HOUR,
             'expires': '2030-01-01T00:00:00Z', 'expires_usec': UNTIL, 'uses': 1, 'uses_max': 5,
-            'host_name': 'printer'})
+            'host_name': 'printer', 'approval': False})
+        self.assertTrue(self.json('network', 'invites')['invites'][1]['approval'])
 
     def test_pending(self):
         self.home()

@@ -27,7 +27,13 @@ static void on_reply(void *userdata, WireError error, const uint8_t *data, size_
         ((Fuzz *) userdata)->answered = true;
 }
 
-static void ask_service(Fuzz *f, const char *channel, bool invited) {
+typedef enum Asker {
+        ASKER_INVITED,
+        ASKER_TO_BE_APPROVED,
+        ASKER_NOBODY, /* its link shows no invite */
+} Asker;
+
+static void ask_service(Fuzz *f, const char *channel, Asker asker) {
         const ChannelProvider *p = mock_node_provider(f->joiner);
         EnrolServiceConfig config = {
                 .mesh = mock_mesh_of(f->gateway),
@@ -38,22 +44,25 @@ static void ask_service(Fuzz *f, const char *channel, bool invited) {
                 .network_name = "home",
                 .subnet = { .addr = ip_from_v4(10U << 24), .len = 16 },
         };
-        InviteOptions options = {};
+        InviteOptions options = { .needs_approval = asker == ASKER_TO_BE_APPROVED };
         StoredInvite stored;
         char *link = NULL;
 
         FUZZ_ASSERT(enrol_service_new(&config, &f->service) >= 0);
         FUZZ_ASSERT(enrol_service_invite(f->service, &options, &link, &stored) >= 0);
         g_free(link);
-        FUZZ_ASSERT(mesh_connect_to_enrol(
-                                    mock_mesh_of(f->joiner), &net.issuer->id,
-                                    invited ? stored.id : NULL, invited ? stored.psk : NULL) >= 0);
+        if (asker == ASKER_NOBODY)
+                mock_mesh_link_up(f->mesh, f->joiner, f->gateway);
+        else
+                FUZZ_ASSERT(mesh_connect_to_enrol(
+                                            mock_mesh_of(f->joiner), &net.issuer->id, stored.id,
+                                            stored.psk) >= 0);
         FUZZ_ASSERT(p->ops->request(p->self, &net.issuer->id, channel, f->data, f->size,
                                     USEC_PER_SEC, on_reply, f, NULL) >= 0);
         mock_mesh_run(f->mesh, 2 * USEC_PER_SEC);
         FUZZ_ASSERT(f->answered);
         /* Nobody but the invited is let in without a person. */
-        FUZZ_ASSERT(invited || !directory_certificate(f->directory, &joiner->id));
+        FUZZ_ASSERT(asker == ASKER_INVITED || !directory_certificate(f->directory, &joiner->id));
         enrol_service_free(f->service);
 }
 
@@ -112,15 +121,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         f.joiner = mock_mesh_add(f.mesh, &joiner->id);
         FUZZ_ASSERT(directory_new(&net.id, mock_mesh_env(f.mesh), NULL, &f.directory) >= 0);
         directory_offer(f.directory, net.issuer_certificate, false, NULL);
-        switch (data[0] & 3) {
+        switch (data[0] & 7) {
         case 0:
-                ask_service(&f, "enrol", true);
+                ask_service(&f, "enrol", ASKER_INVITED);
                 break;
         case 1:
-                ask_service(&f, "enrol", false);
+                ask_service(&f, "enrol", ASKER_TO_BE_APPROVED);
                 break;
         case 2:
-                ask_service(&f, "cert", false);
+                ask_service(&f, "cert", ASKER_NOBODY);
+                break;
+        case 4:
+                ask_service(&f, "enrol", ASKER_NOBODY);
                 break;
         default:
                 answer_client(&f);

@@ -163,13 +163,31 @@ def test_approval(lab):
     gw = lab.gateway()
     m1 = lab.machine("m1")
     m1.start("--vpn")
-    m1.omerta("network", "join", gw.omerta("network", "invite", "--approval"), check=False)
+    link = gw.omerta("network", "invite", "--approval", "--uses", "2")
+    m1.omerta("network", "join", link, check=False)
     wait_for("the request", lambda: as_list(gw.json("network", "pending")))
+    m2 = lab.machine("m2")
+    m2.start("--vpn")
+    m2.omerta("network", "join", link, check=False)
+    wait_for("another", lambda: len(as_list(gw.json("network", "pending"))) == 2)
+    m2_id = next(m["machine"] for m in as_list(gw.json("network", "pending"))
+                 if m["machine"] in m2.omerta("version", "--json") + m2.omerta("status", "--json"))
+    gw.omerta("network", "refuse", m2_id)
+    assert len(as_list(gw.json("network", "pending"))) == 1
+    wait_for("the refusal", lambda: "NotPermitted" in m2.omerta("network", "show", "--json"))
     assert m1.omerta("network", "address", check=False).returncode != 0
     gw.omerta("network", "approve", as_list(gw.json("network", "pending"))[0]["machine"])
     wait_for("the address", lambda: m1.omerta("network", "address", check=False).stdout.strip()
              == "10.0.0.100")
     m1.ping("10.0.0.1")
+    # It is an invite like any other: listed, counted, and withdrawn.
+    invite, = as_list(gw.json("network", "invites"))
+    assert invite["approval"] and (invite["uses"], invite["uses_max"]) == (1, 2), invite
+    gw.omerta("network", "uninvite", invite["id"])
+    m3 = lab.machine("m3")
+    m3.start("--vpn")
+    r = m3.omerta("network", "join", link, check=False)
+    assert r.returncode != 0 and not as_list(gw.json("network", "pending")), r
 
 
 def test_strangers_get_silence(lab):
@@ -261,6 +279,45 @@ def test_spoofed_source(lab):
     drops = m1.busctl("call", "org.omerta.Mesh1", network, "org.omerta.Mesh1.Network",
                       "GetDrops").stdout
     assert "wrong-source" in drops, drops
+
+
+def drops_of(machine):
+    network = machine.busctl("call", "org.omerta.Mesh1", "/org/omerta/Mesh1",
+                             "org.omerta.Mesh1.Manager", "GetNetwork", "s", "").stdout.split('"')[1]
+    return machine.busctl("call", "org.omerta.Mesh1", network, "org.omerta.Mesh1.Network",
+                          "GetDrops").stdout
+
+
+def endpoints_of(machine):
+    links = machine.json("mesh", "status")["links"]
+    return [x["endpoint"] for x in links if x.get("endpoint")]
+
+
+def test_path_through_itself(lab):
+    """What a member sends from its virtual address to our port does not make us send there: the
+    path would lead through itself."""
+    gw, m1 = two_machines(lab)
+    m1.wait_ping("10.0.0.1")
+    gw.wait_ping("10.0.0.100")
+    for where in "all", "eth0":  # else the kernel would not let in what we want to be asked about
+        gw.run("sysctl", "-qw", f"net.ipv4.conf.{where}.rp_filter=0")
+    # Whatever m1's daemon sends to gw, it sends from 10.0.0.100.
+    m1.run("ip", "route", "replace", "192.0.2.1/32", "dev", "eth0", "src", "10.0.0.100")
+    wait_for("a message from inside", lambda: m1.ping("10.0.0.1", check=False)
+             and "from-inside" in drops_of(gw))
+    assert endpoints_of(gw) == ["192.0.2.2:18002"], endpoints_of(gw)
+    gw.ping("10.0.0.100")
+    m1.run("ip", "route", "del", "192.0.2.1/32")
+    # Nor does the gateway offer such places itself, of this network or of another daemon's.
+    r = gw.omerta("network", "invite", "--endpoint", "10.0.3.4:18002", check=False)
+    assert r.returncode != 0 and "inside" in r.stderr, r
+    gw.run("ip", "link", "add", "omerta9", "type", "veth", "peer", "name", "end9")
+    gw.run("ip", "link", "set", "omerta9", "up")
+    gw.run("ip", "addr", "add", "172.30.0.1/16", "dev", "omerta9")
+    wait_for("the other daemon's network to be known", lambda: gw.omerta(
+        "network", "invite", "--endpoint", "172.30.7.7:18002", check=False).returncode != 0)
+    r = gw.omerta("network", "invite", "--endpoint", "172.31.0.1:18002", check=False)
+    assert r.returncode == 0, r
 
 
 def test_gateway_is_no_way_out(lab):

@@ -242,6 +242,12 @@ static int op_put_endpoint(void *self, const MachineId *machine, const Endpoint 
                         g_bytes_new(endpoint, sizeof(*endpoint)));
 }
 
+static int op_delete_endpoint(void *self, const MachineId *machine) {
+        return write_row(
+                        self, key(TABLE_ENDPOINT, 0, machine->bytes, sizeof(machine->bytes), NULL, 0),
+                        NULL);
+}
+
 static int op_foreach_endpoint(
                 void *self,
                 void (*callback)(void *userdata, const MachineId *machine, const Endpoint *endpoint),
@@ -289,6 +295,7 @@ static const MeshStoreOps memory_ops = {
         .put_invite_use = op_put_invite_use,
         .invite_used_by = op_invite_used_by,
         .put_endpoint = op_put_endpoint,
+        .delete_endpoint = op_delete_endpoint,
         .foreach_endpoint = op_foreach_endpoint,
         .put_trusted_time = op_put_trusted_time,
         .get_trusted_time = op_get_trusted_time,

@@ -388,14 +388,13 @@ static void send_against_the_rules(TestMachine *m, const TestMachine *to) {
 
 static void test_enrol_links(void **state) {
         static const struct {
-                bool invite;
                 uint8_t id, psk;
                 bool works;
         } table[] = {
-                { true, 42, 0x77, true },  /* the invite */
-                { true, 42, 0x78, false }, /* its id, not its token */
-                { true, 41, 0x77, false }, /* no such invite */
-                { false, 0, 0, true },     /* may ask */
+                { 42, 0x77, true },  /* the invite */
+                { 42, 0x78, false }, /* its id, not its token */
+                { 41, 0x77, false }, /* no such invite */
+                { 42, 0x77, true },  /* not let in yet */
         };
 
         for (unsigned i = 0; i < ELEMENTSOF(table); i++) {
@@ -412,11 +411,7 @@ static void test_enrol_links(void **state) {
                 test_hint(b, a);
                 mesh_set_issuer(a->mesh, lookup_invite, a);
                 p->ops->on_channel(p->self, "enrol", NULL, on_enrol_request, a);
-                assert_int_equal(
-                                mesh_connect_to_enrol(
-                                                b->mesh, &a->identity->id, table[i].invite ? id : NULL,
-                                                table[i].invite ? psk : NULL),
-                                0);
+                assert_int_equal(mesh_connect_to_enrol(b->mesh, &a->identity->id, id, psk), 0);
                 assert_int_equal(ask_to_enrol(b, a, "enrol", &answer), 0);
                 assert_int_equal(ask_to_enrol(b, a, TEST_CHANNEL, &other), -ENXIO);
                 sim_run_for(t->sim, 6 * SEC);
@@ -457,6 +452,7 @@ static void test_enrol_links(void **state) {
                         assert_int_equal(n_links(a), 1);
                         sim_run_for(t->sim, 20 * SEC);
                         assert_int_equal(n_links(a), 0);
+                        assert_false(endpoint_book_knows(a->mesh->book, &b->identity->id));
                         answer_clear(&answer);
                         answer = (Answer){};
                         assert_int_equal(ask_to_enrol(b, a, "enrol", &answer), 0);
@@ -464,6 +460,38 @@ static void test_enrol_links(void **state) {
                         assert_answer(&answer, "welcome");
                 }
         }
+}
+
+/* A link that is passed around: whoever is behind it leaves room for those with other invites. */
+static void test_strangers_of_one_invite(void **state) {
+        enum { N = STRANGERS_PER_INVITE_MAX + 10 };
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, N);
+        TestMachine *a = &t->machines[0], *other = &t->machines[N - 1];
+        uint8_t id[INVITE_ID_SIZE] = { 42, 1 }, another[INVITE_ID_SIZE] = { 42, 2 }, psk[32];
+        ChannelProvider *p = test_channels(a);
+        _cleanup_(answer_clear) Answer answer = {};
+
+        memset(psk, 0x77, sizeof psk);
+        mesh_set_issuer(a->mesh, lookup_invite, a);
+        p->ops->on_channel(p->self, "enrol", NULL, on_enrol_request, a);
+        for (unsigned i = 1; i < N; i++) {
+                test_machine_stop(&t->machines[i]);
+                test_machine_start(&t->machines[i], false);
+                test_hint(&t->machines[i], a);
+                if (i < N - 1)
+                        assert_int_equal(
+                                        mesh_connect_to_enrol(
+                                                        t->machines[i].mesh, &a->identity->id, id,
+                                                        psk),
+                                        0);
+        }
+        sim_run_for(t->sim, 5 * SEC);
+        assert_int_equal(n_links(a), STRANGERS_PER_INVITE_MAX);
+        assert_true(test_drops(a, DROP_CONTROL_OVERFLOW) > 0);
+        assert_int_equal(mesh_connect_to_enrol(other->mesh, &a->identity->id, another, psk), 0);
+        assert_int_equal(ask_to_enrol(other, a, "enrol", &answer), 0);
+        sim_run_for(t->sim, SEC);
+        assert_answer(&answer, "welcome");
 }
 
 int main(void) {
@@ -477,6 +505,7 @@ int main(void) {
                 cmocka_unit_test(test_revoked_is_cut),
                 cmocka_unit_test(test_silent_about_a_revocation),
                 cmocka_unit_test(test_enrol_links),
+                cmocka_unit_test(test_strangers_of_one_invite),
         };
 
         return cmocka_run_group_tests_name("sim-mesh-hostile", tests, NULL, NULL);

@@ -523,6 +523,25 @@ static void test_approval(void **state) {
         lan_free(&lan);
 }
 
+static void test_refused(void **state) {
+        const InviteOptions options = { .needs_approval = true };
+        Lan lan = lan_new(37);
+        g_autofree char *link = machine_invite(lan.gateway, &options);
+        Machine *m = lan_machine(&lan), *other = lan_machine(&lan);
+
+        assert_string_equal(machine_join(m, link), "Waiting");
+        assert_int_equal(
+                        enrol_service_refuse(
+                                        network_enrol_service(lan.gateway->network), machine_id(m)),
+                        0);
+        sim_run_for(lan.sim, 15 * USEC_PER_SEC);
+        assert_int_equal(network_state(m->network), NETWORK_WAITING);
+        assert_non_null(strstr(network_state_reason(m->network), "not let in"));
+        /* Its place is free. */
+        assert_string_equal(machine_join(other, link), "Waiting");
+        lan_free(&lan);
+}
+
 /* A member sends from an address that belongs to another. */
 static void test_spoofed_source(void **state) {
         Lan lan = lan_new(36);
@@ -624,6 +643,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test(test_used_and_expired_invites),
                 cmocka_unit_test(test_gateway_that_is_not_there),
                 cmocka_unit_test(test_approval),
+                cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_spoofed_source),
                 cmocka_unit_test(test_idle_machine_is_quiet),
                 cmocka_unit_test(test_weeks),

@@ -10,6 +10,7 @@ typedef struct Extra {
         void *userdata;
         GHashTable *invites; /* MachineId -> id of the invite proved */
         unsigned hints;
+        Endpoint endpoint; /* where others see it */
 } Extra;
 
 static MockNode *node_of(const Mesh *m) {
@@ -43,6 +44,10 @@ unsigned mock_mesh_hints(MockNode *n) {
         return extra_of(mock_mesh_of(n))->hints;
 }
 
+void mock_mesh_set_endpoint(MockNode *n, const Endpoint *endpoint) {
+        extra_of(mock_mesh_of(n))->endpoint = *endpoint;
+}
+
 /* --- mesh.h --- */
 
 ChannelProvider *mesh_channels(Mesh *m) {
@@ -57,20 +62,34 @@ void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata) {
 void mesh_charge(Mesh *m, const MachineId *machine, usec_t cost) {
 }
 
-bool mesh_enrol_invite(Mesh *m, const MachineId *machine, uint8_t ret_id[static INVITE_ID_SIZE]) {
+bool mesh_enrol_invite(
+                Mesh *m,
+                const MachineId *machine,
+                uint8_t ret_id[static INVITE_ID_SIZE],
+                Endpoint *ret_from) {
+        MockNode *other = mock_mesh_find(mock_node_mesh(node_of(m)), machine);
         const uint8_t *id = g_hash_table_lookup(extra_of(m)->invites, machine);
 
         if (!id)
                 return false;
         memcpy(ret_id, id, INVITE_ID_SIZE);
+        *ret_from = other ? extra_of(mock_mesh_of(other))->endpoint : (Endpoint){};
         return true;
+}
+
+bool mesh_is_inside(const Mesh *m, const Endpoint *endpoint) {
+        return false;
 }
 
 void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint) {
         extra_of(m)->hints++;
 }
 
-int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, const uint8_t *psk) {
+int mesh_connect_to_enrol(
+                Mesh *m,
+                const MachineId *issuer,
+                const uint8_t invite_id[static INVITE_ID_SIZE],
+                const uint8_t psk[static 32]) {
         const MachineId *self = mock_node_id(node_of(m));
         MockNode *other = mock_mesh_find(mock_node_mesh(node_of(m)), issuer);
         Extra *e = other ? extra_of(mock_mesh_of(other)) : NULL;
@@ -82,14 +101,12 @@ int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invit
         if (!e->lookup)
                 return 0;
         g_hash_table_remove(e->invites, self);
-        if (invite_id) {
-                if (!e->lookup(e->userdata, invite_id, self, theirs) ||
-                    memcmp(theirs, psk, sizeof(theirs)) != 0)
-                        return 0;
-                g_hash_table_insert(
-                                e->invites, g_memdup2(self, sizeof(*self)),
-                                g_memdup2(invite_id, INVITE_ID_SIZE));
-        }
+        if (!e->lookup(e->userdata, invite_id, self, theirs) ||
+            memcmp(theirs, psk, sizeof(theirs)) != 0)
+                return 0;
+        g_hash_table_insert(
+                        e->invites, g_memdup2(self, sizeof(*self)),
+                        g_memdup2(invite_id, INVITE_ID_SIZE));
         mock_mesh_set_reachable(mock_node_mesh(node_of(m)), node_of(m), other, true);
         mock_mesh_link_up(mock_node_mesh(node_of(m)), node_of(m), other);
         return 0;

@@ -12,4 +12,6 @@
 Mesh *mock_mesh_of(MockNode *n);
 /* Frees what this keeps with @n; before mock_mesh_free(). */
 void mock_mesh_of_done(MockNode *n);
+/* Where its links come from; unset without this. */
+void mock_mesh_set_endpoint(MockNode *n, const Endpoint *endpoint);
 unsigned mock_mesh_hints(MockNode *n);

@@ -110,11 +110,49 @@ static void test_contains(void **state) {
         assert_in_range(same, 1000, 19000); /* both answers occur */
 }
 
+static void test_prefix_set(void **state) {
+        static const struct {
+                const char *address;
+                bool inside;
+        } table[] = {
+                { "10.7.0.0", true },
+                { "10.7.255.255", true },
+                { "10.8.0.1", false },
+                { "fd12:3456:789a::9", true },
+                { "fd12:3456:789a:1::9", false },
+                { "192.0.2.1", false },
+        };
+        PrefixSet set = {};
+        IpAddr a, none = {};
+
+        assert_int_equal(ip_parse("10.7.1.2", &a), 0);
+        assert_false(prefix_set_contains(&set, &a));
+        prefix_set_add(&set, &a, 16); /* an address with its length, as interfaces have it */
+        prefix_set_add(&set, &a, 24);
+        prefix_set_add(&set, &a, 33);
+        prefix_set_add(&set, &none, 0);
+        assert_int_equal(set.n, 1);
+        assert_int_equal(ip_parse("fd12:3456:789a::1", &a), 0);
+        prefix_set_add(&set, &a, 64);
+        assert_int_equal(set.n, 2);
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                assert_int_equal(ip_parse(table[i].address, &a), 0);
+                assert_int_equal(prefix_set_contains(&set, &a), table[i].inside);
+        }
+        assert_false(prefix_set_contains(&set, &none));
+        for (uint32_t i = 0; i < 2 * INSIDE_PREFIXES_MAX; i++) {
+                a = ip_from_v4(i << 24);
+                prefix_set_add(&set, &a, 32);
+        }
+        assert_int_equal(set.n, INSIDE_PREFIXES_MAX);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_address),
                 cmocka_unit_test(test_prefix),
                 cmocka_unit_test(test_contains),
+                cmocka_unit_test(test_prefix_set),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

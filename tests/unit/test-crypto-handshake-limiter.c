@@ -38,8 +38,22 @@ static unsigned take_many(HandshakeLimiter *l, const char *from, usec_t now, uns
         unsigned taken = 0;
 
         for (unsigned i = 0; i < n; i++)
-                taken += handshake_limiter_take(l, &e, now);
+                taken += handshake_limiter_take_unproven(l, &e, now);
         return taken;
+}
+
+static unsigned take_proven(HandshakeLimiter *l, const char *from, usec_t now, unsigned n) {
+        Endpoint e = endpoint(from);
+        unsigned taken = 0;
+
+        for (unsigned i = 0; i < n; i++)
+                taken += handshake_limiter_take_proven(l, &e, now);
+        return taken;
+}
+
+static void count_many(HandshakeLimiter *l, usec_t now, unsigned n) {
+        for (unsigned i = 0; i < n; i++)
+                handshake_limiter_count(l, now);
 }
 
 static void test_rate(void **state) {
@@ -93,7 +107,7 @@ static void test_flood_is_bounded(void **state) {
         for (uint32_t i = 0; i < 1000000; i++) {
                 Endpoint e = source(i);
 
-                assert_true(handshake_limiter_take(l, &e, now));
+                assert_true(handshake_limiter_take_unproven(l, &e, now));
                 assert_true(handshake_limiter_size(l) <= RATELIMIT_SOURCES_MAX);
         }
         assert_int_equal(handshake_limiter_size(l), RATELIMIT_SOURCES_MAX);
@@ -103,7 +117,7 @@ static void test_flood_is_bounded(void **state) {
                 Endpoint e = source(i);
 
                 now += INTERVAL;
-                handshake_limiter_take(l, &e, now);
+                handshake_limiter_take_unproven(l, &e, now);
         }
         assert_int_equal(handshake_limiter_size(l), 1);
 }
@@ -115,14 +129,14 @@ static void test_full_are_forgotten_first(void **state) {
         for (uint32_t i = 0; i < RATELIMIT_SOURCES_MAX - 1; i++) {
                 Endpoint e = source(i);
 
-                assert_true(handshake_limiter_take(l, &e, NOW));
+                assert_true(handshake_limiter_take_unproven(l, &e, NOW));
         }
         assert_int_equal(take_many(l, "203.0.113.5", NOW, 100), HANDSHAKES_BURST);
         /* A flood of strangers makes nobody forget it. */
         for (uint32_t i = 0; i < 3 * RATELIMIT_SOURCES_MAX; i++) {
                 Endpoint e = source(0x20000000 + i);
 
-                assert_true(handshake_limiter_take(l, &e, NOW + 1));
+                assert_true(handshake_limiter_take_unproven(l, &e, NOW + 1));
         }
         assert_int_equal(take_many(l, "203.0.113.5", NOW + 1, 100), 0);
 }
@@ -132,24 +146,105 @@ static void test_under_load(void **state) {
         usec_t step = USEC_PER_SEC / (HANDSHAKES_UNDER_LOAD + 1), t = NOW;
 
         assert_false(handshake_limiter_under_load(l, t));
-        /* 200 at once are not more than 200; the next one is; refused ones count. */
-        take_many(l, "203.0.113.5", t, HANDSHAKES_UNDER_LOAD);
+        /* 200 at once are not more than 200; the next one is. */
+        count_many(l, t, HANDSHAKES_UNDER_LOAD);
         assert_false(handshake_limiter_under_load(l, t));
-        take_many(l, "203.0.113.5", t, 1);
+        count_many(l, t, 1);
         assert_true(handshake_limiter_under_load(l, t));
         assert_true(handshake_limiter_under_load(l, t + USEC_PER_SEC - 1));
         assert_false(handshake_limiter_under_load(l, t + USEC_PER_SEC));
         /* Exactly 200 a second for long, then one more a second. */
         for (unsigned i = 0; i < 1000; i++) {
                 t += USEC_PER_SEC / HANDSHAKES_UNDER_LOAD;
-                take_many(l, "203.0.113.5", t + 2 * USEC_PER_SEC, 1);
+                count_many(l, t + 2 * USEC_PER_SEC, 1);
                 assert_false(handshake_limiter_under_load(l, t + 2 * USEC_PER_SEC));
         }
         for (unsigned i = 0; i < 2 * HANDSHAKES_UNDER_LOAD; i++) {
                 t += step;
-                take_many(l, "203.0.113.5", t + 2 * USEC_PER_SEC, 1);
+                count_many(l, t + 2 * USEC_PER_SEC, 1);
         }
         assert_true(handshake_limiter_under_load(l, t + 2 * USEC_PER_SEC));
+}
+
+/* Those who have shown where they are. */
+static void test_proven(void **state) {
+        _cleanup_limiter_ HandshakeLimiter *l = handshake_limiter_new();
+
+        /* What others send in its name costs an address nothing there. */
+        take_many(l, "203.0.113.5:1", NOW, 100);
+        assert_int_equal(take_proven(l, "203.0.113.5:1", NOW, 100), HANDSHAKES_BURST);
+        assert_int_equal(take_proven(l, "203.0.113.5:2", NOW, 100), HANDSHAKES_BURST);
+        assert_int_equal(take_proven(l, "[2001:db8::1]:1", NOW, 100), HANDSHAKES_BURST);
+        assert_int_equal(take_proven(l, "[2001:db8::2]:1", NOW, 100), HANDSHAKES_BURST);
+        /* Nor does what it did there keep it from the other account. */
+        assert_int_equal(take_many(l, "[2001:db8::1]:1", NOW, 100), HANDSHAKES_BURST);
+        /* Refused ones cost nothing. */
+        assert_int_equal(
+                        take_proven(l, "203.0.113.5:1", NOW + USEC_PER_SEC / HANDSHAKES_PER_PORT, 9),
+                        1);
+}
+
+/* One address with every port there is, for ten seconds. */
+static void test_all_ports(void **state) {
+        _cleanup_limiter_ HandshakeLimiter *l = handshake_limiter_new();
+        Endpoint e = endpoint("203.0.113.5:1");
+        unsigned taken = 0, most = 0;
+        usec_t now = NOW;
+
+        for (unsigned i = 0; i < 10 * 65535; i++) {
+                endpoint_set_port(&e, (uint16_t) (1 + i % 65535));
+                now += 10 * USEC_PER_SEC / (10 * 65535);
+                taken += handshake_limiter_take_proven(l, &e, now);
+                most = MAX(most, handshake_limiter_size(l));
+        }
+        assert_true(taken <= 2 * (10 * HANDSHAKES_PER_ADDRESS + HANDSHAKES_PER_ADDRESS / 4));
+        assert_true(most < 500);
+        /* Another address, and this one a second later, are as before. */
+        assert_int_equal(take_proven(l, "203.0.113.6:1", now, 9), HANDSHAKES_BURST);
+        assert_int_equal(take_proven(l, "203.0.113.5:7", now + USEC_PER_SEC, 9), HANDSHAKES_BURST);
+}
+
+static void test_quiet_ports_first(void **state) {
+        _cleanup_limiter_ HandshakeLimiter *l = handshake_limiter_new();
+        usec_t now = NOW;
+
+        /* Sixteen ports that never rest share what is for those; a new one has its own. */
+        for (unsigned i = 0; i < 10000; i++) {
+                g_autofree char *from = g_strdup_printf("203.0.113.5:%u", 1 + i % 16);
+
+                now += USEC_PER_MSEC;
+                take_proven(l, from, now, 1);
+        }
+        assert_int_equal(take_proven(l, "203.0.113.5:99", now, 1), 1);
+}
+
+static void test_trusted(void **state) {
+        _cleanup_limiter_ HandshakeLimiter *l = handshake_limiter_new();
+        Endpoint member = endpoint("203.0.113.5:18002"), e = member, forged = endpoint("192.0.2.9:1");
+        usec_t now = NOW;
+        unsigned denied = 0;
+
+        /* Nobody has proved anything there. */
+        handshake_limiter_trust(l, &forged, now);
+        assert_int_equal(handshake_limiter_size(l), 0);
+        assert_true(handshake_limiter_take_proven(l, &member, now));
+        handshake_limiter_trust(l, &member, now);
+        /* Two minutes of a neighbour with all the ports there are. */
+        for (unsigned i = 0; i < 120 * 1000; i++) {
+                now += USEC_PER_MSEC;
+                endpoint_set_port(&e, (uint16_t) (1 + i % 18001));
+                denied += !handshake_limiter_take_proven(l, &e, now);
+        }
+        assert_true(denied > 90 * 1000);
+        for (unsigned i = 0; i < HANDSHAKES_BURST; i++)
+                assert_true(handshake_limiter_take_proven(l, &member, now));
+        assert_false(handshake_limiter_take_proven(l, &member, now));
+        /* It is remembered for a while only. */
+        now += 10 * USEC_PER_MINUTE;
+        take_many(l, "192.0.2.1", now, 1);
+        for (unsigned i = 0; i < 500; i++)
+                take_many(l, "192.0.2.1", now += USEC_PER_SEC, 1);
+        assert_int_equal(handshake_limiter_size(l), 1);
 }
 
 /* The slow twin: buckets that fill continuously, for ever remembered. */
@@ -182,7 +277,7 @@ static void test_twin(void **state) {
                 expected = twin[who].level >= INTERVAL;
                 if (expected)
                         twin[who].level -= INTERVAL;
-                assert_int_equal(handshake_limiter_take(l, &e, now), expected);
+                assert_int_equal(handshake_limiter_take_unproven(l, &e, now), expected);
         }
 }
 
@@ -193,6 +288,10 @@ int main(void) {
                 cmocka_unit_test(test_flood_is_bounded),
                 cmocka_unit_test(test_full_are_forgotten_first),
                 cmocka_unit_test(test_under_load),
+                cmocka_unit_test(test_proven),
+                cmocka_unit_test(test_all_ports),
+                cmocka_unit_test(test_quiet_ports_first),
+                cmocka_unit_test(test_trusted),
                 cmocka_unit_test(test_twin),
         };
 

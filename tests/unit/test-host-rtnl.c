@@ -105,6 +105,28 @@ static void test_addresses(void **state) {
         assert_int_equal(rtnl_used_prefixes(r, NULL, 0, used, ELEMENTSOF(used)), 0);
 }
 
+static void test_prefixes_on(void **state) {
+        Rtnl *r = need_root(state);
+        IpAddr v4 = ip("10.99.0.1"), v6 = ip("fd00:99::1"), near = ip("10.99.0.77");
+        PrefixSet set = {};
+
+        assert_int_equal(rtnl_link_configure(r, LO_INDEX, 0, 0, true), 0);
+        assert_int_equal(rtnl_address_add(r, LO_INDEX, &v4, 24), 0);
+        assert_int_equal(rtnl_address_add(r, LO_INDEX, &v6, 64), 0);
+        assert_int_equal(rtnl_prefixes_on(r, "omerta", NULL, 0, &set), 0);
+        assert_int_equal(set.n, 0);
+        assert_int_equal(rtnl_prefixes_on(r, "l", &(unsigned){ LO_INDEX }, 1, &set), 0);
+        assert_int_equal(set.n, 0);
+        assert_int_equal(rtnl_prefixes_on(r, "l", NULL, 0, &set), 0);
+        assert_true(prefix_set_contains(&set, &near));
+        near = ip("fd00:99::7:7");
+        assert_true(prefix_set_contains(&set, &near));
+        near = ip("10.99.1.1");
+        assert_false(prefix_set_contains(&set, &near));
+        assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v4, 24), 0);
+        assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v6, 64), 0);
+}
+
 static void test_local_endpoints(void **state) {
         IpAddr v4 = ip("192.0.2.7"), v6 = ip("2001:db8::7");
         Rtnl *r = need_root(state);
@@ -169,6 +191,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_link_index, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_link_configure, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_prefixes_on, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_local_endpoints, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_monitor, setup, teardown),
         };

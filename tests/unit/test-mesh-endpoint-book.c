@@ -18,6 +18,14 @@ static Endpoint endpoint(unsigned n) {
         return e;
 }
 
+static Directory *nobody(MockMesh *m) {
+        NetworkId network = mock_machine_id(99);
+        Directory *d;
+
+        assert_int_equal(directory_new(&network, mock_mesh_env(m), NULL, &d), 0);
+        return d;
+}
+
 static void hint(EndpointBook *b, unsigned machine, unsigned n) {
         MachineId id = mock_machine_id(machine);
         Endpoint e = endpoint(n);
@@ -34,7 +42,8 @@ static bool hinted(const EndpointBook *b, unsigned machine) {
 /* Hints come from people and invites; there are so many of them and no more. */
 static void test_hinted_machines_are_bounded(void **state) {
         MockMesh *m = mock_mesh_new(1);
-        EndpointBook *b = endpoint_book_new(mock_mesh_env(m), NULL);
+        Directory *members = nobody(m);
+        EndpointBook *b = endpoint_book_new(mock_mesh_env(m), NULL, members);
         MachineId id;
         Endpoint e = endpoint(1);
 
@@ -46,48 +55,20 @@ static void test_hinted_machines_are_bounded(void **state) {
         hint(b, 0, 8);
         hint(b, HINTED_MACHINES_MAX, 8);
         assert_false(hinted(b, HINTED_MACHINES_MAX));
-        /* Where a machine was reached is another matter. */
+        /* Where somebody was reached who is no member is not kept at all. */
         id = mock_machine_id(HINTED_MACHINES_MAX);
-        assert_false(endpoint_book_knows(b, &id));
         endpoint_book_reached(b, &id, &e);
-        assert_true(endpoint_book_knows(b, &id));
-        assert_false(endpoint_book_has_hint(b, &id));
-        endpoint_book_free(b);
-        mock_mesh_free(m);
-}
-
-/* A network has so many machines; the book does not grow beyond, whoever comes. */
-static void test_machines_are_bounded(void **state) {
-        MockMesh *m = mock_mesh_new(1);
-        EndpointBook *b = endpoint_book_new(mock_mesh_env(m), NULL);
-        Endpoint e = endpoint(1), other = endpoint(2);
-        PathSet paths = PATH_SET_EMPTY;
-        MachineId id;
-
-        for (unsigned i = 0; i < MACHINES_MAX + 2; i++) {
-                id = mock_machine_id(i);
-                endpoint_book_reached(b, &id, &e);
-        }
-        id = mock_machine_id(MACHINES_MAX - 1);
-        assert_true(endpoint_book_knows(b, &id));
-        id = mock_machine_id(MACHINES_MAX);
         assert_false(endpoint_book_knows(b, &id));
-        endpoint_book_add_hint(b, &id, &e);
-        assert_false(endpoint_book_knows(b, &id));
-        /* Those in it are kept up to date. */
-        id = mock_machine_id(5);
-        endpoint_book_reached(b, &id, &other);
-        endpoint_book_fill(b, &id, &paths);
-        assert_int_equal(paths.n, 1);
-        assert_true(endpoint_equal(&paths.path[0].endpoint, &other));
         endpoint_book_free(b);
+        directory_free(members);
         mock_mesh_free(m);
 }
 
 /* Of many hints for one machine the newest stay. */
 static void test_hints_of_a_machine(void **state) {
         MockMesh *m = mock_mesh_new(1);
-        EndpointBook *b = endpoint_book_new(mock_mesh_env(m), NULL);
+        Directory *members = nobody(m);
+        EndpointBook *b = endpoint_book_new(mock_mesh_env(m), NULL, members);
         PathSet paths = PATH_SET_EMPTY;
         MachineId id = mock_machine_id(1);
         Endpoint newest = endpoint(HINTS_PER_MACHINE_MAX + 1), oldest = endpoint(0);
@@ -105,13 +86,13 @@ static void test_hints_of_a_machine(void **state) {
         }
         assert_true(has_newest);
         endpoint_book_free(b);
+        directory_free(members);
         mock_mesh_free(m);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_hinted_machines_are_bounded),
-                cmocka_unit_test(test_machines_are_bounded),
                 cmocka_unit_test(test_hints_of_a_machine),
         };
 

@@ -12,6 +12,7 @@
 #include "core/mesh/link/endpoint-book.h"
 #include "core/mesh/link/path.h"
 #include "memory-store.h"
+#include "mock-records.h"
 
 static Endpoint at(const char *text) {
         Endpoint e;
@@ -94,22 +95,98 @@ static void test_full(void **state) {
         assert_candidates(&set, 0, "119 118 117 116 115 114 113 112");
 }
 
+static bool is_odd(const void *userdata, const Endpoint *e) {
+        return ntohl(e->in.sin_addr.s_addr) & 1;
+}
+
+static void test_purge(void **state) {
+        PathSet set = PATH_SET_EMPTY;
+
+        assert_false(path_set_purge(&set, is_odd, NULL));
+        add(&set, PATH_HINT, "10.0.0.1");
+        add(&set, PATH_HINT, "10.0.0.2");
+        add(&set, PATH_HINT, "10.0.0.3");
+        assert_true(arrived(&set, "10.0.0.4", 5));
+        assert_false(path_set_purge(&set, is_odd, NULL));
+        assert_candidates(&set, 0, "4 2");
+        assert_true(arrived(&set, "10.0.0.5", 6));
+        assert_true(path_set_purge(&set, is_odd, NULL));
+        assert_null(path_set_active(&set));
+        assert_candidates(&set, 0, "4 2");
+}
+
 /* --- endpoint book --- */
 
+typedef struct BookWorld {
+        usec_t now;
+        MeshEnv env;
+        MockNetwork net;
+        Directory *members;
+        MemoryStore *store;
+} BookWorld;
+
 static usec_t book_now(void *userdata) {
-        return *(usec_t *) userdata;
+        return ((BookWorld *) userdata)->now;
+}
+
+static usec_t book_realtime(void *userdata) {
+        return MOCK_NOW;
+}
+
+static void book_world_init(BookWorld *w) {
+        *w = (BookWorld){ .now = USEC_PER_SEC, .store = memory_store_new() };
+        w->env = (MeshEnv){
+                .userdata = w, .timers = timer_queue_new(), .now = book_now, .realtime = book_realtime
+        };
+        mock_network_init(&w->net);
+        assert_int_equal(directory_new(&w->net.id, &w->env, NULL, &w->members), 0);
+        directory_offer(w->members, w->net.issuer_certificate, false, NULL);
+}
+
+static void book_world_done(BookWorld *w) {
+        directory_free(w->members);
+        mock_network_done(&w->net);
+        memory_store_free(w->store);
+        timer_queue_free(w->env.timers);
+}
+
+static EndpointBook *book_new(BookWorld *w) {
+        return endpoint_book_new(&w->env, memory_store_mesh(w->store), w->members);
+}
+
+static void a_minute_later(BookWorld *w) {
+        w->now += USEC_PER_MINUTE;
+        timer_queue_run(w->env.timers, w->now);
+}
+
+static MachineId new_member(BookWorld *w, unsigned n) {
+        Identity *who = mock_identity(n);
+        MachineId id = who->id;
+        g_autoptr(Record) certificate = mock_certificate(
+                        &w->net, w->net.issuer, &id, n == 1 ? "anna" : "bob", ROLE_MEMBER, MOCK_NOW);
+
+        assert_int_equal(directory_offer(w->members, certificate, false, NULL), DIRECTORY_NEWS);
+        identity_free(who);
+        return id;
+}
+
+static void revoke_member(BookWorld *w, const MachineId *machine) {
+        g_autoptr(Record) r = mock_revocation(&w->net, w->net.issuer, machine, MOCK_NOW + 1);
+
+        assert_int_equal(directory_offer(w->members, r, false, NULL), DIRECTORY_NEWS);
 }
 
 static void test_book(void **state) {
-        usec_t now = USEC_PER_SEC;
-        MeshEnv env = { .userdata = &now, .timers = timer_queue_new(), .now = book_now };
-        MemoryStore *store = memory_store_new();
-        EndpointBook *b = endpoint_book_new(&env, memory_store_mesh(store));
-        MachineId anna = { .bytes = { 1 } }, bob = { .bytes = { 2 } };
+        BookWorld w;
+        EndpointBook *b;
+        MachineId anna, bob;
         Endpoint e1 = at("10.0.0.1"), e2 = at("10.0.0.2");
         PathSet set = PATH_SET_EMPTY;
-        unsigned commits;
 
+        book_world_init(&w);
+        b = book_new(&w);
+        anna = new_member(&w, 1);
+        bob = new_member(&w, 2);
         assert_false(endpoint_book_knows(b, &anna));
         endpoint_book_add_hint(b, &anna, &e1);
         endpoint_book_add_hint(b, &anna, &e1);
@@ -120,42 +197,86 @@ static void test_book(void **state) {
         endpoint_book_fill(b, &anna, &set);
         assert_candidates(&set, 0, "1 2");
         /* Written once, later, in one commit. */
-        assert_int_equal(memory_store_commits(store), 0);
+        assert_int_equal(memory_store_commits(w.store), 0);
         endpoint_book_reached(b, &bob, &e2);
-        now += USEC_PER_MINUTE;
-        timer_queue_run(env.timers, now);
-        assert_int_equal(memory_store_commits(store), 1);
+        a_minute_later(&w);
+        assert_int_equal(memory_store_commits(w.store), 1);
         endpoint_book_reached(b, &bob, &e2);
-        assert_int_equal(timer_queue_next(env.timers), USEC_INFINITY);
+        a_minute_later(&w);
+        assert_int_equal(memory_store_commits(w.store), 1);
         endpoint_book_reached(b, &bob, &e1);
-        b = endpoint_book_free(b);
-        commits = memory_store_commits(store);
-        assert_int_equal(commits, 2);
-        b = endpoint_book_new(&env, memory_store_mesh(store));
+        endpoint_book_free(b);
+        assert_int_equal(memory_store_commits(w.store), 2);
+        b = book_new(&w);
         set = PATH_SET_EMPTY;
         endpoint_book_fill(b, &bob, &set);
         assert_candidates(&set, 0, "1");
         assert_false(endpoint_book_has_hint(b, &anna));
         assert_true(endpoint_book_knows(b, &anna));
         /* A broken disk is no reason to stop. */
-        memory_store_fail_after(store, 0, -EIO);
+        memory_store_fail_after(w.store, 0, -EIO);
         endpoint_book_reached(b, &bob, &e2);
-        now += USEC_PER_MINUTE;
-        timer_queue_run(env.timers, now);
-        memory_store_fail_after(store, 0, 0);
+        a_minute_later(&w);
+        memory_store_fail_after(w.store, 0, 0);
         endpoint_book_free(b);
-        memory_store_free(store);
-        timer_queue_free(env.timers);
+        book_world_done(&w);
+}
+
+/* There is no end of strangers: nothing of them stays, here or on disk. */
+static void test_members_only(void **state) {
+        BookWorld w;
+        EndpointBook *b;
+        MachineId anna, bob, stranger = { .bytes = { 3 } };
+        Endpoint e1 = at("10.0.0.1"), e2 = at("10.0.0.2");
+        const MeshStore *store;
+
+        book_world_init(&w);
+        store = memory_store_mesh(w.store);
+        b = book_new(&w);
+        anna = new_member(&w, 1);
+        bob = new_member(&w, 2);
+        endpoint_book_reached(b, &stranger, &e1);
+        assert_false(endpoint_book_knows(b, &stranger));
+        a_minute_later(&w);
+        assert_int_equal(memory_store_commits(w.store), 0);
+        endpoint_book_reached(b, &anna, &e1);
+        endpoint_book_reached(b, &bob, &e1);
+        a_minute_later(&w);
+        assert_int_equal(memory_store_size(w.store), 2);
+        /* Who was one is forgotten, with what waits to be written and what people said. */
+        endpoint_book_add_hint(b, &anna, &e2);
+        endpoint_book_reached(b, &anna, &e2);
+        endpoint_book_forget(b, &anna);
+        endpoint_book_forget(b, &anna);
+        assert_false(endpoint_book_knows(b, &anna));
+        a_minute_later(&w);
+        assert_int_equal(memory_store_size(w.store), 1);
+        /* Forgotten and found again within the minute. */
+        endpoint_book_forget(b, &bob);
+        endpoint_book_reached(b, &bob, &e2);
+        endpoint_book_free(b);
+        assert_int_equal(memory_store_size(w.store), 1);
+        /* A book that an older version wrote, and a member that was revoked while we were away. */
+        assert_int_equal(store->ops->put_endpoint(store->self, &stranger, &e1), 0);
+        revoke_member(&w, &bob);
+        b = book_new(&w);
+        assert_false(endpoint_book_knows(b, &stranger));
+        assert_false(endpoint_book_knows(b, &bob));
+        a_minute_later(&w);
+        assert_int_equal(memory_store_size(w.store), 0);
+        endpoint_book_free(b);
+        book_world_done(&w);
 }
 
 static void test_hints_are_bounded(void **state) {
-        usec_t now = USEC_PER_SEC;
-        MeshEnv env = { .userdata = &now, .timers = timer_queue_new(), .now = book_now };
-        EndpointBook *b = endpoint_book_new(&env, NULL);
+        BookWorld w;
+        EndpointBook *b;
         MachineId id = {};
         Endpoint e = at("10.0.0.1");
         PathSet set = PATH_SET_EMPTY;
 
+        book_world_init(&w);
+        b = endpoint_book_new(&w.env, NULL, w.members);
         for (unsigned i = 0; i < HINTED_MACHINES_MAX; i++) {
                 write_le32(id.bytes, i);
                 endpoint_book_add_hint(b, &id, &e);
@@ -175,15 +296,14 @@ static void test_hints_are_bounded(void **state) {
         endpoint_book_fill(b, &id, &set);
         assert_candidates(&set, 0, "29 28 27 26 25 24 23 22");
         endpoint_book_free(b);
-        timer_queue_free(env.timers);
+        book_world_done(&w);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_order),
-                cmocka_unit_test(test_full),
-                cmocka_unit_test(test_book),
-                cmocka_unit_test(test_hints_are_bounded),
+                cmocka_unit_test(test_order),        cmocka_unit_test(test_full),
+                cmocka_unit_test(test_purge),        cmocka_unit_test(test_book),
+                cmocka_unit_test(test_members_only), cmocka_unit_test(test_hints_are_bounded),
         };
 
         return cmocka_run_group_tests_name("mesh-path", tests, NULL, NULL);

@@ -114,9 +114,9 @@ static void dump_invite(void *userdata, const StoredInvite *i) {
         g_autofree char *psk = g_base64_encode(i->psk, sizeof(i->psk));
 
         g_ptr_array_add(userdata, g_strdup_printf("invite %s %s %" G_GUINT64_FORMAT
-                                                  " %" G_GUINT64_FORMAT " %u %u %s",
+                                                  " %" G_GUINT64_FORMAT " %u %u %s %d",
                                                   id, psk, i->created, i->not_after, i->uses_max,
-                                                  i->uses, i->name));
+                                                  i->uses, i->name, i->needs_approval));
 }
 
 static void dump_endpoint(void *userdata, const MachineId *machine, const Endpoint *e) {
@@ -183,13 +183,14 @@ random_step(Fixture *f,
         const Identity *i = who[g_rand_int_range(rand, 0, MACHINES)];
         g_autoptr(Record) record = random_record(f, rand, i);
         RecordKind kind = (RecordKind) g_rand_int_range(rand, 1, _RECORD_KIND_MAX);
-        int what = g_rand_int_range(rand, 0, 9);
+        int what = g_rand_int_range(rand, 0, 10);
         usec_t time = (usec_t) g_rand_int_range(rand, 0, 1000) << 40;
         StoredInvite invite = {
                 .created = time,
                 .not_after = time * 2,
                 .uses_max = (uint32_t) g_rand_int(rand),
                 .uses = (uint32_t) g_rand_int(rand),
+                .needs_approval = g_rand_boolean(rand),
                 .name = "printer",
         };
         Endpoint endpoint;
@@ -221,6 +222,9 @@ random_step(Fixture *f,
                         break;
                 case 7:
                         r[k] = o->put_endpoint(self, &i->id, &endpoint);
+                        break;
+                case 8:
+                        r[k] = o->delete_endpoint(self, &i->id);
                         break;
                 default:
                         r[k] = o->put_trusted_time(self, time);

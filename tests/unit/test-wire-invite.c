@@ -22,7 +22,6 @@
 static Invite invite(void) {
         Invite v = {
                 .n_endpoints = 2,
-                .has_token = true,
                 .not_after = 0x6000000000001,
                 .network_name = "Home",
         };
@@ -54,7 +53,6 @@ static void assert_invite(const Invite *a, const Invite *b) {
         assert_int_equal(a->n_endpoints, b->n_endpoints);
         for (unsigned i = 0; i < a->n_endpoints; i++)
                 assert_true(endpoint_equal(&a->endpoints[i], &b->endpoints[i]));
-        assert_int_equal(a->has_token, b->has_token);
         assert_memory_equal(a->token, b->token, INVITE_TOKEN_SIZE);
         assert_int_equal(a->not_after, b->not_after);
         assert_string_equal(a->network_name, b->network_name);
@@ -63,20 +61,17 @@ static void assert_invite(const Invite *a, const Invite *b) {
 static void test_golden(void **state) {
         Invite v = invite(), w;
         g_autofree char *link = invite_format(&v), *wanted = link_of_hex(INVITE);
-        g_autofree char *without = NULL, *wanted_without = NULL;
+        g_autofree char *bare = NULL, *wanted_bare = NULL;
 
         assert_string_equal(link, wanted);
         assert_int_equal(invite_parse(link, &w), 0);
         assert_invite(&w, &v);
 
-        /* Without a token and an endpoint: ask, and wait for approval. */
-        v.has_token = false;
-        memset(v.token, 0, sizeof v.token);
         v.n_endpoints = 0;
-        without = invite_format(&v);
-        wanted_without = link_of_hex("a6 01 01" NETWORK ISSUER "04 80" REST);
-        assert_string_equal(without, wanted_without);
-        assert_int_equal(invite_parse(without, &w), 0);
+        bare = invite_format(&v);
+        wanted_bare = link_of_hex("a7 01 01" NETWORK ISSUER "04 80" TOKEN REST);
+        assert_string_equal(bare, wanted_bare);
+        assert_int_equal(invite_parse(bare, &w), 0);
         assert_invite(&w, &v);
 }
 
@@ -140,7 +135,7 @@ static int decode(const uint8_t *buf, size_t len) {
 }
 
 static void test_mangled(void **state) {
-        static const MapCodec codec = { "invite", decode, .optional = 1 << 5 };
+        static const MapCodec codec = { "invite", decode };
         g_autoptr(GBytes) bytes = unhex(INVITE);
 
         mangle_check(&codec, bytes);
@@ -151,26 +146,27 @@ static void test_values(void **state) {
                 int wanted;
                 const char *what, *hex;
         } table[] = {
-                { -EBADMSG, "version 0", "a6 01 00" NETWORK ISSUER ENDPOINTS REST },
-                { -EPROTONOSUPPORT, "version 2", "a6 01 02" NETWORK ISSUER ENDPOINTS REST },
+                { -EBADMSG, "version 0", "a7 01 00" NETWORK ISSUER ENDPOINTS TOKEN REST },
+                { -EPROTONOSUPPORT, "version 2", "a7 01 02" NETWORK ISSUER ENDPOINTS TOKEN REST },
                 { -EPROTONOSUPPORT, "version 2 with nothing we know", "a2 01 02 02 80" },
                 { -EPROTONOSUPPORT, "version in the last place", "a2 02 80 01 1903e8" },
                 { -EBADMSG, "version 2 cut", "a2 01 02 02" },
                 { -EBADMSG, "9 endpoints",
-                  "a6 01 01" NETWORK ISSUER
-                  "04 89" HEX8("47 04cb0071054652") "47 04cb0071054652" REST },
+                  "a7 01 01" NETWORK ISSUER
+                  "04 89" HEX8("47 04cb0071054652") "47 04cb0071054652" TOKEN REST },
                 { -EBADMSG, "unusable endpoint",
-                  "a6 01 01" NETWORK ISSUER "04 81 47 04000000004652" REST },
+                  "a7 01 01" NETWORK ISSUER "04 81 47 04000000004652" TOKEN REST },
                 { -EBADMSG, "token of 15",
                   "a7 01 01" NETWORK ISSUER ENDPOINTS "05 4f" HEX8("cc") HEX4("cc") "cccccc" REST },
+                { -EBADMSG, "no token", "a6 01 01" NETWORK ISSUER ENDPOINTS REST },
                 { 0, "name of 63",
-                  "a6 01 01" NETWORK ISSUER ENDPOINTS "06 00 07 783f" HEX32("6e") HEX16("6e")
+                  "a7 01 01" NETWORK ISSUER ENDPOINTS TOKEN "06 00 07 783f" HEX32("6e") HEX16("6e")
                                   HEX8("6e") HEX4("6e") "6e6e6e" },
                 { -EBADMSG, "name of 64",
-                  "a6 01 01" NETWORK ISSUER ENDPOINTS "06 00 07 7840" HEX64("6e") },
-                { -EBADMSG, "empty name", "a6 01 01" NETWORK ISSUER ENDPOINTS "06 00 07 60" },
+                  "a7 01 01" NETWORK ISSUER ENDPOINTS TOKEN "06 00 07 7840" HEX64("6e") },
+                { -EBADMSG, "empty name", "a7 01 01" NETWORK ISSUER ENDPOINTS TOKEN "06 00 07 60" },
                 { -EBADMSG, "escape in the name",
-                  "a6 01 01" NETWORK ISSUER ENDPOINTS "06 00 07 611b" },
+                  "a7 01 01" NETWORK ISSUER ENDPOINTS TOKEN "06 00 07 611b" },
         };
 
         for (unsigned i = 0; i < ELEMENTSOF(table); i++) {

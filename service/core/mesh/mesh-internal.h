@@ -54,6 +54,7 @@ struct Mesh {
         EndpointBook *book;
         unsigned n_local;
         Endpoint local[ENDPOINTS_MAX];
+        PrefixSet inside;
 
         ChannelProvider provider;
         Channels *channels;

@@ -21,6 +21,7 @@ typedef struct StoredInvite {
         uint8_t psk[32];           /* derived from the token, which is not stored */
         usec_t created, not_after; /* realtime */
         uint32_t uses_max, uses;
+        bool needs_approval;              /* a person lets in who has shown it */
         char name[HOST_NAME_MAX_LEN + 1]; /* the joining machine's name, or empty: its own */
 } StoredInvite;
 
@@ -50,6 +51,7 @@ typedef struct MeshStoreOps {
 
         /* Last endpoint a machine was reached at, so that a restart finds it again. */
         int (*put_endpoint)(void *self, const MachineId *machine, const Endpoint *endpoint);
+        int (*delete_endpoint)(void *self, const MachineId *machine);
         int (*foreach_endpoint)(
                         void *self,
                         void (*callback)(void *userdata, const MachineId *machine, const Endpoint *endpoint),

@@ -32,9 +32,12 @@ on_record(void *userdata,
                         mesh_we_are_revoked(m);
                 else
                         mesh_disconnect(m, machine, CLOSE_REVOKED);
+                endpoint_book_forget(m->book, machine);
                 neighbours_changed(m->neighbours);
                 return;
         case RECORD_CERTIFICATE:
+                if (!record)
+                        endpoint_book_forget(m->book, machine);
                 link = link_find(m, machine);
                 if (link && record &&
                     directory_check_member(m->config.directory, machine, false) == DROP_NONE)
@@ -72,7 +75,7 @@ int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret) {
         m->links = g_hash_table_new(machine_id_hash, machine_id_hash_equal);
         g_queue_init(&m->lru);
         m->peers = g_hash_table_new(machine_id_hash, machine_id_hash_equal);
-        m->book = endpoint_book_new(env, config->store);
+        m->book = endpoint_book_new(env, config->store, config->directory);
         m->provider = (ChannelProvider){ .ops = &mesh_channel_ops, .self = m };
         m->channels = channels_new(m);
         m->probes = probes_new(m);
@@ -163,12 +166,17 @@ void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata) {
         m->lookup_userdata = userdata;
 }
 
-bool mesh_enrol_invite(Mesh *m, const MachineId *machine, uint8_t ret_id[static INVITE_ID_SIZE]) {
+bool mesh_enrol_invite(
+                Mesh *m,
+                const MachineId *machine,
+                uint8_t ret_id[static INVITE_ID_SIZE],
+                Endpoint *ret_from) {
         const Link *link = link_find(m, machine);
 
         if (!link || !link_is_up(link) || link->current.purpose != PURPOSE_INVITE)
                 return false;
         memcpy(ret_id, link->current.invite_id, INVITE_ID_SIZE);
+        *ret_from = path_set_endpoint(&link->paths);
         return true;
 }
 
@@ -249,6 +257,8 @@ static DropReason handle_close(Link *link, const uint8_t *frame, size_t len) {
                 mesh_we_are_revoked(m);
                 return DROP_NONE;
         }
+        if (frame[1] == CLOSE_LEFT)
+                endpoint_book_forget(m->book, &link->machine);
         link_down(link);
         return DROP_NONE;
 }
@@ -288,6 +298,9 @@ take_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const Endpoin
         if (!link_has_budget(link))
                 return DROP_OVER_BUDGET;
         link_charge(link, COST_FRAME);
+        /* Answers would go back the same way. */
+        if (mesh_is_inside(m, from))
+                return DROP_FROM_INSIDE;
         return handle_frame(link, frame, len, from);
 }
 
@@ -353,6 +366,9 @@ static DropReason handle_data(Mesh *m, uint8_t *data, size_t len, const Endpoint
 static DropReason dispatch(Mesh *m, uint8_t *data, size_t len, const Endpoint *from) {
         if (len < 4)
                 return DROP_MALFORMED;
+        /* Data is looked at nevertheless: it may confirm keys, which packet threads say once. */
+        if (data[0] != MESSAGE_DATA && mesh_is_inside(m, from))
+                return DROP_FROM_INSIDE;
         switch ((MessageType) data[0]) {
         case MESSAGE_HANDSHAKE_INITIATION:
                 return handshake_handle_initiation(m, data, len, from);
@@ -370,10 +386,44 @@ DropReason mesh_handle_datagram(Mesh *m, uint8_t *data, size_t len, const Endpoi
         return counted(m, m->revoked ? DROP_NOT_A_MEMBER : dispatch(m, data, len, from));
 }
 
+/* --- where we are --- */
+
+bool mesh_is_inside(const Mesh *m, const Endpoint *endpoint) {
+        IpAddr a = endpoint_address(endpoint);
+
+        return prefix_set_contains(&m->inside, &a);
+}
+
+static bool is_inside(const void *userdata, const Endpoint *endpoint) {
+        return mesh_is_inside(userdata, endpoint);
+}
+
+void mesh_set_inside(Mesh *m, const PrefixSet *inside) {
+        Endpoint local[ENDPOINTS_MAX];
+        unsigned n = m->n_local;
+
+        if (m->inside.n == inside->n &&
+            memcmp(m->inside.prefix, inside->prefix, inside->n * sizeof inside->prefix[0]) == 0)
+                return;
+        m->inside = *inside;
+        /* What was outside before may be inside now. */
+        for (GList *l = m->lru.head; l; l = l->next) {
+                Link *link = l->data;
+
+                if (mesh_is_inside(m, &link->seen))
+                        link->seen = (Endpoint){};
+                if (path_set_purge(&link->paths, is_inside, m))
+                        link_publish(link);
+        }
+        memcpy(local, m->local, sizeof local);
+        mesh_set_local_endpoints(m, local, n);
+}
+
 void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n) {
         m->n_local = 0;
         for (unsigned i = 0; i < n && m->n_local < ENDPOINTS_MAX; i++)
-                if (endpoint_is_usable(&endpoints[i]) && !mesh_is_local_endpoint(m, &endpoints[i]))
+                if (endpoint_is_usable(&endpoints[i]) && !mesh_is_inside(m, &endpoints[i]) &&
+                    !mesh_is_local_endpoint(m, &endpoints[i]))
                         m->local[m->n_local++] = endpoints[i];
         presence_changed(m->presence);
 }
@@ -422,17 +472,23 @@ ChannelProvider *mesh_channels(Mesh *m) {
 void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint) {
         Link *link = link_find(m, machine);
 
+        if (mesh_is_inside(m, endpoint))
+                return;
         endpoint_book_add_hint(m->book, machine, endpoint);
         if (link && link->attempt && !link_is_up(link))
                 attempt_hurry(link->attempt);
         neighbours_changed(m->neighbours);
 }
 
-int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, const uint8_t *psk) {
+int mesh_connect_to_enrol(
+                Mesh *m,
+                const MachineId *issuer,
+                const uint8_t invite_id[static INVITE_ID_SIZE],
+                const uint8_t psk[static 32]) {
         Link *link;
         int r;
 
-        if (m->is_member || m->closing || !!invite_id != !!psk)
+        if (m->is_member || m->closing)
                 return -EINVAL;
         link = link_find(m, issuer);
         if (link)
@@ -441,11 +497,8 @@ int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invit
         if (r < 0)
                 return r;
         link->enrolling = true;
-        link->has_invite = invite_id != NULL;
-        if (invite_id) {
-                memcpy(link->invite_id, invite_id, sizeof link->invite_id);
-                memcpy(link->psk, psk, sizeof link->psk);
-        }
+        memcpy(link->invite_id, invite_id, sizeof link->invite_id);
+        memcpy(link->psk, psk, sizeof link->psk);
         link_connect(link);
         return 0;
 }

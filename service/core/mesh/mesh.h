@@ -65,11 +65,16 @@ void mesh_set_membership(
                 Record *issuer_certificate,
                 const uint8_t secret[static ENROL_SECRET_SIZE]);
 bool mesh_is_member(const Mesh *m);
-/* An issuer lets machines in: links of purposes 1 and 2 are then accepted. */
+/* An issuer lets machines in: links of purpose 1 are then accepted. */
 void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata);
 /* The invite that @machine has proved to have, by the link it enrols on. The lookup alone proves
- * nothing yet: whoever knows an invite's id gets that far. Return: false: it has none. */
-bool mesh_enrol_invite(Mesh *m, const MachineId *machine, uint8_t ret_id[static INVITE_ID_SIZE]);
+ * nothing yet: whoever knows an invite's id gets that far.
+ * @ret_from: where it was heard last; may be unset. Return: false: it has none. */
+bool mesh_enrol_invite(
+                Mesh *m,
+                const MachineId *machine,
+                uint8_t ret_id[static INVITE_ID_SIZE],
+                Endpoint *ret_from);
 
 /* --- input --- */
 
@@ -85,6 +90,12 @@ mesh_handle_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const 
  * to: key confirmation, roaming. */
 void mesh_handle_arrival(Mesh *m, Keypair *kp, const Endpoint *from);
 
+/* What lies inside a virtual network this machine is in, this one and all others: @inside is
+ * copied. */
+void mesh_set_inside(Mesh *m, const PrefixSet *inside);
+/* Whether an endpoint is inside a virtual network. Such a one is never a path, wherever we have it
+ * from, nor offered to others: what goes there would go through the path itself. */
+bool mesh_is_inside(const Mesh *m, const Endpoint *endpoint);
 /* Our addresses, for the presence record: usable ones, best first, without duplicates. */
 void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n);
 /* Addresses, routes or the time changed (or we woke up): probe every link now. */
@@ -98,9 +109,13 @@ void mesh_clock_changed(Mesh *m);
 ChannelProvider *mesh_channels(Mesh *m);
 /* Where a machine may be tried besides its presence record (an invite's hints, --bootstrap). */
 void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint);
-/* Link to an issuer by an invite (@invite_id, @psk) or, both NULL, a request; only the channel
- * `enrol` works on it. Ends with mesh_set_membership() or mesh_disconnect(). */
-int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, const uint8_t *psk);
+/* Link to an issuer by an invite; only the channel `enrol` works on it. Ends with
+ * mesh_set_membership() or mesh_disconnect(). */
+int mesh_connect_to_enrol(
+                Mesh *m,
+                const MachineId *issuer,
+                const uint8_t invite_id[static INVITE_ID_SIZE],
+                const uint8_t psk[static 32]);
 /* Tells the machine and forgets the link. */
 void mesh_disconnect(Mesh *m, const MachineId *machine, uint8_t reason);
 

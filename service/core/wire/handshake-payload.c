@@ -138,8 +138,6 @@ static uint64_t mandatory_keys(const HandshakePayload *p) {
                 return keys | CBOR_KEY(KEY_CERTIFICATE);
         case PURPOSE_INVITE:
                 return keys | CBOR_KEY(KEY_MACHINE) | CBOR_KEY(KEY_INVITE_ID);
-        case PURPOSE_REQUEST:
-                return keys | CBOR_KEY(KEY_MACHINE);
         case _PURPOSE_MAX:
                 break;
         }

@@ -17,7 +17,6 @@
 typedef enum Purpose {
         PURPOSE_MEMBER = 0,
         PURPOSE_INVITE = 1,
-        PURPOSE_REQUEST = 2,
         _PURPOSE_MAX,
 } Purpose;
 
@@ -33,7 +32,7 @@ typedef struct HandshakePayload {
         /* References; NULL where absent. handshake_payload_clear() drops them. */
         Record *certificate;
         Record *issuer_certificate;
-        MachineId machine;                 /* initiation, purposes 1 and 2 */
+        MachineId machine;                 /* initiation, purpose 1 */
         uint8_t invite_id[INVITE_ID_SIZE]; /* initiation, purpose 1 */
         unsigned ciphers;                  /* set of Cipher; in a response exactly one */
         uint8_t boot_id[BOOT_ID_SIZE];

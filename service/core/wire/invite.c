@@ -45,8 +45,7 @@ char *invite_format(const Invite *invite) {
         field_write_machine_id(cbor_writer_key(&w, KEY_ISSUER), &invite->issuer);
         field_write_endpoints(
                         cbor_writer_key(&w, KEY_ENDPOINTS), invite->endpoints, invite->n_endpoints);
-        if (invite->has_token)
-                cbor_writer_bytes(cbor_writer_key(&w, KEY_TOKEN), invite->token, sizeof invite->token);
+        cbor_writer_bytes(cbor_writer_key(&w, KEY_TOKEN), invite->token, sizeof invite->token);
         cbor_writer_uint(cbor_writer_key(&w, KEY_NOT_AFTER), invite->not_after);
         cbor_writer_text(cbor_writer_key(&w, KEY_NETWORK_NAME), invite->network_name);
         bytes = cbor_writer_finish(&w, INVITE_BYTES_MAX);
@@ -102,7 +101,6 @@ static int decode(const uint8_t *buf, size_t len, Invite *ret) {
                         break;
                 case KEY_TOKEN:
                         cbor_reader_bytes_exact(&r, v.token, sizeof v.token);
-                        v.has_token = true;
                         break;
                 case KEY_NOT_AFTER:
                         v.not_after = cbor_reader_uint(&r, UINT64_MAX);
@@ -115,7 +113,8 @@ static int decode(const uint8_t *buf, size_t len, Invite *ret) {
                 }
         k = cbor_reader_end(
                         &r, CBOR_KEY(KEY_NETWORK) | CBOR_KEY(KEY_ISSUER) | CBOR_KEY(KEY_ENDPOINTS) |
-                                            CBOR_KEY(KEY_NOT_AFTER) | CBOR_KEY(KEY_NETWORK_NAME));
+                                            CBOR_KEY(KEY_TOKEN) | CBOR_KEY(KEY_NOT_AFTER) |
+                                            CBOR_KEY(KEY_NETWORK_NAME));
         if (k == 0)
                 *ret = v;
         sodium_memzero(&v, sizeof v);

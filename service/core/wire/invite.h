@@ -20,7 +20,6 @@ typedef struct Invite {
         MachineId issuer;
         unsigned n_endpoints;
         Endpoint endpoints[ENDPOINTS_MAX];
-        bool has_token;                   /* else: ask and wait for approval */
         uint8_t token[INVITE_TOKEN_SIZE]; /* secret */
         usec_t not_after;                 /* realtime */
         char network_name[NETWORK_NAME_MAX_LEN + 1];

@@ -106,6 +106,11 @@ static WireError judge_welcome(const EnrolClient *c, const EnrolResponse *r) {
 
 /* --- question and answer --- */
 
+/* With all the tolerance of clocks. */
+static bool is_over(const EnrolClient *c) {
+        return usec_sub(env_realtime(c->env), VALIDITY_TOLERANCE) > c->invite.not_after;
+}
+
 static void on_answer(void *userdata, WireError error, const uint8_t *data, size_t len) {
         EnrolClient *c = userdata;
         EnrolResponse response = {};
@@ -114,7 +119,10 @@ static void on_answer(void *userdata, WireError error, const uint8_t *data, size
         if (!c->done)
                 return; /* cancelled by us */
         if (error) {
-                if (wire_error_is_silence(error))
+                if (c->is_waiting && is_over(c))
+                        /* Withdrawn since, most likely: the issuer says nothing at all then. */
+                        finish(c, WIRE_ERROR_INVITE_EXPIRED, NULL);
+                else if (wire_error_is_silence(error))
                         ask_later(c, POLL_INTERVAL);
                 else
                         finish(c, error, NULL);
@@ -126,6 +134,8 @@ static void on_answer(void *userdata, WireError error, const uint8_t *data, size
         }
         switch (response.status) {
         case ENROL_PENDING:
+                c->is_waiting = true;
+                c->deadline = USEC_INFINITY;
                 ask_later(c, POLL_INTERVAL);
                 c->done(c->userdata, WIRE_ERROR_NONE, &response); /* may free us */
                 break;
@@ -149,9 +159,7 @@ static int send_question(EnrolClient *c) {
 }
 
 static int connect_issuer(EnrolClient *c) {
-        return mesh_connect_to_enrol(
-                        c->mesh, &c->invite.issuer, c->invite.has_token ? c->invite_id : NULL,
-                        c->invite.has_token ? c->psk : NULL);
+        return mesh_connect_to_enrol(c->mesh, &c->invite.issuer, c->invite_id, c->psk);
 }
 
 static void ask(void *userdata) {
@@ -159,9 +167,7 @@ static void ask(void *userdata) {
 
         if (env_now(c->env) >= c->deadline) {
                 /* An issuer that has forgotten the invite says nothing at all. */
-                bool late = usec_sub(env_realtime(c->env), VALIDITY_TOLERANCE) > c->invite.not_after;
-
-                finish(c, late ? WIRE_ERROR_INVITE_EXPIRED : WIRE_ERROR_TIMEOUT, NULL);
+                finish(c, is_over(c) ? WIRE_ERROR_INVITE_EXPIRED : WIRE_ERROR_TIMEOUT, NULL);
                 return;
         }
         /* The link may have been given up since the last time. */
@@ -206,8 +212,7 @@ int enrol_client_start(
                 .done = done,
                 .userdata = userdata,
         };
-        if (invite->has_token)
-                invite_derive(&invite->network, invite->token, c->invite_id, c->psk);
+        invite_derive(&invite->network, invite->token, c->invite_id, c->psk);
         for (unsigned i = 0; i < invite->n_endpoints; i++)
                 mesh_add_hint(mesh, &invite->issuer, &invite->endpoints[i]);
         r = c->question ? connect_issuer(c) : -EINVAL;

@@ -14,16 +14,15 @@
 #define INVITE_LIFETIME_DEFAULT USEC_PER_DAY
 /* An invite that lets nobody in any more is kept, so that whoever comes too late is told why. */
 #define INVITE_KEEP (7 * USEC_PER_DAY)
-/* Who waits for an approval asks every 5 s; who has stopped asking has gone. */
-#define APPROVAL_KEEP (10 * USEC_PER_MINUTE)
 
 typedef struct Applicant {
         MachineId machine;
         char name[HOST_NAME_MAX_LEN + 1];
         char owner[OWNER_MAX_LEN + 1];
+        uint8_t invite[INVITE_ID_SIZE]; /* that it has shown */
+        Endpoint from;
         usec_t since;      /* realtime */
         usec_t last_asked; /* monotonic */
-        bool is_refused;   /* not shown any more, told so when it asks */
 } Applicant;
 
 struct EnrolService {
@@ -31,6 +30,7 @@ struct EnrolService {
         char *network_name;
         GTree *invites;    /* id -> StoredInvite, in order of id */
         GTree *applicants; /* MachineId -> Applicant */
+        GQueue refusals;   /* of who was refused, oldest first */
         Timer applicants_timer;
 };
 
@@ -55,8 +55,16 @@ int enrol_burn_invite(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE], 
 /* enrol-approvals.c */
 void enrol_init_applicants(EnrolService *s);
 void enrol_free_applicants(EnrolService *s);
-/* Return: 0: waits; -EPERM: was refused; -ENOBUFS: too many wait. */
-int enrol_apply(EnrolService *s, const MachineId *machine, const EnrolRequest *request);
+/* @from: where its link comes from; may be unset. Return: 0: waits; -EPERM: was refused; -ENOBUFS:
+ * too many wait, in all, by this invite or from there. */
+int enrol_apply(EnrolService *s,
+                const uint8_t invite[static INVITE_ID_SIZE],
+                const MachineId *machine,
+                const Endpoint *from,
+                const EnrolRequest *request);
+bool enrol_is_waiting(const EnrolService *s, const MachineId *machine);
+/* The invite was withdrawn. */
+void enrol_forget_applicants_of(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]);
 /* It has been let in. */
 void enrol_forget_applicant(EnrolService *s, const MachineId *machine);
 
@@ -84,5 +92,15 @@ unsigned enrol_set_certificates_right(EnrolService *s);
 void enrol_handle_cert(EnrolService *s, const MachineId *sender, ChannelRequest *request);
 
 /* enrol-service.c */
+/* Makes @machine a member by an invite that enrol_check_invite() found good; @again: it is charged
+ * already. Return: 0 and the certificate, durable and in the directory, or negative errno. */
+int enrol_let_in(
+                EnrolService *s,
+                const uint8_t id[static INVITE_ID_SIZE],
+                const MachineId *machine,
+                const char *name,
+                const char *owner,
+                bool again,
+                Record **ret);
 /* After @certificate has been taken. */
 void enrol_tell_enrolled(EnrolService *s, const Record *certificate);

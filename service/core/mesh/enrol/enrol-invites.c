@@ -191,8 +191,10 @@ int enrol_service_delete_invite(EnrolService *s, const uint8_t id[static INVITE_
                 else
                         store->ops->rollback(store->self);
         }
-        if (r >= 0)
+        if (r >= 0) {
+                enrol_forget_applicants_of(s, id);
                 g_tree_remove(s->invites, id);
+        }
         return r;
 }
 
@@ -217,11 +219,12 @@ static void purge_invites(EnrolService *s) {
         }
 }
 
-static void add_endpoint(Invite *invite, const Endpoint *e) {
+static void add_endpoint(const EnrolService *s, Invite *invite, const Endpoint *e) {
         for (unsigned i = 0; i < invite->n_endpoints; i++)
                 if (endpoint_equal(&invite->endpoints[i], e))
                         return;
-        if (invite->n_endpoints < ENDPOINTS_MAX && endpoint_is_usable(e))
+        if (invite->n_endpoints < ENDPOINTS_MAX && endpoint_is_usable(e) &&
+            !mesh_is_inside(s->config.mesh, e))
                 invite->endpoints[invite->n_endpoints++] = *e;
 }
 
@@ -232,16 +235,14 @@ static void fill_invite(EnrolService *s, const InviteOptions *options, usec_t no
         *invite = (Invite){
                 .network = s->config.network,
                 .issuer = s->config.issuer->id,
-                .has_token = !options->needs_approval,
                 .not_after = usec_add(now, options->lifetime ?: INVITE_LIFETIME_DEFAULT),
         };
         g_strlcpy(invite->network_name, s->network_name, sizeof(invite->network_name));
         for (unsigned i = 0; i < options->n_endpoints; i++)
-                add_endpoint(invite, &options->endpoints[i]);
+                add_endpoint(s, invite, &options->endpoints[i]);
         for (unsigned i = 0; presence && i < presence->body.presence.n_endpoints; i++)
-                add_endpoint(invite, &presence->body.presence.endpoints[i]);
-        if (invite->has_token)
-                env_random(s->config.env, invite->token, sizeof(invite->token));
+                add_endpoint(s, invite, &presence->body.presence.endpoints[i]);
+        env_random(s->config.env, invite->token, sizeof(invite->token));
 }
 
 int enrol_service_invite(
@@ -253,9 +254,10 @@ int enrol_service_invite(
         StoredInvite stored = {
                 .created = now,
                 .uses_max = options->uses ?: 1,
+                .needs_approval = options->needs_approval,
         };
         Invite invite;
-        int r = 0;
+        int r;
 
         /* Times in the store are signed; nothing sensible comes near. */
         if ((options->name && options->name[0] && !host_name_is_valid(options->name)) ||
@@ -264,18 +266,15 @@ int enrol_service_invite(
         if (!enrol_clock_is_right(s))
                 return -ETIME;
         purge_invites(s);
-        if (!options->needs_approval && g_tree_nnodes(s->invites) >= (int) INVITES_MAX)
+        if (g_tree_nnodes(s->invites) >= (int) INVITES_MAX)
                 return -ENOSPC;
         fill_invite(s, options, now, &invite);
         stored.not_after = invite.not_after;
         g_strlcpy(stored.name, options->name ?: "", sizeof(stored.name));
-        if (invite.has_token) {
-                invite_derive(&invite.network, invite.token, stored.id, stored.psk);
-                r = store_invite(s, &stored);
-                if (r >= 0)
-                        keep_invite(s, &stored);
-        }
+        invite_derive(&invite.network, invite.token, stored.id, stored.psk);
+        r = store_invite(s, &stored);
         if (r >= 0) {
+                keep_invite(s, &stored);
                 *ret_link = invite_format(&invite);
                 *ret_invite = stored;
         }

@@ -112,12 +112,12 @@ static WireError error_of(int r) {
                                    : WIRE_ERROR_FAILED;
 }
 
-/* Return: 0 and the certificate, durable and in the directory, or negative errno. */
-static int
-enrol_by_invite(EnrolService *s,
+int enrol_let_in(
+                EnrolService *s,
                 const uint8_t id[static INVITE_ID_SIZE],
                 const MachineId *machine,
-                const EnrolRequest *r,
+                const char *name,
+                const char *owner,
                 bool again,
                 Record **ret) {
         const StoredInvite *invite = enrol_find_invite(s, id);
@@ -125,7 +125,7 @@ enrol_by_invite(EnrolService *s,
         int k;
 
         k = enrol_make_certificate(
-                        s, machine, invite->name[0] ? invite->name : r->name, r->owner, &certificate);
+                        s, machine, invite->name[0] ? invite->name : name, owner, &certificate);
         if (k < 0)
                 return k;
         if (!again) {
@@ -137,59 +137,82 @@ enrol_by_invite(EnrolService *s,
         if (k < 0)
                 return k;
         if (k != DIRECTORY_NEWS)
-                return -EPERM;
+                return -EPERM; /* revoked meanwhile */
         *ret = TAKE_PTR(certificate);
         return 0;
 }
 
+/* By an invite that is good. */
 static void
 handle_invited(EnrolService *s,
                const uint8_t id[static INVITE_ID_SIZE],
                const MachineId *machine,
                ChannelRequest *request,
-               const EnrolRequest *r) {
+               const EnrolRequest *r,
+               bool again) {
         g_autoptr(Record) certificate = NULL;
-        int v = enrol_check_invite(s, id, machine);
         int k;
 
         mesh_charge(s->config.mesh, machine, COST_COMMIT);
-        switch (v) {
-        case INVITE_OK:
-        case INVITE_OK_AGAIN:
-                k = enrol_by_invite(s, id, machine, r, v == INVITE_OK_AGAIN, &certificate);
-                if (k < 0)
-                        answer_error(s, request, error_of(k));
-                else {
-                        welcome(s, request, certificate);
-                        enrol_tell_enrolled(s, certificate);
-                }
+        k = enrol_let_in(s, id, machine, r->name, r->owner, again, &certificate);
+        if (k < 0) {
+                answer_error(s, request, error_of(k));
                 return;
-        case INVITE_UNKNOWN:
-                answer_error(s, request, WIRE_ERROR_INVITE_INVALID);
-                return;
-        case INVITE_EXPIRED:
-                answer_error(s, request, WIRE_ERROR_INVITE_EXPIRED);
-                return;
-        case INVITE_USED_UP:
-                answer_error(s, request, WIRE_ERROR_INVITE_USED);
-                return;
-        default: /* the store failed */
-                answer_error(s, request, WIRE_ERROR_FAILED);
         }
+        welcome(s, request, certificate);
+        enrol_tell_enrolled(s, certificate);
 }
 
 static void handle_applicant(
                 EnrolService *s,
+                const uint8_t id[static INVITE_ID_SIZE],
                 const MachineId *machine,
+                const Endpoint *from,
                 ChannelRequest *request,
                 const EnrolRequest *r) {
         static const EnrolResponse pending = { .status = ENROL_PENDING };
-        int k = enrol_apply(s, machine, r);
+        int k = enrol_apply(s, id, machine, from, r);
 
         if (k < 0)
                 answer_error(s, request, error_of(k));
         else
                 answer(s, request, enrol_response_encode(&pending));
+}
+
+static void
+handle_stranger(EnrolService *s,
+                const uint8_t id[static INVITE_ID_SIZE],
+                const MachineId *machine,
+                const Endpoint *from,
+                ChannelRequest *request,
+                const EnrolRequest *r) {
+        int v = enrol_check_invite(s, id, machine);
+
+        /* Who has asked in time goes on waiting, for nothing else. */
+        if (v == INVITE_EXPIRED && enrol_find_invite(s, id)->needs_approval &&
+            enrol_is_waiting(s, machine))
+                v = INVITE_OK;
+        switch (v) {
+        case INVITE_EXPIRED:
+                answer_error(s, request, WIRE_ERROR_INVITE_EXPIRED);
+                return;
+        case INVITE_OK:
+        case INVITE_OK_AGAIN:
+                if (enrol_find_invite(s, id)->needs_approval)
+                        handle_applicant(s, id, machine, from, request, r);
+                else
+                        handle_invited(s, id, machine, request, r, v == INVITE_OK_AGAIN);
+                return;
+        case INVITE_UNKNOWN:
+                answer_error(s, request, WIRE_ERROR_INVITE_INVALID);
+                return;
+        case INVITE_USED_UP:
+                enrol_forget_applicant(s, machine);
+                answer_error(s, request, WIRE_ERROR_INVITE_USED);
+                return;
+        default: /* the store failed */
+                answer_error(s, request, WIRE_ERROR_FAILED);
+        }
 }
 
 static void
@@ -201,6 +224,8 @@ on_enrol(void *userdata,
         EnrolService *s = userdata;
         g_autoptr(Record) certificate = NULL;
         uint8_t id[INVITE_ID_SIZE];
+        bool has_invite;
+        Endpoint from;
         EnrolRequest r;
         int k;
 
@@ -213,20 +238,22 @@ on_enrol(void *userdata,
                 answer_error(s, request, WIRE_ERROR_NOT_PERMITTED);
                 return;
         }
+        has_invite = mesh_enrol_invite(s->config.mesh, sender, id, &from);
         /* A member that comes again gets what it has, renewed if it ends soon. */
         k = enrol_renew_certificate(s, sender, &certificate);
         if (k < 0 && k != -ENOENT)
                 answer_error(s, request, error_of(k));
         else if (certificate) {
-                /* A member needs no invite, but the one it showed is no secret any more. */
-                if (mesh_enrol_invite(s->config.mesh, sender, id) &&
-                    enrol_check_invite(s, id, sender) == INVITE_OK)
+                /* A member needs no invite, but the one it showed is no secret any more; one that
+                 * needs an approval lets nobody in by itself. */
+                if (has_invite && enrol_check_invite(s, id, sender) == INVITE_OK &&
+                    !enrol_find_invite(s, id)->needs_approval)
                         (void) enrol_burn_invite(s, id, certificate);
                 welcome(s, request, certificate);
-        } else if (mesh_enrol_invite(s->config.mesh, sender, id))
-                handle_invited(s, id, sender, request, &r);
+        } else if (has_invite)
+                handle_stranger(s, id, sender, &from, request, &r);
         else
-                handle_applicant(s, sender, request, &r);
+                answer_error(s, request, WIRE_ERROR_NOT_PERMITTED);
 }
 
 /* --- cert --- */

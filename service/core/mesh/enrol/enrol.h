@@ -29,7 +29,7 @@ typedef struct EnrolServiceConfig {
         /* How long beyond its end a certificate counts among members that reach no issuer. 0: the
          * default. */
         usec_t grace;
-        /* A machine without an invite asks (@pending) or has been answered. May be NULL. */
+        /* A machine whose invite needs an approval asks (@pending) or has been answered. May be NULL. */
         void (*pending_changed)(void *userdata, const MachineId *machine, const char *name, bool pending);
         /* A machine became a member. May be NULL. */
         void (*enrolled)(void *userdata, const Record *certificate);
@@ -53,7 +53,7 @@ typedef struct InviteOptions {
         uint32_t uses;             /* 0: 1 */
         usec_t lifetime;           /* 0: one day */
         const char *name;          /* name of the joining machine, or NULL */
-        bool needs_approval;       /* no token: whoever has the link may ask */
+        bool needs_approval;       /* whoever has the link may ask; each approval is a use */
         const Endpoint *endpoints; /* hints to put in, besides the presence record's */
         unsigned n_endpoints;
 } InviteOptions;
@@ -65,7 +65,7 @@ int enrol_service_invite(
                 const InviteOptions *options,
                 char **ret_link,
                 StoredInvite *ret_invite);
-/* -ENOENT. */
+/* Who waits by it waits no more. -ENOENT. */
 int enrol_service_delete_invite(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]);
 void enrol_service_foreach_invite(
                 EnrolService *s,
@@ -75,8 +75,10 @@ void enrol_service_foreach_pending(
                 EnrolService *s,
                 void (*callback)(void *userdata, const MachineId *machine, const char *name, usec_t since),
                 void *userdata);
-/* -ENOENT: not waiting, -ETIME: our clock cannot be right. */
+/* -ENOENT: not waiting; -EDQUOT: its invite has let in as many as it may; -ETIME: our clock cannot
+ * be right. */
 int enrol_service_approve(EnrolService *s, const MachineId *machine);
+/* Its place is free at once. -ENOENT: not waiting. */
 int enrol_service_refuse(EnrolService *s, const MachineId *machine);
 /* Durable, then told to everybody. -ENOENT: no such member, -EPERM: ourselves. */
 int enrol_service_revoke(EnrolService *s, const MachineId *machine, RevocationReason reason);
@@ -94,7 +96,8 @@ typedef void (*EnrolDone)(void *userdata, WireError error, const EnrolResponse *
 
 /**
  * enrol_client_start() - become a member
- * @timeout: give up after it; USEC_INFINITY while waiting for an approval
+ * @timeout: give up after it, unless the issuer has said that a person must approve: then one
+ *           waits, as long as the invite is good or the issuer answers
  * The caller frees the client, from the callback too.
  */
 int enrol_client_start(

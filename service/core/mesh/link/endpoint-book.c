@@ -19,7 +19,9 @@ struct EndpointBook {
         const MeshEnv *env;
         const MeshStore *store;
         GHashTable *entries;
-        GPtrArray *dirty; /* entries to be stored; never freed before the book */
+        const Directory *members;
+        GPtrArray *dirty; /* entries to be stored */
+        GArray *gone;     /* of MachineId: to be deleted in the store, before the dirty are put */
         unsigned n_hinted;
         Timer timer;
 };
@@ -35,33 +37,59 @@ static Entry *get_entry(EndpointBook *b, const MachineId *machine) {
         return e;
 }
 
-static void on_stored_endpoint(void *userdata, const MachineId *machine, const Endpoint *endpoint) {
-        Entry *e = get_entry(userdata, machine);
+static bool is_member(const EndpointBook *b, const MachineId *machine) {
+        return directory_certificate(b->members, machine) != NULL;
+}
 
+static void on_timer(void *userdata);
+
+static void write_later(EndpointBook *b) {
+        if (b->store && !timer_is_set(&b->timer))
+                timer_set(b->env->timers, &b->timer, usec_add(env_now(b->env), STORE_DELAY),
+                          on_timer, b);
+}
+
+static void on_stored_endpoint(void *userdata, const MachineId *machine, const Endpoint *endpoint) {
+        EndpointBook *b = userdata;
+        Entry *e;
+
+        if (!is_member(b, machine)) {
+                g_array_append_val(b->gone, *machine);
+                return;
+        }
+        e = get_entry(b, machine);
         if (e && endpoint_is_usable(endpoint))
                 e->reached = *endpoint;
 }
 
-EndpointBook *endpoint_book_new(const MeshEnv *env, const MeshStore *store) {
+EndpointBook *endpoint_book_new(const MeshEnv *env, const MeshStore *store, const Directory *members) {
         EndpointBook *b = NEW(EndpointBook);
 
         b->env = env;
         b->store = store;
+        b->members = members;
         b->entries = g_hash_table_new_full(machine_id_hash, machine_id_hash_equal, NULL, g_free);
         b->dirty = g_ptr_array_new();
+        b->gone = g_array_new(false, false, sizeof(MachineId));
         /* Without them we only start with fewer candidates. */
         if (store)
                 (void) store->ops->foreach_endpoint(store->self, on_stored_endpoint, b);
+        if (b->gone->len > 0)
+                write_later(b);
         return b;
 }
 
-/* A failure is not worth a retry: the next change writes again, and it is only a hint. */
-static void write_dirty(EndpointBook *b) {
+/* A failure is not worth a retry: the next change writes again, the next start deletes again, and
+ * it is only a hint. */
+static void write_changes(EndpointBook *b) {
         const MeshStoreOps *ops = b->store ? b->store->ops : NULL;
         int r = 0;
 
         timer_clear(&b->timer);
-        if (ops && b->dirty->len > 0 && ops->begin(b->store->self) >= 0) {
+        if (ops && b->dirty->len + b->gone->len > 0 && ops->begin(b->store->self) >= 0) {
+                for (unsigned i = 0; i < b->gone->len && r >= 0; i++)
+                        r = ops->delete_endpoint(
+                                        b->store->self, &g_array_index(b->gone, MachineId, i));
                 for (unsigned i = 0; i < b->dirty->len && r >= 0; i++) {
                         const Entry *e = b->dirty->pdata[i];
 
@@ -75,17 +103,19 @@ static void write_dirty(EndpointBook *b) {
         for (unsigned i = 0; i < b->dirty->len; i++)
                 ((Entry *) b->dirty->pdata[i])->dirty = false;
         g_ptr_array_set_size(b->dirty, 0);
+        g_array_set_size(b->gone, 0);
 }
 
 static void on_timer(void *userdata) {
-        write_dirty(userdata);
+        write_changes(userdata);
 }
 
 EndpointBook *endpoint_book_free(EndpointBook *b) {
         if (!b)
                 return NULL;
-        write_dirty(b);
+        write_changes(b);
         g_ptr_array_unref(b->dirty);
+        g_array_unref(b->gone);
         g_hash_table_unref(b->entries);
         g_free(b);
         return NULL;
@@ -126,7 +156,7 @@ bool endpoint_book_knows(const EndpointBook *b, const MachineId *machine) {
 }
 
 void endpoint_book_reached(EndpointBook *b, const MachineId *machine, const Endpoint *endpoint) {
-        Entry *e = get_entry(b, machine);
+        Entry *e = is_member(b, machine) ? get_entry(b, machine) : NULL;
 
         if (!e || endpoint_equal(&e->reached, endpoint))
                 return;
@@ -135,8 +165,22 @@ void endpoint_book_reached(EndpointBook *b, const MachineId *machine, const Endp
                 return;
         e->dirty = true;
         g_ptr_array_add(b->dirty, e);
-        if (!timer_is_set(&b->timer))
-                timer_set(b->env->timers, &b->timer, env_now(b->env) + STORE_DELAY, on_timer, b);
+        write_later(b);
+}
+
+void endpoint_book_forget(EndpointBook *b, const MachineId *machine) {
+        Entry *e = g_hash_table_lookup(b->entries, machine);
+
+        if (!e)
+                return;
+        if (endpoint_is_set(&e->reached) && b->store) {
+                g_array_append_val(b->gone, e->machine);
+                write_later(b);
+        }
+        if (e->dirty)
+                g_ptr_array_remove(b->dirty, e);
+        b->n_hinted -= e->n_hints > 0;
+        g_hash_table_remove(b->entries, machine);
 }
 
 void endpoint_book_fill(const EndpointBook *b, const MachineId *machine, PathSet *paths) {

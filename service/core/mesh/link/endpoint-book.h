@@ -4,9 +4,10 @@
 /*
  * Where machines may be found, besides what they say in their presence records: hints of people
  * (invites, --bootstrap; forgotten with the process) and the last endpoint each was reached at
- * (kept in the store, written rarely).
+ * (kept in the store, written rarely). The latter of members only: there is no end of strangers.
  */
 
+#include "core/mesh/directory/directory.h"
 #include "core/mesh/env.h"
 #include "core/mesh/mesh-store.h"
 #include "core/mesh/link/path.h"
@@ -17,8 +18,8 @@
 
 typedef struct EndpointBook EndpointBook;
 
-/* @store may be NULL. Loads what it has. */
-EndpointBook *endpoint_book_new(const MeshEnv *env, const MeshStore *store);
+/* @store may be NULL. Loads what it has of members; the rest is deleted there a minute later. */
+EndpointBook *endpoint_book_new(const MeshEnv *env, const MeshStore *store, const Directory *members);
 /* Writes what waits. */
 EndpointBook *endpoint_book_free(EndpointBook *b);
 
@@ -26,7 +27,9 @@ void endpoint_book_add_hint(EndpointBook *b, const MachineId *machine, const End
 bool endpoint_book_has_hint(const EndpointBook *b, const MachineId *machine);
 /* Whether an endpoint of either kind is known. */
 bool endpoint_book_knows(const EndpointBook *b, const MachineId *machine);
-/* The machine was reached there; stored a minute later if it is news. */
+/* The machine was reached there; stored a minute later if it is news, and it is a member. */
 void endpoint_book_reached(EndpointBook *b, const MachineId *machine, const Endpoint *endpoint);
+/* It is a member no more: here at once, in the store a minute later. */
+void endpoint_book_forget(EndpointBook *b, const MachineId *machine);
 /* Adds all that is known of @machine to @paths. */
 void endpoint_book_fill(const EndpointBook *b, const MachineId *machine, PathSet *paths);

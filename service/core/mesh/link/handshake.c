@@ -70,8 +70,12 @@ static void add_known_paths(Link *link) {
         endpoint_book_fill(m->book, &link->machine, &link->paths);
         if (!presence)
                 return;
-        for (unsigned i = 0; i < presence->body.presence.n_endpoints; i++)
-                path_set_add(&link->paths, PATH_PRESENCE, &presence->body.presence.endpoints[i]);
+        for (unsigned i = 0; i < presence->body.presence.n_endpoints; i++) {
+                const Endpoint *e = &presence->body.presence.endpoints[i];
+
+                if (!mesh_is_inside(m, e))
+                        path_set_add(&link->paths, PATH_PRESENCE, e);
+        }
 }
 
 static void choose_candidates(Attempt *a) {
@@ -86,9 +90,11 @@ static void choose_candidates(Attempt *a) {
         }
         add_known_paths(link);
         a->n_candidates = path_set_candidates(&link->paths, a->round, a->candidates);
-        /* Addresses of a private network can be ours as well as theirs. */
+        /* Addresses of a private network can be ours as well as theirs; what the store has may lie
+         * inside a network that was joined since. */
         for (unsigned i = 0; i < a->n_candidates; i++)
-                if (!mesh_is_local_endpoint(link->mesh, &a->candidates[i].endpoint))
+                if (!mesh_is_local_endpoint(link->mesh, &a->candidates[i].endpoint) &&
+                    !mesh_is_inside(link->mesh, &a->candidates[i].endpoint))
                         a->candidates[n++] = a->candidates[i];
         a->n_candidates = n;
 }
@@ -231,13 +237,8 @@ static Attempt *attempt_alloc(Link *link) {
         a = NEW(Attempt);
         a->link = link;
         a->started = env_now(m->env);
-        a->purpose = !link->enrolling   ? PURPOSE_MEMBER
-                     : link->has_invite ? PURPOSE_INVITE
-                                        : PURPOSE_REQUEST;
-        if (a->purpose == PURPOSE_INVITE)
-                memcpy(a->psk, link->psk, sizeof a->psk);
-        else if (a->purpose == PURPOSE_MEMBER)
-                memcpy(a->psk, m->secret, sizeof a->psk);
+        a->purpose = link->enrolling ? PURPOSE_INVITE : PURPOSE_MEMBER;
+        memcpy(a->psk, link->enrolling ? link->psk : m->secret, sizeof a->psk);
         cookie_maker_init(&a->cookie, &m->config.network, remote);
         return a;
 }
@@ -293,7 +294,9 @@ static bool is_well_formed(const uint8_t *data, size_t len, size_t min) {
                data[2] == 0 && data[3] == 0;
 }
 
-/* What costs next to nothing comes first. Return: DROP_NONE: worth an X25519. */
+/* What costs next to nothing comes first. Nothing is charged to an address before somebody has
+ * shown to be there that would keep its owner out: who has not, and is too much, is asked for that
+ * proof. Return: DROP_NONE: worth an X25519. */
 static DropReason admit(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
         const MeshEnv *env = m->env;
         usec_t now = env_now(env);
@@ -305,9 +308,12 @@ static DropReason admit(Mesh *m, const uint8_t *data, size_t len, const Endpoint
         verdict = cookie_check(&m->cookies, data, len, from, now);
         if (verdict == COOKIE_INVALID_MAC1)
                 return DROP_MAC1;
-        if (!handshake_limiter_take(m->limiter, from, now))
-                return DROP_RATE_LIMITED;
-        if (!handshake_limiter_under_load(m->limiter, now) || verdict == COOKIE_VALID_MAC2)
+        handshake_limiter_count(m->limiter, now);
+        if (verdict == COOKIE_VALID_MAC2)
+                return handshake_limiter_take_proven(m->limiter, from, now) ? DROP_NONE
+                                                                            : DROP_RATE_LIMITED;
+        if (!handshake_limiter_under_load(m->limiter, now) &&
+            handshake_limiter_take_unproven(m->limiter, from, now))
                 return DROP_NONE;
         cookie_make_reply(&m->cookies, data, len, from, now, reply);
         (void) env->send(env->userdata, from, reply, sizeof reply);
@@ -344,11 +350,7 @@ check_initiator(Mesh *m,
         }
         if (directory_is_revoked(m->config.directory, &machine))
                 return DROP_REVOKED;
-        if (!m->is_issuer)
-                return DROP_INVITE_REFUSED;
-        memset(ret_psk, 0, 32);
-        if (p->purpose == PURPOSE_INVITE &&
-            !m->lookup(m->lookup_userdata, p->invite_id, &machine, ret_psk))
+        if (!m->is_issuer || !m->lookup(m->lookup_userdata, p->invite_id, &machine, ret_psk))
                 return DROP_INVITE_REFUSED;
         return DROP_NONE;
 }
@@ -380,14 +382,28 @@ static DropReason check_timestamp(Mesh *m, const MachineId *machine, const Hands
         return DROP_NONE;
 }
 
+/* A link that is passed around may be behind any number of machines, and each can be made for
+ * nothing: those with other invites must find room beside them. */
+static bool has_room_for_stranger(const Mesh *m, const uint8_t invite_id[static INVITE_ID_SIZE]) {
+        unsigned n = 0, left = m->n_strangers;
+
+        for (const GList *l = m->lru.head; l && left > 0; l = l->next) {
+                const Link *link = l->data;
+
+                left -= link->stranger;
+                n += link->stranger && memcmp(link->shown_invite, invite_id, INVITE_ID_SIZE) == 0;
+        }
+        return m->n_strangers < STRANGERS_MAX && n < STRANGERS_PER_INVITE_MAX;
+}
+
 /* The link for an initiation that was accepted. */
 static DropReason
 get_link(Mesh *m, const MachineId *machine, const HandshakePayload *p, bool renews, Link **ret) {
         Link *link = link_find(m, machine);
 
         if (!link) {
-                /* An invite is something to show; whoever only asks can be anybody. */
-                if ((renews || p->purpose == PURPOSE_REQUEST) && m->n_strangers >= STRANGERS_MAX)
+                if ((renews || p->purpose != PURPOSE_MEMBER) &&
+                    !has_room_for_stranger(m, p->invite_id))
                         return DROP_CONTROL_OVERFLOW;
                 if (link_get(m, machine, &link) < 0)
                         return DROP_CONTROL_OVERFLOW;
@@ -395,8 +411,10 @@ get_link(Mesh *m, const MachineId *machine, const HandshakePayload *p, bool rene
         }
         if (p->purpose != PURPOSE_MEMBER)
                 memcpy(link->enrol_timestamp, p->timestamp, TAI64N_SIZE);
-        if (p->purpose != PURPOSE_MEMBER || (renews && !link_is_up(link)))
+        if (p->purpose != PURPOSE_MEMBER || (renews && !link_is_up(link))) {
+                memcpy(link->shown_invite, p->invite_id, INVITE_ID_SIZE);
                 link_set_stranger(link, true);
+        }
         *ret = link;
         return DROP_NONE;
 }
@@ -527,6 +545,8 @@ DropReason handshake_handle_initiation(Mesh *m, const uint8_t *data, size_t len,
                 reason = check_timestamp(m, &machine, &p);
         if (reason == DROP_HANDSHAKE_REPLAYED && p.purpose == PURPOSE_MEMBER)
                 call_back(m, &machine, &p, from);
+        if (reason == DROP_NONE && p.purpose == PURPOSE_MEMBER && !renews)
+                handshake_limiter_trust(m->limiter, from, env_now(m->env));
         if (reason == DROP_NONE)
                 reason = get_link(m, &machine, &p, renews, &link);
         if (reason == DROP_NONE)
@@ -630,10 +650,11 @@ DropReason handshake_handle_cookie(Mesh *m, const uint8_t *data, size_t len, con
                         m->attempts, GUINT_TO_POINTER(read_le32(data + COOKIE_RECEIVER_OFFSET)));
         if (!a)
                 return DROP_HANDSHAKE_UNEXPECTED;
+        /* Once a message: what is sent again, by whomever, is not even opened. */
+        if (a->cookie_answered)
+                return DROP_HANDSHAKE_UNEXPECTED;
         if (cookie_maker_take_reply(&a->cookie, data, now) < 0)
                 return DROP_HANDSHAKE_FAILED;
-        if (a->cookie_answered)
-                return DROP_NONE;
         /* The same initiation again, once, with the proof that we receive where we send from: it
          * was not looked at, so its timestamp is still good. */
         a->cookie_answered = true;

@@ -299,8 +299,10 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
         set_state(link, LINK_UP);
         link_set_seen(link, &link->current.seen);
         presence_changed(m->presence);
-        path_set_arrived(&link->paths, from, now);
-        endpoint_book_reached(m->book, &link->machine, from);
+        if (!mesh_is_inside(m, from)) {
+                path_set_arrived(&link->paths, from, now);
+                endpoint_book_reached(m->book, &link->machine, from);
+        }
         link_publish(link);
         if (link->current.kp->is_initiator)
                 link_send_frame(link, NULL, 0); /* key confirmation */
@@ -340,8 +342,9 @@ void link_arrived(Link *link, Keypair *kp, const Endpoint *from) {
                 install(link, &key, from);
                 return;
         }
-        /* Roaming: the machine is where its authentic datagrams come from. */
-        if (!path_set_arrived(&link->paths, from, now))
+        /* Roaming: the machine is where its authentic datagrams come from, unless it sent them
+         * through the path there is. */
+        if (mesh_is_inside(link->mesh, from) || !path_set_arrived(&link->paths, from, now))
                 return;
         endpoint_book_reached(link->mesh->book, &link->machine, from);
         link_publish(link);
@@ -639,7 +642,8 @@ void link_sample_rtt(Link *link, usec_t rtt) {
 }
 
 void link_set_seen(Link *link, const Endpoint *seen) {
-        if (!endpoint_is_usable(seen) || endpoint_equal(&link->seen, seen))
+        if (!endpoint_is_usable(seen) || mesh_is_inside(link->mesh, seen) ||
+            endpoint_equal(&link->seen, seen))
                 return;
         link->seen = *seen;
         presence_changed(link->mesh->presence);

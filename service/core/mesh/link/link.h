@@ -25,8 +25,6 @@
 #define ENROL_LINK_USEC (60 * USEC_PER_SEC)
 /* So long until its keys are confirmed: anybody can send an initiation. */
 #define ENROL_CONFIRM_USEC (10 * USEC_PER_SEC)
-/* Links of machines that only ask, at once. */
-#define STRANGERS_MAX 256U
 
 /* One generation: the keys and what the other side said when they were made. It counts only
  * when they are used: a replayed initiation must change nothing. */
@@ -61,11 +59,11 @@ struct Link {
         Purpose purpose; /* of the current keys; before there are any: of our attempt */
         bool renews;     /* of the current keys: see LinkKey */
         bool enrolling;  /* by mesh_connect_to_enrol() */
-        bool has_invite;
         uint8_t invite_id[INVITE_ID_SIZE];
         uint8_t psk[32];
         bool stranger;                        /* counted in mesh->n_strangers */
-        uint8_t enrol_timestamp[TAI64N_SIZE]; /* last accepted with purposes 1 and 2 */
+        uint8_t enrol_timestamp[TAI64N_SIZE]; /* last accepted with purpose 1 */
+        uint8_t shown_invite[INVITE_ID_SIZE]; /* and by which */
 
         uint8_t boot_id[BOOT_ID_SIZE]; /* ours, for this link */
         uint8_t remote_boot_id[BOOT_ID_SIZE];

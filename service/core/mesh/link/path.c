@@ -70,6 +70,25 @@ bool path_set_arrived(PathSet *set, const Endpoint *endpoint, usec_t now) {
         return true;
 }
 
+bool path_set_purge(
+                PathSet *set,
+                bool (*is_bad)(const void *userdata, const Endpoint *endpoint),
+                const void *userdata) {
+        PathSet kept = PATH_SET_EMPTY;
+
+        for (unsigned i = 0; i < set->n; i++) {
+                if (is_bad(userdata, &set->path[i].endpoint))
+                        continue;
+                if ((int) i == set->active)
+                        kept.active = (int) kept.n;
+                kept.path[kept.n++] = set->path[i];
+        }
+        if (kept.n == set->n)
+                return false;
+        *set = kept;
+        return kept.active < 0;
+}
+
 const Path *path_set_active(const PathSet *set) {
         return set->active >= 0 ? &set->path[set->active] : NULL;
 }

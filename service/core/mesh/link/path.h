@@ -53,6 +53,11 @@ void path_set_add(PathSet *set, PathOrigin origin, const Endpoint *endpoint);
  * Return: true if that changed the active path.
  */
 bool path_set_arrived(PathSet *set, const Endpoint *endpoint, usec_t now);
+/* Takes those out that @is_bad says so of. Return: true if the active one was among them. */
+bool path_set_purge(
+                PathSet *set,
+                bool (*is_bad)(const void *userdata, const Endpoint *endpoint),
+                const void *userdata);
 /* Borrowed; NULL: none. */
 const Path *path_set_active(const PathSet *set);
 static inline Endpoint path_set_endpoint(const PathSet *set) {
