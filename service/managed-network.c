@@ -256,7 +256,7 @@ static void on_check_certificate(void *userdata) {
                 return;
         d = network_directory(n->core);
         now = directory_realtime(d);
-        certificate = directory_certificate(d, &n->manager->identity->id);
+        certificate = directory_certificate(d, managed_network_machine_id(n));
         if (certificate && certificate->body.not_after < now + CERTIFICATE_WARN_USEC)
                 managed_network_log(
                                 n, LOG_WARNING, MESSAGE_ID_CERTIFICATE_EXPIRING,
@@ -302,7 +302,7 @@ static NetworkConfig core_config(ManagedNetwork *n) {
         Manager *m = n->manager;
         NetworkConfig c = {
                 .env = &m->env,
-                .identity = m->identity,
+                .identity = n->identity ?: m->identity,
                 .indices = m->indices,
                 .store = &n->store,
                 .ciphers = aead_ciphers(),
@@ -348,6 +348,7 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         n->forwards = forwards_free(n->forwards);
         close_interface(n, false);
         n->core = network_free(n->core);
+        identity_free(n->identity);
         store_mesh_done(&n->store);
         g_ptr_array_remove(n->manager->networks, n);
         sodium_memzero(&n->stored, sizeof n->stored);
@@ -357,14 +358,32 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         return NULL;
 }
 
-/* Starts core and interface of a network that is stored and up. */
-static int start(ManagedNetwork *n, ManagerError *error) {
-        NetworkConfig c = core_config(n);
+/* A network made here, or joined by a version that had no other, goes by the machine's key. */
+static int load_identity(ManagedNetwork *n, ManagerError *error) {
         int r;
 
+        if (n->identity)
+                return 0;
+        r = store_load_membership_key(n->manager->store, &n->id, &n->identity);
+        if (r < 0 && r != -ENOENT)
+                return manager_fail(
+                                error, r, "Failed", "cannot read the key of this machine in %s: %s",
+                                n->stored.membership.name, g_strerror(-r));
+        return 0;
+}
+
+/* Starts core and interface of a network that is stored and up. */
+static int start(ManagedNetwork *n, ManagerError *error) {
+        NetworkConfig c;
+        int r;
+
+        r = load_identity(n, error);
+        if (r < 0)
+                return r;
         r = open_interface(n, error);
         if (r < 0)
                 return r;
+        c = core_config(n);
         r = network_new(&c, &n->stored.membership, &n->core);
         if (r < 0) {
                 close_interface(n, true);
@@ -386,12 +405,12 @@ int managed_network_load(Manager *m, const StoredNetwork *stored) {
 
         n->stored = *stored;
         n->is_stored = true;
-        if (stored->up) {
+        r = load_identity(n, &error);
+        if (r >= 0 && stored->up)
                 r = start(n, &error);
-                if (r < 0) {
-                        managed_network_log(n, LOG_ERR, NULL, "%s", error.message);
-                        n->down_reason = g_strdup(error.message);
-                }
+        if (r < 0) {
+                managed_network_log(n, LOG_ERR, NULL, "%s", error.message);
+                n->down_reason = g_strdup(error.message);
         }
         manager_error_clear(&error);
         managed_network_load_forwards(n);
@@ -578,6 +597,11 @@ static void on_join_done(void *userdata, Network *core, const char *error, const
                 managed_network_log(n, LOG_WARNING, NULL, "not joined: %s", e.message);
                 if (!n->is_stored)
                         timer_set(n->manager->timers, &n->forget_timer, 0, on_forget, n);
+                /* What was turned away (refused, or revoked since it was let in) stays so: the next
+                 * try is another machine's. After every other error the invite may have been used
+                 * up for this key. */
+                if (!n->is_stored && strcmp(error, "NotPermitted") == 0)
+                        (void) store_delete_membership_key(n->manager->store, &n->id);
         }
         if (done)
                 done(n->join_userdata, n->is_stored || !error ? n : NULL, error ? &e : NULL);
@@ -624,6 +648,14 @@ int manager_join(
         g_strlcpy(n->stored.membership.name, invite.network_name, sizeof n->stored.membership.name);
         /* Before the invite is shown: it should not be used up for nothing. */
         r = open_interface(n, error);
+        if (r >= 0) {
+                r = store_make_membership_key(m->store, &n->id, &n->identity);
+                if (r < 0)
+                        (void) manager_fail(
+                                        error, r, "Failed",
+                                        "cannot store a key for this machine in the network: %s",
+                                        g_strerror(-r));
+        }
         if (r >= 0) {
                 c = core_config(n);
                 n->join_done = done;
@@ -672,6 +704,10 @@ const char *managed_network_reason(const ManagedNetwork *n) {
 
 const char *managed_network_interface(const ManagedNetwork *n) {
         return n->netif && !n->manager->options.user_mode ? n->netif->name : "";
+}
+
+const MachineId *managed_network_machine_id(const ManagedNetwork *n) {
+        return n->identity ? &n->identity->id : &n->manager->identity->id;
 }
 
 unsigned managed_network_mtu(const ManagedNetwork *n) {
@@ -734,7 +770,8 @@ int managed_network_leave(ManagedNetwork *n, bool force, ManagerError *error) {
                                 "everybody; say --force if that is meant");
         if (n->core && network_is_member(n->core))
                 network_leave(n->core);
-        r = n->is_stored ? store_delete_network(m->store, &n->id) : 0;
+        r = n->is_stored ? store_delete_network(m->store, &n->id)
+                         : store_delete_membership_key(m->store, &n->id);
         if (r < 0)
                 return manager_fail(error, r, "Failed", "cannot forget it: %s", g_strerror(-r));
         managed_network_log(n, LOG_NOTICE, NULL, "left");

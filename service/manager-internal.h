@@ -69,7 +69,8 @@ struct ManagedNetwork {
         NetworkId id;
         StoredNetwork stored; /* as on disk, once a member */
         bool is_stored;
-        Network *core; /* NULL while down */
+        Identity *identity; /* ours in this network alone; NULL: the machine's */
+        Network *core;      /* NULL while down */
         Netif *netif;
         Netstack *netstack; /* while there is an interface; user mode: owns it */
         GQueue calls;       /* ManagerCall.link */

@@ -418,6 +418,8 @@ static char *text_property(ManagedNetwork *n, const char *property) {
 
         if (strcmp(property, "Id") == 0)
                 return g_strdup(machine_id_format(&m->id).text);
+        if (strcmp(property, "MachineId") == 0)
+                return g_strdup(machine_id_format(managed_network_machine_id(n)).text);
         if (strcmp(property, "Name") == 0)
                 return g_strdup(m->name);
         if (strcmp(property, "State") == 0)
@@ -491,7 +493,7 @@ get_number(sd_bus *bus,
                                 core ? directory_count(network_directory(core), RECORD_CERTIFICATE)
                                      : 0U);
         certificate = core ? directory_certificate(
-                                             network_directory(core), manager_machine_id(b->manager))
+                                             network_directory(core), managed_network_machine_id(n))
                            : NULL;
         return sd_bus_message_append(
                         reply, "t", certificate ? certificate->body.not_after : UINT64_C(0));
@@ -563,6 +565,7 @@ static const sd_bus_vtable vtable[] = {
                         ANYBODY),
         SD_BUS_PROPERTY("Id", "s", get_text, 0, CONSTANT),
         SD_BUS_PROPERTY("Name", "s", get_text, 0, CONSTANT),
+        SD_BUS_PROPERTY("MachineId", "s", get_text, 0, CONSTANT),
         SD_BUS_PROPERTY("State", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("StateReason", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Interface", "s", get_text, 0, CHANGES),

@@ -84,8 +84,8 @@ int store_put_network(Store *s, const StoredNetwork *network) {
 }
 
 int store_delete_network(Store *s, const NetworkId *id) {
-        static const char *const tables[] = { "record",   "invite",     "invite_use",
-                                              "endpoint", "time_floor", "forward" };
+        static const char *const tables[] = { "record",     "invite",  "invite_use",    "endpoint",
+                                              "time_floor", "forward", "membership_key" };
         sqlite3_stmt *st;
         int r;
 
@@ -114,5 +114,6 @@ int store_delete_network(Store *s, const NetworkId *id) {
                 (void) store_run(s, store_statement(s, STATEMENT_ROLLBACK));
                 return r;
         }
+        store_wipe_log(s);
         return store_forget_root(s, id);
 }

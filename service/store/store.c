@@ -54,10 +54,14 @@ static const char *const migrations[] = {
         "  network BLOB NOT NULL, id INTEGER NOT NULL, direction TEXT NOT NULL,"
         "  listen TEXT NOT NULL, target TEXT NOT NULL,"
         "  PRIMARY KEY (network, id)) STRICT, WITHOUT ROWID;",
+        "CREATE TABLE membership_key ("
+        "  network BLOB PRIMARY KEY NOT NULL, seed BLOB NOT NULL, created INTEGER NOT NULL)"
+        "  STRICT, WITHOUT ROWID;",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 
-/* A join that ended half way leaves records of a network nobody is a member of. */
+/* A join that ended half way leaves records of a network nobody is a member of. Its key stays: an
+ * invite may have been used up in its name, and the next try shows it again. */
 static const char tidy[] =
                 "DELETE FROM record WHERE network NOT IN (SELECT id FROM network);"
                 "DELETE FROM invite WHERE network NOT IN (SELECT id FROM network);"

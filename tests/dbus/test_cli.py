@@ -74,7 +74,7 @@ class CliTest(unittest.TestCase):
         """One network with three machines, this one the laptop."""
         self.daemon([HOME])
         values = dict(
-            Id=NETWORK_ID, Name='home', State='online', Interface='omerta0',
+            Id=NETWORK_ID, Name='home', MachineId=IDS['laptop'], State='online', Interface='omerta0',
             Address='10.0.0.100', Address6='fd00::64', Subnet='10.0.0.0/16',
             Gateway=IDS['gateway'], GatewayAddress='10.0.0.1', HostName='laptop', Mtu=1420,
             Members=3, CertificateExpires=UNTIL)
@@ -229,7 +229,7 @@ class CliTest(unittest.TestCase):
         for words in (['status'], []):
             out = self.ok(*words).out
             for text in ('omertad 0.1.0 (system)', IDS['laptop'], '18002', 'home: online',
-                         '10.0.0.100', 'omerta0, MTU 1420', '10.0.0.1, machine gatewayx',
+                         '10.0.0.100', 'This machine: laptopxx\n', 'omerta0, MTU 1420', '10.0.0.1, machine gatewayx',
                          '9 (mac1 7, malformed 2)', '4 (replayed 3, from-the-future 1)'):
                 self.assertIn(text, out)
         self.assertEqual(self.json('status'), {
@@ -240,7 +240,7 @@ class CliTest(unittest.TestCase):
             'networks': [{**self.home_json, 'drops': {'replayed': 3, 'from-the-future': 1}}]})
 
     home_json = {
-        'name': 'home', 'id': NETWORK_ID, 'state': 'online', 'state_reason': None,
+        'name': 'home', 'id': NETWORK_ID, 'machine': IDS['laptop'], 'state': 'online', 'state_reason': None,
         'interface': 'omerta0', 'address': '10.0.0.100', 'address6': 'fd00::64',
         'subnet': '10.0.0.0/16', 'gateway': IDS['gateway'], 'gateway_address': '10.0.0.1',
         'is_gateway': False, 'host_name': 'laptop', 'mtu': 1420, 'members': 3,

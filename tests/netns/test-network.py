@@ -133,6 +133,30 @@ def test_leave_and_come_back(lab):
     m1.ping("10.0.0.1")
 
 
+def test_revoked_machine_comes_back(lab):
+    """A revocation is for good, and for one key: with a new invite the same machine is a new one,
+    and its other networks never noticed."""
+    gw, m1 = two_machines(lab)
+    other = lab.machine("other")
+    other.start("--vpn")
+    other.omerta("network", "create", "second", "--subnet", "10.9.0.0/16")
+    m1.omerta("network", "join", other.omerta("network", "invite", "--network", "second"))
+    ids = {n["name"]: n["machine"] for n in as_list(m1.json("network", "list"))}
+    assert len(set(ids.values())) == 2 and len(ids) == 2, ids
+    assert m1.json("status")["daemon"]["machine"] not in ids.values(), ids
+    home = next(name for name in ids if name != "second")
+    gw.omerta("network", "revoke", ids[home])
+    state = lambda: m1.json("network", "show", "--network", home)["state"]
+    wait_for("m1 to know", lambda: state() == "revoked")
+    m1.ping("10.9.0.1")
+    m1.omerta("network", "leave", "--network", home)
+    m1.omerta("network", "join", gw.omerta("network", "invite"))
+    again = m1.json("network", "show", "--network", home)
+    assert again["machine"] != ids[home] and again["state"] == "online", again
+    gw.wait_ping(again["address"])
+    m1.ping("10.9.0.1")
+
+
 def test_invites_that_refuse(lab):
     gw, m1 = two_machines(lab)
     used = gw.omerta("network", "invite")
