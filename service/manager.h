@@ -142,8 +142,20 @@ unsigned managed_network_mtu(const ManagedNetwork *n);
 const MachineId *managed_network_machine_id(const ManagedNetwork *n);
 int managed_network_up(ManagedNetwork *n, ManagerError *error);
 int managed_network_down(ManagedNetwork *n, ManagerError *error);
-/* Forgets it; the object is gone when this returns 0. A gateway's needs @force. */
-int managed_network_leave(ManagedNetwork *n, bool force, ManagerError *error);
+typedef struct LeaveResult {
+        bool told;           /* some member has taken it down */
+        usec_t listed_until; /* realtime: else how long the others list this machine; 0: not at all */
+} LeaveResult;
+/* @error NULL: the network is forgotten, and its object goes when this returns. Called once. */
+typedef void (*ManagerLeaveDone)(void *userdata, const LeaveResult *result, const ManagerError *error);
+/* Tells the others, at most 5 s, and forgets it. A gateway's needs @force.
+ * Return: 0: @done will be called, not from here; or negative errno and @error. */
+int managed_network_leave(
+                ManagedNetwork *n,
+                bool force,
+                ManagerLeaveDone done,
+                void *userdata,
+                ManagerError *error);
 /* Hints an invite gets besides what the gateway knows of itself: "HOST:PORT". */
 int managed_network_invite(
                 ManagedNetwork *n,

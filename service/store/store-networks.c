@@ -34,6 +34,7 @@ static bool read_network(sqlite3_stmt *st, StoredNetwork *ret) {
         m->is_gateway = sqlite3_column_int(st, 5) != 0;
         ret->up = sqlite3_column_int(st, 9) != 0;
         ret->created = (usec_t) sqlite3_column_int64(st, 10);
+        m->is_revoked = sqlite3_column_int(st, 11) != 0;
         return true;
 }
 
@@ -79,6 +80,7 @@ int store_put_network(Store *s, const StoredNetwork *network) {
                 bind_text(st, 9, network->interface);
                 sqlite3_bind_int(st, 10, network->up);
                 sqlite3_bind_int64(st, 11, (sqlite3_int64) network->created);
+                sqlite3_bind_int(st, 12, m->is_revoked);
         }
         return store_run(s, st);
 }

@@ -57,6 +57,7 @@ static const char *const migrations[] = {
         "CREATE TABLE membership_key ("
         "  network BLOB PRIMARY KEY NOT NULL, seed BLOB NOT NULL, created INTEGER NOT NULL)"
         "  STRICT, WITHOUT ROWID;",
+        "ALTER TABLE network ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 

@@ -157,6 +157,48 @@ def test_revoked_machine_comes_back(lab):
     m1.ping("10.9.0.1")
 
 
+def test_revoked_is_remembered(lab):
+    gw = lab.gateway()
+    m1 = lab.member(gw, "m1", "--uses", "3")
+    before = m1.json("network", "show")
+    assert gw.omerta("network", "revoke", before["machine"][:3], check=False).returncode != 0
+    said = gw.omerta("network", "revoke", "--json", before["machine"][:12], check=False)
+    assert said.returncode == 0 and "2 more" in said.stderr, said
+    said = json.loads(said.stdout)
+    assert said["host_name"] == before["host_name"] and said["uses_left"] == 2, said
+    log = gw.log.read_text()
+    assert f"user 0 revoked {before['host_name']} ({before['machine']})" in log, log
+    wait_for("m1 to know", lambda: m1.json("network", "show")["state"] == "revoked")
+    m1.stop(signal.SIGKILL)
+    m1.start("--vpn")
+    assert m1.json("network", "show")["state"] == "revoked"
+    for command in (("up",), ("network", "join", gw.omerta("network", "invite"))):
+        r = m1.omerta(*command, check=False)
+        assert r.returncode != 0 and "network leave" in r.stderr, (command, r)
+    ended = gw.json("network", "revoked")["revoked"]
+    assert [(e["machine"], e["reason"]) for e in ended] == [(before["machine"], "removed")], ended
+    gw.omerta("network", "uninvite", said["invite"])
+    m1.omerta("network", "leave")
+    assert as_list(m1.json("network", "list")) == []
+
+
+def test_leaving_is_told(lab):
+    gw, m1 = two_machines(lab)
+    m2 = lab.member(gw, "m2")
+    was = m1.json("network", "show")["machine"]
+    assert m1.json("network", "leave") == {
+        "told": True, "listed_until": None, "listed_until_usec": None}
+    for m in (gw, m2):
+        wait_for("it to be gone", lambda: was not in [
+            p["id"] for p in m.json("network", "peers")["machines"]], 5)
+        assert [e["reason"] for e in m.json("network", "revoked")["revoked"]] == ["left"]
+    # Nobody is there: it goes all the same, and says what that means.
+    gw.stop(signal.SIGKILL)
+    r = m2.omerta("network", "leave", check=False)
+    assert r.returncode == 0 and "Nobody was reachable" in r.stderr, r
+    assert as_list(m2.json("network", "list")) == []
+
+
 def test_invites_that_refuse(lab):
     gw, m1 = two_machines(lab)
     used = gw.omerta("network", "invite")

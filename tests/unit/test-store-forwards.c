@@ -124,7 +124,9 @@ static void test_older_database(void **state) {
         Fixture *f = *state;
 
         put(f, 1, 1, "local", "127.0.0.1:80", "nas:80");
-        exec_sql(f, "DROP TABLE forward; DROP TABLE membership_key; PRAGMA user_version = 1");
+        exec_sql(f,
+                 "DROP TABLE forward; DROP TABLE membership_key; "
+                 "ALTER TABLE network DROP COLUMN revoked; PRAGMA user_version = 1");
         expect(f, 1, "");
         put(f, 1, 1, "local", "127.0.0.1:80", "nas:80");
         put(f, 2, 1, "local", "127.0.0.1:81", "nas:80");

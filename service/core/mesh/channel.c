@@ -144,7 +144,7 @@ void channels_announce(Link *link, bool restarted) {
         Channels *c = m->channels;
         MachineId machine = link->machine;
         /* Links that only enrol are nobody's business. */
-        LinkState state = link_is_enrol(link) ? LINK_DOWN : link->state;
+        LinkState state = link_is_enrol(link) || link->dismissed ? LINK_DOWN : link->state;
 
         if (link->announced != state || restarted) {
                 link->announced = state;
@@ -188,6 +188,13 @@ encode(MessageKind kind, uint32_t id, const char *channel, const void *data, siz
 
         g_strlcpy(cm.channel, channel, sizeof cm.channel);
         return control_message_encode(&cm);
+}
+
+GBytes *channels_encode_data(const char *channel, GBytes *payload) {
+        size_t len;
+        const void *data = g_bytes_get_data(payload, &len);
+
+        return encode(CONTROL_DATA, 0, channel, data, len);
 }
 
 static int
@@ -430,6 +437,8 @@ DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len) 
 
         if (!link->mesh || control_message_decode(data, len, &cm) < 0)
                 return DROP_FRAME_MALFORMED;
+        if (link->dismissed)
+                return DROP_REVOKED;
         c = link->mesh->channels;
         switch (cm.kind) {
         case CONTROL_DATA:
@@ -468,6 +477,8 @@ DropReason channels_handle_datagram(Link *link, const uint8_t *frame, size_t len
         name[frame[1]] = '\0';
         if (strlen(name) != frame[1] || !channel_name_is_valid(name))
                 return DROP_FRAME_MALFORMED;
+        if (link->dismissed)
+                return DROP_REVOKED;
         if (link_is_enrol(link))
                 return DROP_NOT_A_MEMBER;
         h = g_hash_table_lookup(c->handlers, name);
@@ -505,7 +516,7 @@ static int provider_connect(void *self, const MachineId *machine) {
 static LinkState provider_link_state(void *self, const MachineId *machine) {
         Link *link = link_find(self, machine);
 
-        return link ? link->state : LINK_DOWN;
+        return link && !link->dismissed ? link->state : LINK_DOWN;
 }
 
 static int

@@ -405,8 +405,8 @@ static void collect_orphan(void *userdata, Record *record) {
         g_ptr_array_add(orphans, record_ref(record));
 }
 
-/* What a revoked issuer revoked stays revoked, but its word proves nothing to a newcomer any more:
- * we say it again in our own name. */
+/* What a revoked issuer revoked stays revoked, and who has left has left, but neither's word proves
+ * anything to a newcomer any more: we say it again in our own name. */
 static void adopt_revocations(EnrolService *s) {
         g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify) record_unref);
         Directory *d = s->config.directory;
@@ -462,6 +462,7 @@ int enrol_service_new(const EnrolServiceConfig *config, EnrolService **ret) {
         enrol_init_applicants(s);
         directory_observe(config->directory, on_record, s);
         r = enrol_load_invites(s);
+        adopt_revocations(s); /* those a power cut has kept us from */
         if (r >= 0)
                 r = p->ops->on_channel(p->self, ENROL_CHANNEL, NULL, on_enrol, s);
         if (r >= 0)

@@ -29,7 +29,6 @@
 #include "base/macros.h"
 #include "core/wire/control.h"
 
-#define GOSSIP_CHANNEL "gossip"
 #define DIGEST_INTERVAL (60 * USEC_PER_SEC) /* docs/protocol.md, "gossip" */
 /* Digests of all links at the same times: one wake-up instead of many. */
 #define DIGEST_SLOT (10 * USEC_PER_SEC)
@@ -194,6 +193,14 @@ static GPtrArray *batch_records(GPtrArray *records) {
                 gossip_message_clear(&m);
         }
         return batches;
+}
+
+GBytes *gossip_encode_record(Record *record) {
+        g_autoptr(GPtrArray) records = g_ptr_array_new(), batches = NULL;
+
+        g_ptr_array_add(records, record);
+        batches = batch_records(records);
+        return g_bytes_ref(batches->pdata[0]);
 }
 
 static void send_batches(Peer *p, GPtrArray *batches) {
