@@ -179,13 +179,8 @@ CliExit cli_network_revoke(Cli *cli, char **args) {
 
 /* --- whose has ended --- */
 
-static void revoked_show(
-                Cli *cli,
-                JsonBuilder *b,
-                CliTable *t,
-                const char *machine,
-                const char *reason,
-                usec_t when) {
+static void
+revoked_show(Cli *cli, JsonBuilder *b, CliTable *t, const char *machine, const char *reason, usec_t when) {
         if (b) {
                 json_builder_begin_object(b);
                 cli_json_string(b, "machine", machine);

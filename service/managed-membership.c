@@ -286,8 +286,7 @@ static usec_t listed_until(ManagedNetwork *n) {
 
         if (!n->core || managed_network_membership(n)->is_gateway)
                 return 0;
-        certificate = directory_certificate(
-                        network_directory(n->core), managed_network_machine_id(n));
+        certificate = directory_certificate(network_directory(n->core), managed_network_machine_id(n));
         return certificate ? certificate->body.not_after : 0;
 }
 

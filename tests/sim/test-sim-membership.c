@@ -231,7 +231,8 @@ static void test_removed_is_remembered(void **state) {
         machine_start(a);
         assert_int_equal(network_state(a->network), NETWORK_REVOKED);
         assert_string_equal(
-                        network_state_reason(a->network), "this machine was removed from the network");
+                        network_state_reason(a->network),
+                        "this machine was removed from the network");
         sim_run_for(lan.sim, USEC_PER_HOUR);
         assert_int_equal(sim_node_sent(a->node), sent);
 
@@ -274,12 +275,8 @@ static void test_removed_on_a_bad_line(void **state) {
 }
 
 /* Cut off at once, though its link lives a moment longer to tell it. */
-static bool lose_to_member(
-                void *userdata,
-                SimNode *from,
-                const Endpoint *to,
-                const uint8_t *data,
-                size_t len) {
+static bool
+lose_to_member(void *userdata, SimNode *from, const Endpoint *to, const uint8_t *data, size_t len) {
         const Lan *lan = userdata;
         Endpoint a = sim_node_endpoint(lan->member[0]->node);
 
@@ -357,8 +354,7 @@ static void test_made_up_departures(void **state) {
 
         /* From the year 2500: nobody's clock follows. */
         {
-                g_autoptr(Record) r = departure(
-                                &lan, a->identity, now + 500 * 365 * USEC_PER_DAY);
+                g_autoptr(Record) r = departure(&lan, a->identity, now + 500 * 365 * USEC_PER_DAY);
 
                 (void) mesh_tell(network_mesh(a->network), r);
         }
