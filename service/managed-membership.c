@@ -203,6 +203,26 @@ static void on_join_done(void *userdata, Network *core, const char *error, const
         manager_error_clear(&e);
 }
 
+static int check_not_member(const Manager *m, const NetworkId *network, ManagerError *error) {
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                const ManagedNetwork *n = m->networks->pdata[i];
+
+                if (!machine_id_equal(&n->id, network))
+                        continue;
+                if (managed_network_membership(n)->is_revoked)
+                        return manager_fail(
+                                        error, -EALREADY, "AlreadyMember",
+                                        "this machine is no member of %s any more: 'omerta network "
+                                        "leave' forgets it, then it can join again",
+                                        managed_network_membership(n)->name);
+                return manager_fail(
+                                error, -EALREADY, "AlreadyMember",
+                                "this machine is a member of %s already, or about to become one",
+                                managed_network_membership(n)->name);
+        }
+        return 0;
+}
+
 int manager_join(
                 Manager *m,
                 const char *link,
@@ -227,22 +247,9 @@ int manager_join(
                 return manager_fail(
                                 error, -ENOSPC, "LimitReached",
                                 "this machine is in %u networks already", NETWORKS_MAX);
-        for (unsigned i = 0; i < m->networks->len; i++) {
-                n = m->networks->pdata[i];
-                if (!machine_id_equal(&n->id, &invite.network))
-                        continue;
-                if (managed_network_membership(n)->is_revoked)
-                        return manager_fail(
-                                        error, -EALREADY, "AlreadyMember",
-                                        "this machine is no member of %s any more: 'omerta network "
-                                        "leave' forgets it, then it can join again",
-                                        managed_network_membership(n)->name);
-                return manager_fail(
-                                error, -EALREADY, "AlreadyMember",
-                                "this machine is a member of %s already, or about to become one",
-                                managed_network_membership(n)->name);
-        }
-        r = choose_names(host_name, owner, &ms, error);
+        r = check_not_member(m, &invite.network, error);
+        if (r >= 0)
+                r = choose_names(host_name, owner, &ms, error);
         if (r < 0)
                 return r;
         n = managed_network_new(m, &invite.network);
@@ -321,6 +328,15 @@ static void on_leave_timer(void *userdata) {
         on_left(userdata, NULL, false);
 }
 
+/* One that is switched off has no links, and the others would not hear of it. */
+static void start_to_leave(ManagedNetwork *n) {
+        NetworkConfig c = managed_network_core_config(n);
+        int r = network_new(&c, &n->stored.membership, &n->core);
+
+        if (r < 0)
+                managed_network_log(n, LOG_WARNING, NULL, "left without a word: %s", g_strerror(-r));
+}
+
 int managed_network_leave(
                 ManagedNetwork *n,
                 bool force,
@@ -338,6 +354,8 @@ int managed_network_leave(
                 return manager_fail(error, -EBUSY, "Failed", "%s is being left already", m->name);
         n->leave_done = done;
         n->leave_userdata = userdata;
+        if (!n->core && n->is_stored && !m->is_revoked && !m->is_gateway)
+                start_to_leave(n);
         n->listed_until = listed_until(n);
         if (n->core)
                 network_leave(n->core, on_left, n);

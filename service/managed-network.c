@@ -495,9 +495,19 @@ static int store_up(ManagedNetwork *n, bool up, ManagerError *error) {
         return 0;
 }
 
+/* Being left takes some seconds, in which the core is needed. */
+static int check_not_left(const ManagedNetwork *n, ManagerError *error) {
+        return n->leave_done ? manager_fail(error, -EBUSY, "Failed", "%s is being left",
+                                            n->stored.membership.name)
+                             : 0;
+}
+
 int managed_network_up(ManagedNetwork *n, ManagerError *error) {
         int r;
 
+        r = check_not_left(n, error);
+        if (r < 0)
+                return r;
         if (managed_network_membership(n)->is_revoked)
                 return manager_fail(
                                 error, -EPERM, "NotPermitted",
@@ -522,6 +532,9 @@ int managed_network_down(ManagedNetwork *n, ManagerError *error) {
 
         if (!n->core)
                 return 0;
+        r = check_not_left(n, error);
+        if (r < 0)
+                return r;
         if (!n->is_stored)
                 return manager_fail(error, -EBUSY, "NotJoined", "the network is about to be joined");
         n->stored.membership = *network_membership(n->core);

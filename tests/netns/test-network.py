@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 
-from machines import OMERTAD, main, run, wait_for
+from machines import OMERTA, OMERTAD, main, run, wait_for
 
 
 def two_machines(lab):
@@ -191,12 +191,30 @@ def test_leaving_is_told(lab):
     for m in (gw, m2):
         wait_for("it to be gone", lambda: was not in [
             p["id"] for p in m.json("network", "peers")["machines"]], 5)
-        assert [e["reason"] for e in m.json("network", "revoked")["revoked"]] == ["left"]
+        assert [e["reason"] for e in as_list(m.json("network", "revoked"))] == ["left"]
+    # One that is switched off says so as well.
+    m3 = lab.member(gw, "m3")
+    m3.omerta("down")
+    assert m3.json("network", "leave")["told"]
     # Nobody is there: it goes all the same, and says what that means.
     gw.stop(signal.SIGKILL)
     r = m2.omerta("network", "leave", check=False)
     assert r.returncode == 0 and "Nobody was reachable" in r.stderr, r
     assert as_list(m2.json("network", "list")) == []
+
+
+def test_while_leaving(lab):
+    """Nobody answers, so it takes seconds; whoever wants something else meanwhile is told."""
+    gw, m1 = two_machines(lab)
+    gw.stop(signal.SIGKILL)
+    leaving = subprocess.Popen(m1.command(OMERTA, "network", "leave"), env=m1.env,
+                               stderr=subprocess.PIPE, text=True)
+    wait_for("being left", lambda: "being left" in m1.omerta("down", check=False).stderr)
+    r = m1.omerta("network", "leave", check=False)
+    assert r.returncode != 0 and "already" in r.stderr, r
+    says = leaving.communicate()[1]
+    assert leaving.returncode == 0 and "Nobody was reachable" in says, says
+    assert as_list(m1.json("network", "list")) == []
 
 
 def test_invites_that_refuse(lab):

@@ -462,7 +462,6 @@ int enrol_service_new(const EnrolServiceConfig *config, EnrolService **ret) {
         enrol_init_applicants(s);
         directory_observe(config->directory, on_record, s);
         r = enrol_load_invites(s);
-        adopt_revocations(s); /* those a power cut has kept us from */
         if (r >= 0)
                 r = p->ops->on_channel(p->self, ENROL_CHANNEL, NULL, on_enrol, s);
         if (r >= 0)
