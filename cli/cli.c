@@ -41,6 +41,30 @@ void cli_hint(const char *format, ...) {
         va_end(ap);
 }
 
+bool cli_can_ask(void) {
+        return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
+bool cli_ask(bool by_default, const char *format, ...) {
+        g_autofree char *text = NULL, *safe = NULL;
+        char line[64];
+        va_list ap;
+
+        va_start(ap, format);
+        text = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        safe = cli_escape(text);
+        fprintf(stderr, "%s [%s] ", safe, by_default ? _("Y/n") : _("y/N"));
+        fflush(stderr);
+        if (!fgets(line, sizeof line, stdin))
+                return false;
+        g_strstrip(line);
+        if (!*line)
+                return by_default;
+        /* TRANSLATORS: what an answer that agrees begins with. */
+        return g_ascii_tolower(line[0]) == _("y")[0];
+}
+
 /* Finds what the first words mean. Return: NULL after saying what is wrong with them. */
 static const CliVerb *verb_find(char **words, unsigned *ret_n) {
         g_autofree char *verbs = NULL;

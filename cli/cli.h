@@ -54,6 +54,13 @@ CliExit cli_main(int argc, char **argv);
 void cli_error(const char *format, ...) _printf_(1, 2);
 /* A line of advice or confirmation on stderr, for people only: nothing if it is no terminal. */
 void cli_hint(const char *format, ...) _printf_(1, 2);
+
+/* Whether a person is there to answer. */
+bool cli_can_ask(void);
+/* A question on stderr, answered on stdin with "y" or "n"; an empty line is @by_default, no line at
+ * all "no". */
+bool cli_ask(bool by_default, const char *format, ...) _printf_(2, 3);
+
 /* The same, always. */
 void cli_note(const char *format, ...) _printf_(1, 2);
 
@@ -89,6 +96,7 @@ CliExit cli_network_pending(Cli *cli, char **args);
 CliExit cli_network_approve(Cli *cli, char **args);
 CliExit cli_network_refuse(Cli *cli, char **args);
 CliExit cli_network_revoke(Cli *cli, char **args);
+CliExit cli_network_revoked(Cli *cli, char **args);
 
 CliExit cli_mesh_status(Cli *cli, char **args);
 CliExit cli_dhcp_leases(Cli *cli, char **args);

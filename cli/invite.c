@@ -340,5 +340,8 @@ CliExit cli_network_uninvite(Cli *cli, char **args) {
 
         if (e != CLI_OK)
                 return e;
-        return cli_bus_simple(cli, path, OMERTA_IFACE_NETWORK, "DeleteInvite", args[0]);
+        e = cli_bus_simple(cli, path, OMERTA_IFACE_NETWORK, "DeleteInvite", args[0]);
+        if (e == CLI_OK)
+                cli_hint(_("Withdrew the invite %s: it lets nobody in any more."), args[0]);
+        return e;
 }

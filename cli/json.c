@@ -89,6 +89,7 @@ void cli_json_time(JsonBuilder *b, const char *key, usec_t t) {
 void cli_json_network(JsonBuilder *b, const ClientNetwork *n) {
         cli_json_string(b, "name", n->name);
         cli_json_string(b, "id", n->id);
+        cli_json_string(b, "machine", n->machine_id);
         cli_json_string(b, "state", n->state);
         cli_json_string(b, "state_reason", n->state_reason);
         cli_json_string(b, "interface", n->interface);

@@ -114,22 +114,3 @@ CliExit cli_network_pending(Cli *cli, char **args) {
                 cli_table_print(t, stdout);
         return CLI_OK;
 }
-
-static CliExit member_call(Cli *cli, const char *method, const char *machine) {
-        g_autofree char *path = NULL;
-        CliExit e = cli_bus_network_path(cli, &path);
-
-        return e == CLI_OK ? cli_bus_simple(cli, path, OMERTA_IFACE_NETWORK, method, machine) : e;
-}
-
-CliExit cli_network_approve(Cli *cli, char **args) {
-        return member_call(cli, "Approve", args[0]);
-}
-
-CliExit cli_network_refuse(Cli *cli, char **args) {
-        return member_call(cli, "Refuse", args[0]);
-}
-
-CliExit cli_network_revoke(Cli *cli, char **args) {
-        return member_call(cli, "Revoke", args[0]);
-}

@@ -85,8 +85,38 @@ CliExit cli_network_join(Cli *cli, char **args) {
         return e == CLI_OK ? entered(cli, reply) : e;
 }
 
+/* Says how it was left. */
+static CliExit left(Cli *cli, const ClientNetwork *n, sd_bus_message *reply) {
+        g_autofree char *until = NULL;
+        uint64_t listed_until;
+        int told, r;
+
+        r = sd_bus_message_read(reply, "bt", &told, &listed_until);
+        if (r < 0)
+                return cli_bus_failed(r, NULL);
+        if (cli->options.json) {
+                g_autoptr(JsonBuilder) b = cli_json_new();
+
+                cli_json_bool(b, "told", told);
+                cli_json_time(b, "listed_until", listed_until);
+                cli_json_print(b);
+        }
+        until = cli_format_time(listed_until);
+        if (listed_until > 0)
+                cli_note(_("Left %s. Nobody was reachable: the network will list this machine until %s, "
+                           "unless its gateway revokes it."),
+                         n->name, until);
+        else if (n->is_gateway)
+                cli_note(_("Left %s, which has no gateway any more. Its machines reach each other until "
+                           "their certificates end, in at most 30 days."),
+                         n->name);
+        else
+                cli_hint(_("Left %s."), n->name);
+        return CLI_OK;
+}
+
 CliExit cli_network_leave(Cli *cli, char **args) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
         g_autoptr(ClientNetwork) n = NULL;
         CliExit e;
         int r;
@@ -108,10 +138,8 @@ CliExit cli_network_leave(Cli *cli, char **args) {
             (r = cli_bus_option_bool(m, "force", cli->options.force)) < 0 ||
             (r = sd_bus_message_close_container(m)) < 0)
                 return cli_bus_failed(r, NULL);
-        e = cli_bus_call(cli, m, NULL);
-        if (e == CLI_OK)
-                cli_hint(_("Left %s."), n->name);
-        return e;
+        e = cli_bus_call(cli, m, &reply);
+        return e == CLI_OK ? left(cli, n, reply) : e;
 }
 
 static CliExit switch_network(Cli *cli, const char *method) {

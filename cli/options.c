@@ -119,6 +119,21 @@ const CliOption cli_options[_CLI_OPTION_MAX] = {
                                reverse,
                                N_("From the network to this machine")),
         [OPTION_KEEP] = OPTION("keep", 0, NULL, CLI_OPTION_TRUE, keep, N_("Have it again after a restart")),
+        [OPTION_YES] = OPTION("yes", 'y', NULL, CLI_OPTION_TRUE, yes, N_("Do not ask")),
+        [OPTION_WITHDRAW_INVITE] =
+                        OPTION("withdraw-invite",
+                               0,
+                               NULL,
+                               CLI_OPTION_TRUE,
+                               withdraw_invite,
+                               N_("Withdraw the invite it came by, too")),
+        [OPTION_KEEP_INVITE] =
+                        OPTION("keep-invite",
+                               0,
+                               NULL,
+                               CLI_OPTION_TRUE,
+                               keep_invite,
+                               N_("Leave the invite it came by as it is")),
 };
 
 /* What getopt_long() returns for an option without a letter. */

@@ -33,6 +33,9 @@ typedef enum CliOptionId {
         OPTION_COUNT,
         OPTION_REVERSE,
         OPTION_KEEP,
+        OPTION_YES,
+        OPTION_WITHDRAW_INVITE,
+        OPTION_KEEP_INVITE,
         _CLI_OPTION_MAX,
 } CliOptionId;
 
@@ -69,7 +72,7 @@ typedef struct CliOptions {
         unsigned uses;    /* 0: not given */
         usec_t expires;   /* 0: not given */
         unsigned count;   /* 0: not given */
-        bool approval, qr, force, fdpass, reverse, keep;
+        bool approval, qr, force, fdpass, reverse, keep, yes, withdraw_invite, keep_invite;
 
         unsigned given; /* CLI_OPTION_BITs */
 } CliOptions;

@@ -23,6 +23,10 @@ static char *text_or_null(const char *text) {
         return *text ? cli_escape(text) : NULL;
 }
 
+static char *short_id(const char *id) {
+        return *id ? cli_format_id(id) : NULL;
+}
+
 static char *gateway_text(const ClientNetwork *n, bool full) {
         g_autofree char *id = full ? cli_format_text(n->gateway) : cli_format_id(n->gateway);
         g_autofree char *address = cli_format_text(n->gateway_address);
@@ -53,6 +57,8 @@ void cli_network_print(const ClientNetwork *n, bool full) {
         printf("%s: %s%s%s\n", name, state, *reason ? ", " : "", reason);
         if (full)
                 cli_field_take(_("Id"), text_or_null(n->id));
+        cli_field_take(_("This machine"),
+                       full ? text_or_null(n->machine_id) : short_id(n->machine_id));
         cli_field_take(_("Address"), text_or_null(n->address));
         cli_field_take(_("IPv6"), text_or_null(n->address6));
         cli_field_take(_("Subnet"), text_or_null(n->subnet));

@@ -39,8 +39,8 @@ const CliVerb cli_verbs[] = {
              "where other users of this machine cannot see it."),
           cli_network_join },
         { "network", "leave", "", 0, 0, B(FORCE), N_("Leave a network and forget its keys"),
-          N_("Gives the address back and forgets the network with its keys. On the gateway\n"
-             "that is the end of the network, and needs --force."),
+          N_("Tells the others that this machine has left, and forgets the network with its\n"
+             "keys. On the gateway that is the end of the network, and needs --force."),
           cli_network_leave },
         { "network", "list", "", 0, 0, 0, N_("List the networks of this machine"),
           N_("Lists the networks this machine is in, or waits to be let into."), cli_network_list },
@@ -56,11 +56,16 @@ const CliVerb cli_verbs[] = {
         { "network", "refuse", "MACHINE", 1, 1, 0, N_("Send a machine away"),
           N_("Sends a machine of 'omerta network pending' away. On the gateway only."),
           cli_network_refuse },
-        { "network", "revoke", "MACHINE", 1, 1, 0, N_("End a machine's membership"),
+        { "network", "revoke", "MACHINE", 1, 1, B(YES) | B(WITHDRAW_INVITE) | B(KEEP_INVITE),
+          N_("End a machine's membership"),
           N_("Ends a machine's membership for good: every member cuts it off within seconds.\n"
              "On the gateway only. This cannot be undone; with a new invite the machine can\n"
-             "come back only under a new key."),
+             "come back only under a new key. Asks first, and whether the invite it came by\n"
+             "shall be withdrawn, if a person is there to answer."),
           cli_network_revoke },
+        { "network", "revoked", "", 0, 0, 0, N_("List whose membership has ended"),
+          N_("Lists the machines that were revoked or have left, with the reason and when."),
+          cli_network_revoked },
         { "network", "show", "", 0, 0, 0, N_("Show one network in full"),
           N_("Shows everything about one network, and what it did not take, with reasons."),
           cli_network_show },

@@ -41,6 +41,7 @@ static const Field manager_fields[] = {
 static const Field network_fields[] = {
         FIELD(ClientNetwork, "Id", FIELD_STRING, id),
         FIELD(ClientNetwork, "Name", FIELD_STRING, name),
+        FIELD(ClientNetwork, "MachineId", FIELD_STRING, machine_id),
         FIELD(ClientNetwork, "State", FIELD_STRING, state),
         FIELD(ClientNetwork, "StateReason", FIELD_STRING, state_reason),
         FIELD(ClientNetwork, "Interface", FIELD_STRING, interface),

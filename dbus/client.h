@@ -100,6 +100,7 @@ typedef struct ClientNetwork {
         char *path;
         char *id;
         char *name;
+        char *machine_id; /* this machine's, in this network */
         char *state;
         char *state_reason;
         char *interface;

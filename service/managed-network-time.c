@@ -28,7 +28,7 @@ static void on_check_certificate(void *userdata) {
                 return;
         d = network_directory(n->core);
         now = directory_realtime(d);
-        certificate = directory_certificate(d, &n->manager->identity->id);
+        certificate = directory_certificate(d, managed_network_machine_id(n));
         if (certificate && certificate->body.not_after < now + CERTIFICATE_WARN_USEC &&
             certificate->body.not_after > now)
                 managed_network_log(

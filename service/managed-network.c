@@ -14,7 +14,6 @@
 #include "manager-internal.h"
 #include "netif/tun.h"
 
-#define JOIN_TIMEOUT_USEC (10 * USEC_PER_SEC)
 #define ERROR_INTERFACE "InterfaceUnavailable"
 
 void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...) {
@@ -53,7 +52,7 @@ static void choose_interface_name(Manager *m, const char *wanted, char ret[stati
         }
 }
 
-static int open_interface(ManagedNetwork *n, ManagerError *error) {
+int managed_network_open_interface(ManagedNetwork *n, ManagerError *error) {
         Manager *m = n->manager;
         g_autofree char *message = NULL;
         char fd_name[32];
@@ -103,7 +102,7 @@ static int open_interface(ManagedNetwork *n, ManagerError *error) {
         return managed_network_open_netstack(n, NETSTACK_TUN, error);
 }
 
-static void close_interface(ManagedNetwork *n, bool forget) {
+void managed_network_close_interface(ManagedNetwork *n, bool forget) {
         if (!n->netif)
                 return;
         if (n->in_dataplane)
@@ -115,7 +114,7 @@ static void close_interface(ManagedNetwork *n, bool forget) {
         managed_network_close_netstack(n);
 }
 
-static void configure_interface(ManagedNetwork *n) {
+void managed_network_configure_interface(ManagedNetwork *n) {
         Vnet *v = n->core ? network_vnet(n->core) : NULL;
         const Membership *m = managed_network_membership(n);
         IpAddr address = {}, address6 = {};
@@ -176,15 +175,31 @@ static const char *const address_properties[] = {
 };
 static const char *const members_properties[] = { "Members", "CertificateExpires", "HostName", NULL };
 
+/* Written down at once: it is known after a restart too, whoever said it. */
+static void on_revoked(ManagedNetwork *n, Network *core) {
+        int r;
+
+        if (n->leave_done)
+                return; /* it goes anyway */
+        managed_network_log(
+                        n, LOG_ERR, MESSAGE_ID_SELF_REVOKED,
+                        "%s: 'omerta network leave' forgets it", network_state_reason(core));
+        if (n->stored.membership.is_revoked)
+                return; /* since before the start */
+        n->stored.membership = *network_membership(core);
+        r = n->is_stored ? store_put_network(n->manager->store, &n->stored) : 0;
+        if (r < 0)
+                managed_network_log(
+                                n, LOG_ERR, NULL, "cannot store that it is over: %s", g_strerror(-r));
+        managed_network_configure_interface(n);
+}
+
 static void on_state(void *userdata, Network *core) {
         ManagedNetwork *n = userdata;
         const char *state = network_state_to_string(network_state(core));
 
         if (network_state(core) == NETWORK_REVOKED) {
-                managed_network_log(
-                                n, LOG_ERR, MESSAGE_ID_SELF_REVOKED,
-                                "this machine was removed from the network");
-                configure_interface(n);
+                on_revoked(n, core);
         } else if (network_state(core) == NETWORK_OFFLINE)
                 managed_network_log(
                                 n, LOG_WARNING, MESSAGE_ID_GATEWAY_UNREACHABLE, "%s",
@@ -207,7 +222,7 @@ static void on_address(void *userdata, Network *core) {
                                 ip_format(&a).text);
         else
                 managed_network_log(n, LOG_WARNING, MESSAGE_ID_ADDRESS_LOST, "address lost");
-        configure_interface(n);
+        managed_network_configure_interface(n);
         manager_publish_endpoints(n->manager);
         OBSERVE(n->manager, network_changed, n, address_properties);
 }
@@ -220,24 +235,27 @@ static void on_machine(void *userdata, Network *core, const MachineId *machine, 
 }
 
 static void
-on_member(void *userdata, Network *core, const MachineId *machine, const Record *certificate) {
+on_member(void *userdata,
+          Network *core,
+          const MachineId *machine,
+          const Record *certificate,
+          const Record *revocation) {
         ManagedNetwork *n = userdata;
         MachineIdText id = machine_id_format(machine), brief = machine_id_format_short(machine);
         LogContext context = {
-                .message_id = certificate ? MESSAGE_ID_MEMBER_JOINED : MESSAGE_ID_MEMBER_REVOKED,
+                .message_id = revocation ? MESSAGE_ID_MEMBER_REVOKED : MESSAGE_ID_MEMBER_JOINED,
                 .network = n->stored.membership.name,
                 .machine = id.text,
         };
         /* The gateway's administrator let it in or sent it away; everybody else is only told. */
         int level = n->stored.membership.is_gateway ? LOG_NOTICE : LOG_INFO;
+        const char *what = "is a member now";
 
-        if (certificate)
-                (void) log_full(level, 0, &context, "%s: %s (%s) is a member now",
-                                n->stored.membership.name, certificate->body.certificate.name,
-                                brief.text);
-        else
-                (void) log_full(level, 0, &context, "%s: %s was removed", n->stored.membership.name,
-                                brief.text);
+        if (revocation)
+                what = revocation->body.revocation.reason == REVOCATION_LEFT ? "has left"
+                                                                             : "was removed";
+        (void) log_full(level, 0, &context, "%s: %s (%s) %s", n->stored.membership.name,
+                        certificate->body.certificate.name, brief.text, what);
 }
 
 static void
@@ -273,11 +291,11 @@ static void on_packets_ready(void *userdata, Network *core, PacketPeer *peer) {
                 dataplane_flush_pending(n->manager->dataplane, peer);
 }
 
-static NetworkConfig core_config(ManagedNetwork *n) {
+NetworkConfig managed_network_core_config(ManagedNetwork *n) {
         Manager *m = n->manager;
         NetworkConfig c = {
                 .env = &m->env,
-                .identity = m->identity,
+                .identity = n->identity ?: m->identity,
                 .indices = m->indices,
                 .store = &n->store,
                 .ciphers = aead_ciphers(),
@@ -303,7 +321,7 @@ static NetworkConfig core_config(ManagedNetwork *n) {
 
 /* --- life --- */
 
-static ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id) {
+ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id) {
         ManagedNetwork *n = NEW(ManagedNetwork);
 
         n->manager = m;
@@ -324,11 +342,17 @@ static void free_core(ManagedNetwork *n) {
 ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         if (!n)
                 return NULL;
+        if (n->leave_done) {
+                ManagerError e = { .name = (char *) "Failed", .message = (char *) "omertad ends" };
+
+                TAKE_PTR(n->leave_done)(n->leave_userdata, NULL, &e);
+        }
         timer_clear(&n->forget_timer);
         timer_clear(&n->certificate_timer);
         n->forwards = forwards_free(n->forwards);
-        close_interface(n, false);
+        managed_network_close_interface(n, false);
         free_core(n);
+        identity_free(n->identity);
         store_mesh_done(&n->store);
         g_ptr_array_remove(n->manager->networks, n);
         sodium_memzero(&n->stored, sizeof n->stored);
@@ -338,24 +362,45 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         return NULL;
 }
 
-/* Starts core and interface of a network that is stored and up. */
-static int start(ManagedNetwork *n, ManagerError *error) {
-        NetworkConfig c = core_config(n);
+/* A network made here, or joined by a version that had no other, goes by the machine's key. */
+static int load_identity(ManagedNetwork *n, ManagerError *error) {
         int r;
 
-        r = open_interface(n, error);
+        if (n->identity)
+                return 0;
+        r = store_load_membership_key(n->manager->store, &n->id, &n->identity);
+        if (r < 0 && r != -ENOENT)
+                return manager_fail(
+                                error, r, "Failed", "cannot read the key of this machine in %s: %s",
+                                n->stored.membership.name, g_strerror(-r));
+        return 0;
+}
+
+/* Starts core and interface of a network that is stored and up. */
+static int start(ManagedNetwork *n, ManagerError *error) {
+        NetworkConfig c;
+        int r;
+
+        r = load_identity(n, error);
         if (r < 0)
                 return r;
+        c = managed_network_core_config(n);
         r = network_new(&c, &n->stored.membership, &n->core);
-        if (r < 0) {
-                close_interface(n, true);
+        if (r < 0)
                 return manager_fail(
                                 error, r, "Failed", "cannot start %s: %s", n->stored.membership.name,
                                 r == -ENOKEY ? "its certificate is missing in the state "
                                                "directory; leave it and join again"
                                              : g_strerror(-r));
+        /* One that is over needs none. */
+        if (network_state(n->core) == NETWORK_REVOKED)
+                return 0;
+        r = managed_network_open_interface(n, error);
+        if (r < 0) {
+                n->core = network_free(n->core);
+                return r;
         }
-        configure_interface(n);
+        managed_network_configure_interface(n);
         manager_publish_endpoints(n->manager);
         return 0;
 }
@@ -367,242 +412,16 @@ int managed_network_load(Manager *m, const StoredNetwork *stored) {
 
         n->stored = *stored;
         n->is_stored = true;
-        if (stored->up) {
+        r = load_identity(n, &error);
+        if (r >= 0 && stored->up)
                 r = start(n, &error);
-                if (r < 0) {
-                        managed_network_log(n, LOG_ERR, NULL, "%s", error.message);
-                        n->down_reason = g_strdup(error.message);
-                }
+        if (r < 0) {
+                managed_network_log(n, LOG_ERR, NULL, "%s", error.message);
+                n->down_reason = g_strdup(error.message);
         }
         manager_error_clear(&error);
         managed_network_load_forwards(n);
         return r;
-}
-
-static void default_host_name(char ret[static HOST_NAME_MAX_LEN + 1]) {
-        char host[256] = "";
-
-        (void) gethostname(host, sizeof host - 1);
-        host_name_normalize(host, ret);
-}
-
-static int choose_names(const char *host_name, const char *owner, Membership *m, ManagerError *error) {
-        if (host_name && !host_name_is_valid(host_name))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "'%s' is no host name: lower-case letters, digits and inner "
-                                "hyphens, at most 63",
-                                host_name);
-        if (owner && (strlen(owner) > OWNER_MAX_LEN || !g_utf8_validate(owner, -1, NULL)))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "the owner's name is longer than %u bytes or not UTF-8",
-                                OWNER_MAX_LEN);
-        if (host_name)
-                g_strlcpy(m->host_name, host_name, sizeof m->host_name);
-        else
-                default_host_name(m->host_name);
-        g_strlcpy(m->owner, owner ?: "", sizeof m->owner);
-        return 0;
-}
-
-static int choose_subnet(Manager *m, const char *wanted, IpPrefix *ret, ManagerError *error) {
-        IpPrefix used[256];
-        int n, r;
-
-        if (wanted) {
-                r = ip_prefix_parse(wanted, ret);
-                if (r < 0 || ret->addr.family != AF_INET || ret->len < 8 || ret->len > 24)
-                        return manager_fail(
-                                        error, -EINVAL, "InvalidArgument",
-                                        "'%s' is no subnet: an IPv4 prefix like 10.7.0.0/16, "
-                                        "/8 to /24",
-                                        wanted);
-                return 0;
-        }
-        n = rtnl_used_prefixes(m->rtnl, NULL, 0, used, ELEMENTSOF(used));
-        r = vnet_choose_subnet(used, n > 0 ? (unsigned) n : 0, ret);
-        if (r < 0)
-                return manager_fail(
-                                error, r, "InvalidArgument",
-                                "every private /16 overlaps a route of this machine: choose "
-                                "a subnet yourself");
-        return 0;
-}
-
-static int save_root(Manager *m, const uint8_t *seed, Identity **ret) {
-        int r;
-
-        r = identity_new(seed, ret);
-        if (r < 0)
-                return r;
-        return store_save_root(m->store, &(*ret)->id, seed);
-}
-
-int manager_create_network(
-                Manager *m,
-                const CreateOptions *options,
-                ManagedNetwork **ret,
-                ManagerError *error) {
-        _cleanup_(identity_freep) Identity *root = NULL;
-        uint8_t seed[IDENTITY_SEED_SIZE];
-        Membership ms = {};
-        ManagedNetwork *n;
-        NetworkConfig c;
-        int r;
-
-        if (m->networks->len >= NETWORKS_MAX)
-                return manager_fail(
-                                error, -ENOSPC, "LimitReached",
-                                "this machine is in %u networks already", NETWORKS_MAX);
-        if (!network_name_is_valid(options->name))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "a network's name has 1 to %u bytes and no control characters",
-                                NETWORK_NAME_MAX_LEN);
-        for (unsigned i = 0; i < m->networks->len; i++)
-                if (strcmp(managed_network_membership(m->networks->pdata[i])->name, options->name) ==
-                    0)
-                        return manager_fail(
-                                        error, -EEXIST, "NameTaken",
-                                        "there is a network of this name already");
-        g_strlcpy(ms.name, options->name, sizeof ms.name);
-        r = choose_names(options->host_name, options->owner, &ms, error);
-        if (r >= 0)
-                r = choose_subnet(m, options->subnet, &ms.subnet, error);
-        if (r < 0)
-                return r;
-
-        randombytes_buf(seed, sizeof seed);
-        r = save_root(m, seed, &root);
-        sodium_memzero(seed, sizeof seed);
-        if (r < 0)
-                return manager_fail(
-                                error, r, "Failed", "cannot store the network's root key: %s",
-                                g_strerror(-r));
-        n = managed_network_new(m, &root->id);
-        n->stored = (StoredNetwork){ .membership = ms,
-                                     .up = true,
-                                     .created = now_usec(CLOCK_REALTIME) };
-        r = open_interface(n, error);
-        if (r < 0)
-                goto fail;
-        c = core_config(n);
-        r = network_create(&c, root, &n->stored.membership, &n->core);
-        if (r >= 0) {
-                r = store_put_network(m->store, &n->stored);
-                n->is_stored = r >= 0;
-        }
-        if (r < 0) {
-                (void) manager_fail(
-                                error, r, "Failed", "cannot store the network: %s", g_strerror(-r));
-                goto fail;
-        }
-        configure_interface(n);
-        manager_publish_endpoints(m);
-        managed_network_log(
-                        n, LOG_NOTICE, MESSAGE_ID_NETWORK_CREATED, "network created, subnet %s",
-                        ip_prefix_format(&n->stored.membership.subnet).text);
-        OBSERVE(m, network_added, n);
-        *ret = n;
-        return 0;
-
-fail:
-        (void) store_delete_network(m->store, &n->id);
-        close_interface(n, true);
-        managed_network_free(n);
-        return r;
-}
-
-/* --- joining --- */
-
-static void on_forget(void *userdata) {
-        ManagedNetwork *n = userdata;
-        Manager *m = n->manager;
-
-        OBSERVE(m, network_removed, n);
-        close_interface(n, true);
-        managed_network_free(n);
-}
-
-static void on_join_done(void *userdata, Network *core, WireError error, const char *detail) {
-        ManagedNetwork *n = userdata;
-        ManagerJoinDone done = TAKE_PTR(n->join_done);
-        ManagerError e = {};
-
-        if (error == WIRE_ERROR_WAITING)
-                error = WIRE_ERROR_NONE;
-        if (error) {
-                e.wire = error;
-                e.message = g_strdup(detail ?: wire_error_text(error));
-                managed_network_log(n, LOG_WARNING, NULL, "not joined: %s", e.message);
-                if (!n->is_stored)
-                        timer_set(n->manager->timers, &n->forget_timer, 0, on_forget, n);
-        }
-        if (done)
-                done(n->join_userdata, n->is_stored || !error ? n : NULL, error ? &e : NULL);
-        manager_error_clear(&e);
-}
-
-int manager_join(
-                Manager *m,
-                const char *link,
-                const char *host_name,
-                const char *owner,
-                ManagerJoinDone done,
-                void *userdata,
-                ManagerError *error) {
-        Membership ms = {};
-        ManagedNetwork *n;
-        NetworkConfig c;
-        Invite invite;
-        int r;
-
-        r = invite_parse(link, &invite);
-        if (r < 0)
-                return manager_fail(
-                                error, r, "InviteInvalid",
-                                r == -EPROTONOSUPPORT ? "this invite is of a later version of omerta"
-                                                      : "this is no whole omerta:// link");
-        if (m->networks->len >= NETWORKS_MAX)
-                return manager_fail(
-                                error, -ENOSPC, "LimitReached",
-                                "this machine is in %u networks already", NETWORKS_MAX);
-        for (unsigned i = 0; i < m->networks->len; i++) {
-                n = m->networks->pdata[i];
-                if (machine_id_equal(&n->id, &invite.network))
-                        return manager_fail(
-                                        error, -EALREADY, "AlreadyMember",
-                                        "this machine is a member of %s already, or about to "
-                                        "become one",
-                                        managed_network_membership(n)->name);
-        }
-        r = choose_names(host_name, owner, &ms, error);
-        if (r < 0)
-                return r;
-        n = managed_network_new(m, &invite.network);
-        g_strlcpy(n->stored.membership.name, invite.network_name, sizeof n->stored.membership.name);
-        /* Before the invite is shown: it should not be used up for nothing. */
-        r = open_interface(n, error);
-        if (r >= 0) {
-                c = core_config(n);
-                n->join_done = done;
-                n->join_userdata = userdata;
-                r =
-                                network_join(&c, &invite, ms.host_name, ms.owner, JOIN_TIMEOUT_USEC,
-                                             on_join_done, n, &n->core);
-                if (r < 0)
-                        (void) manager_fail(error, r, "Failed", "cannot join: %s", g_strerror(-r));
-        }
-        sodium_memzero(&invite, sizeof invite);
-        if (r < 0) {
-                close_interface(n, true);
-                managed_network_free(n);
-                return r;
-        }
-        manager_publish_endpoints(m);
-        OBSERVE(m, network_added, n);
-        return 0;
 }
 
 /* --- looks --- */
@@ -620,18 +439,25 @@ const Membership *managed_network_membership(const ManagedNetwork *n) {
 }
 
 const char *managed_network_state(const ManagedNetwork *n) {
-        return n->core ? network_state_to_string(network_state(n->core)) : "down";
+        if (n->core)
+                return network_state_to_string(network_state(n->core));
+        return n->stored.membership.is_revoked ? network_state_to_string(NETWORK_REVOKED) : "down";
 }
 
 const char *managed_network_reason(const ManagedNetwork *n) {
-        const char *reason = n->core ? network_state_reason(n->core)
-                                     : n->down_reason ?: "switched off: 'omerta up' starts it";
-
-        return reason ?: "";
+        if (n->core)
+                return network_state_reason(n->core) ?: "";
+        if (n->stored.membership.is_revoked)
+                return "this machine is no member any more";
+        return n->down_reason ?: "switched off: 'omerta up' starts it";
 }
 
 const char *managed_network_interface(const ManagedNetwork *n) {
         return n->netif && !n->manager->options.user_mode ? n->netif->name : "";
+}
+
+const MachineId *managed_network_machine_id(const ManagedNetwork *n) {
+        return n->identity ? &n->identity->id : &n->manager->identity->id;
 }
 
 unsigned managed_network_mtu(const ManagedNetwork *n) {
@@ -650,9 +476,25 @@ static int store_up(ManagedNetwork *n, bool up, ManagerError *error) {
         return 0;
 }
 
+/* Being left takes some seconds, in which the core is needed. */
+static int check_not_left(const ManagedNetwork *n, ManagerError *error) {
+        return n->leave_done ? manager_fail(error, -EBUSY, "Failed", "%s is being left",
+                                            n->stored.membership.name)
+                             : 0;
+}
+
 int managed_network_up(ManagedNetwork *n, ManagerError *error) {
         int r;
 
+        r = check_not_left(n, error);
+        if (r < 0)
+                return r;
+        if (managed_network_membership(n)->is_revoked)
+                return manager_fail(
+                                error, -EPERM, "NotPermitted",
+                                "this machine is no member of %s any more: 'omerta network leave' "
+                                "forgets it, then it can join again with a new invite",
+                                n->stored.membership.name);
         if (n->core)
                 return 0;
         g_clear_pointer(&n->down_reason, g_free);
@@ -671,40 +513,19 @@ int managed_network_down(ManagedNetwork *n, ManagerError *error) {
 
         if (!n->core)
                 return 0;
-        if (!network_is_member(n->core))
+        r = check_not_left(n, error);
+        if (r < 0)
+                return r;
+        if (!n->is_stored)
                 return manager_fail(error, -EBUSY, "NotJoined", "the network is about to be joined");
         n->stored.membership = *network_membership(n->core);
         r = store_up(n, false, error);
         if (r < 0)
                 return r;
-        close_interface(n, true);
+        managed_network_close_interface(n, true);
         free_core(n);
         manager_publish_endpoints(n->manager);
         OBSERVE(n->manager, network_changed, n, address_properties);
-        return 0;
-}
-
-int managed_network_leave(ManagedNetwork *n, bool force, ManagerError *error) {
-        Manager *m = n->manager;
-        int r;
-
-        if (managed_network_membership(n)->is_gateway && !force)
-                return manager_fail(
-                                error, -EPERM, "NotPermitted",
-                                "this machine is the gateway: leaving ends the network for "
-                                "everybody; say --force if that is meant");
-        if (n->core && network_is_member(n->core))
-                network_leave(n->core);
-        r = n->is_stored ? store_delete_network(m->store, &n->id) : 0;
-        if (r < 0)
-                return manager_fail(error, r, "Failed", "cannot forget it: %s", g_strerror(-r));
-        managed_network_log(n, LOG_NOTICE, NULL, "left");
-        if (n->join_done)
-                on_join_done(n, n->core, WIRE_ERROR_FAILED, "the network was left meanwhile");
-        OBSERVE(m, network_removed, n);
-        close_interface(n, true);
-        managed_network_free(n);
-        manager_publish_endpoints(m);
         return 0;
 }
 

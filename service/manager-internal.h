@@ -71,7 +71,8 @@ struct ManagedNetwork {
         NetworkId id;
         StoredNetwork stored; /* as on disk, once a member */
         bool is_stored;
-        Network *core; /* NULL while down */
+        Identity *identity; /* ours in this network alone; NULL: the machine's */
+        Network *core;      /* NULL while down */
         Netif *netif;
         Netstack *netstack; /* while there is an interface; user mode: owns it */
         GQueue calls;       /* ManagerCall.link */
@@ -87,6 +88,10 @@ struct ManagedNetwork {
         ManagerJoinDone join_done;
         void *join_userdata;
         Timer forget_timer; /* a failed join is freed outside its own callback */
+
+        ManagerLeaveDone leave_done; /* NULL: it is not being left */
+        void *leave_userdata;
+        usec_t listed_until;
 };
 
 #define OBSERVE(m, member, ...)                                                                    \
@@ -150,6 +155,15 @@ void managed_network_note_trouble(ManagedNetwork *n);
 /* @id: of base/log-ids.h, or NULL. */
 void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...)
                 _printf_(4, 5);
+/* Without core and interface, in the manager's list. */
+ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id);
 ManagedNetwork *managed_network_free(ManagedNetwork *n);
+/* With the identity @n has now. */
+NetworkConfig managed_network_core_config(ManagedNetwork *n);
+int managed_network_open_interface(ManagedNetwork *n, ManagerError *error);
+/* @forget: it does not outlive the daemon. */
+void managed_network_close_interface(ManagedNetwork *n, bool forget);
+/* Gives it the addresses that there are. */
+void managed_network_configure_interface(ManagedNetwork *n);
 /* Starts what the store has. */
 int managed_network_load(Manager *m, const StoredNetwork *stored);

@@ -70,6 +70,8 @@ void manager_observe(Manager *m, const ManagerObserver *observer);
 /* Starts every network of the store. A network that cannot start is logged and shown as down. */
 int manager_start(Manager *m);
 
+/* Of the networks made here; in each that was joined this machine has another:
+ * managed_network_machine_id(). */
 const MachineId *manager_machine_id(const Manager *m);
 uint16_t manager_port(const Manager *m);
 const ManagerOptions *manager_options(const Manager *m);
@@ -140,10 +142,24 @@ const char *managed_network_reason(const ManagedNetwork *n); /* never NULL */
 /* Of this machine; never NULL; "" in user mode, where it is nobody else's. */
 const char *managed_network_interface(const ManagedNetwork *n);
 unsigned managed_network_mtu(const ManagedNetwork *n);
+/* This machine, in this network. */
+const MachineId *managed_network_machine_id(const ManagedNetwork *n);
 int managed_network_up(ManagedNetwork *n, ManagerError *error);
 int managed_network_down(ManagedNetwork *n, ManagerError *error);
-/* Forgets it; the object is gone when this returns 0. A gateway's needs @force. */
-int managed_network_leave(ManagedNetwork *n, bool force, ManagerError *error);
+typedef struct LeaveResult {
+        bool told;           /* some member has taken it down */
+        usec_t listed_until; /* realtime: else how long the others list this machine; 0: not at all */
+} LeaveResult;
+/* @error NULL: the network is forgotten, and its object goes when this returns. Called once. */
+typedef void (*ManagerLeaveDone)(void *userdata, const LeaveResult *result, const ManagerError *error);
+/* Tells the others, at most 5 s, and forgets it. A gateway's needs @force.
+ * Return: 0: @done will be called, not from here; or negative errno and @error. */
+int managed_network_leave(
+                ManagedNetwork *n,
+                bool force,
+                ManagerLeaveDone done,
+                void *userdata,
+                ManagerError *error);
 /* Hints an invite gets besides what the gateway knows of itself: "HOST:PORT". */
 int managed_network_invite(
                 ManagedNetwork *n,

@@ -14,7 +14,7 @@ _omerta() {
         local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
         local -A nouns=(
                 [network]='create invite invites uninvite join leave list peers address pending
-                        approve refuse revoke show set get repair-time'
+                        approve refuse revoke revoked show set get repair-time'
                 [mesh]='status'
                 [dhcp]='leases'
                 [tunnel]='sessions close'
@@ -24,6 +24,7 @@ _omerta() {
                 ['network invite']='--uses --expires --name --approval --endpoint --qr --output'
                 ['network join']='--host-name --owner'
                 ['network leave']='--force'
+                ['network revoke']='--yes --withdraw-invite --keep-invite'
                 ['nc']='--fdpass'
                 ['ping']='--count'
                 ['forward']='--reverse --keep'

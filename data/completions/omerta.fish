@@ -76,6 +76,7 @@ complete -c omerta -n '__omerta_at network' -a pending -d 'List who asks to be l
 complete -c omerta -n '__omerta_at network' -a approve -d 'Let a machine in'
 complete -c omerta -n '__omerta_at network' -a refuse -d 'Send a machine away'
 complete -c omerta -n '__omerta_at network' -a revoke -d "End a machine's membership"
+complete -c omerta -n '__omerta_at network' -a revoked -d 'List whose membership has ended'
 complete -c omerta -n '__omerta_at network' -a show -d 'Show one network in full'
 complete -c omerta -n '__omerta_at network' -a set -d 'Change what holds for all members'
 complete -c omerta -n '__omerta_at network' -a get -d 'Show what was set'
@@ -99,6 +100,10 @@ complete -c omerta -n '__omerta_at network invite' -l endpoint -x -d 'Where the 
 complete -c omerta -n '__omerta_at network invite' -l qr -d 'Show a QR code first'
 complete -c omerta -n '__omerta_at network invite' -s o -l output -r -F -d 'Write to a file'
 complete -c omerta -n '__omerta_in network leave' -l force -d 'On the gateway: end the network'
+complete -c omerta -n '__omerta_in network revoke' -s y -l yes -d 'Do not ask'
+complete -c omerta -n '__omerta_in network revoke' -l withdraw-invite \
+    -d 'Withdraw the invite it came by'
+complete -c omerta -n '__omerta_in network revoke' -l keep-invite -d 'Leave the invite it came by'
 
 complete -c omerta -n '__omerta_in ping' -s c -l count -x -d 'How many packets are sent'
 complete -c omerta -n '__omerta_in nc' -l fdpass -d 'Pass the connection to the caller'

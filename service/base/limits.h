@@ -10,6 +10,9 @@
 
 /* Networks a daemon is a member of. Each has an interface; nobody needs more. */
 #define NETWORKS_MAX 16U
+/* Keys of joins that have not come to an end: each may have an invite used up in its name, so it is
+ * kept for the next try. The oldest go. */
+#define JOIN_KEYS_MAX 64U
 /* Machines known in one network: a /16 has no more addresses to lease. */
 #define MACHINES_MAX 65536U
 /* Receiver indices of one daemon, see core/crypto/index-table.h: low 16 bits of an index. */

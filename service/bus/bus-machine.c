@@ -38,7 +38,7 @@ static int find(sd_bus *bus,
 }
 
 static bool is_self(const MachineRef *m) {
-        return machine_id_equal(&m->id, manager_machine_id(m->bus->manager));
+        return machine_id_equal(&m->id, managed_network_machine_id(m->network));
 }
 
 static bool link_of(const MachineRef *m, MeshLinkInfo *ret) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "bus/bus-internal.h"
 #include "bus/bus-options.h"
 
@@ -63,6 +64,40 @@ gateway_call(Bus *b,
                                                         : "the network is down: 'omerta up' "
                                                           "first");
         return 1;
+}
+
+/* For the journal: who did what to whom. Names of users are not looked up: that may take long. */
+static void
+log_act(sd_bus_message *call, ManagedNetwork *n, const char *what, const char *name, const char *id) {
+        const Membership *m = managed_network_membership(n);
+        LogContext context = { .network = m->name, .machine = id };
+        sd_bus_creds *creds = NULL;
+        uid_t uid = (uid_t) -1;
+
+        if (sd_bus_query_sender_creds(call, SD_BUS_CREDS_EUID, &creds) >= 0)
+                (void) sd_bus_creds_get_euid(creds, &uid);
+        sd_bus_creds_unref(creds);
+        (void) log_full(LOG_NOTICE, 0, &context, "%s: user %d %s %s%s%s%s", m->name, (int) uid,
+                        what, name, name[0] ? " (" : "", id, name[0] ? ")" : "");
+}
+
+/* So many characters of an id name a machine whose membership is decided on: fewer are a slip. */
+#define ID_PREFIX_MIN 4U
+
+static int check_prefix(const char *text, const MachineId *id, const char *name, sd_bus_error *error) {
+        if (strlen(text) >= ID_PREFIX_MIN || g_ascii_strcasecmp(text, name) == 0 ||
+            !machine_id_has_prefix(id, text))
+                return 0;
+        return sd_bus_error_setf(
+                        error, OMERTA_ERROR_INVALID_ARGUMENT,
+                        "'%s' is too little of an id: give at least %u characters, or the host name",
+                        text, ID_PREFIX_MIN);
+}
+
+static void
+format_invite_id(const uint8_t id[static INVITE_ID_SIZE], char ret[static 2 * INVITE_ID_SIZE + 1]) {
+        for (unsigned k = 0; k < INVITE_ID_SIZE; k++)
+                snprintf(ret + 2 * k, 3, "%02x", id[k]);
 }
 
 static int read_endpoints(char **texts, Endpoint *ret, unsigned *ret_n, sd_bus_error *error) {
@@ -126,8 +161,7 @@ static void append_invite(void *userdata, const StoredInvite *i) {
         sd_bus_message *reply = userdata;
         char id[2 * INVITE_ID_SIZE + 1];
 
-        for (unsigned k = 0; k < INVITE_ID_SIZE; k++)
-                snprintf(id + 2 * k, 3, "%02x", i->id[k]);
+        format_invite_id(i->id, id);
         (void) sd_bus_message_append(
                         reply, "(sttuusb)", id, i->created, i->not_after, i->uses, i->uses_max,
                         i->name, (int) i->needs_approval);
@@ -189,6 +223,7 @@ static int method_delete_invite(sd_bus_message *call, void *userdata, sd_bus_err
         if (r < 0)
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_FAILED, "cannot delete it: %s", g_strerror(-r));
+        log_act(call, n, "withdrew the invite", "", text);
         return sd_bus_reply_method_return(call, NULL);
 }
 
@@ -222,6 +257,7 @@ static int method_list_pending(sd_bus_message *call, void *userdata, sd_bus_erro
 typedef struct FindPending {
         const char *text;
         MachineId id;
+        char name[HOST_NAME_MAX_LEN + 1];
         unsigned n;
 } FindPending;
 
@@ -230,12 +266,16 @@ static void match_pending(void *userdata, const MachineId *machine, const char *
 
         if (machine_id_has_prefix(machine, f->text) || g_ascii_strcasecmp(name, f->text) == 0) {
                 f->id = *machine;
+                g_strlcpy(f->name, name, sizeof f->name);
                 f->n++;
         }
 }
 
 static int answer_pending(sd_bus_message *call, Bus *b, bool approve, sd_bus_error *error) {
         FindPending f = {};
+        const Record *certificate;
+        const char *name;
+        MachineIdText id;
         EnrolService *s;
         ManagedNetwork *n;
         int r;
@@ -254,6 +294,9 @@ static int answer_pending(sd_bus_message *call, Bus *b, bool approve, sd_bus_err
         if (f.n > 1)
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_AMBIGUOUS, "several machines match '%s'", f.text);
+        r = check_prefix(f.text, &f.id, f.name, error);
+        if (r < 0)
+                return r;
         r = approve ? enrol_service_approve(s, &f.id) : enrol_service_refuse(s, &f.id);
         if (r == -EDQUOT)
                 return sd_bus_error_setf(
@@ -263,7 +306,12 @@ static int answer_pending(sd_bus_message *call, Bus *b, bool approve, sd_bus_err
         if (r < 0)
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_FAILED, "cannot do it: %s", g_strerror(-r));
-        return sd_bus_reply_method_return(call, NULL);
+        id = machine_id_format(&f.id);
+        /* The name it has now may not be the one it asked for. */
+        certificate = directory_certificate(network_directory(managed_network_core(n)), &f.id);
+        name = certificate ? certificate->body.certificate.name : f.name;
+        log_act(call, n, approve ? "let in" : "refused", name, id.text);
+        return sd_bus_reply_method_return(call, "ss", id.text, name);
 }
 
 static int method_approve(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -274,23 +322,26 @@ static int method_refuse(sd_bus_message *call, void *userdata, sd_bus_error *err
         return answer_pending(call, userdata, false, error);
 }
 
-static int method_revoke(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        EnrolService *s;
-        ManagedNetwork *n;
-        const char *text;
-        MachineId id;
+/* Ends it. Return: 0, or negative with @error set. */
+static int
+end_membership(EnrolService *s,
+               ManagedNetwork *n,
+               const char *text,
+               MachineId *ret,
+               char **ret_name,
+               sd_bus_error *error) {
+        const Record *certificate;
         int r;
 
-        r = sd_bus_message_read(call, "s", &text);
+        r = bus_find_machine(n, text, ret, error);
         if (r < 0)
                 return r;
-        r = gateway_call(userdata, call, &s, &n, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = bus_find_machine(n, text, &id, error);
+        certificate = directory_certificate(network_directory(managed_network_core(n)), ret);
+        *ret_name = g_strdup(certificate ? certificate->body.certificate.name : "");
+        r = check_prefix(text, ret, *ret_name, error);
         if (r < 0)
                 return r;
-        r = enrol_service_revoke(s, &id, REVOCATION_REMOVED);
+        r = enrol_service_revoke(s, ret, REVOCATION_REMOVED);
         if (r == -EPERM)
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_NOT_PERMITTED,
@@ -298,7 +349,96 @@ static int method_revoke(sd_bus_message *call, void *userdata, sd_bus_error *err
         if (r < 0)
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_FAILED, "cannot revoke it: %s", g_strerror(-r));
-        return sd_bus_reply_method_return(call, NULL);
+        return 0;
+}
+
+static int method_revoke(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        char invite_id[2 * INVITE_ID_SIZE + 1] = "";
+        g_autofree char *name = NULL;
+        StoredInvite invite = {};
+        int withdraw = 0, r;
+        const BusOption table[] = { { "withdraw-invite", "b", &withdraw }, {} };
+        EnrolService *s;
+        ManagedNetwork *n;
+        MachineIdText id_text;
+        const char *text;
+        MachineId id;
+        uint32_t left;
+
+        r = sd_bus_message_read(call, "s", &text);
+        if (r >= 0)
+                r = bus_read_options(call, table, error);
+        if (r < 0)
+                return r;
+        r = gateway_call(userdata, call, &s, &n, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = end_membership(s, n, text, &id, &name, error);
+        if (r < 0)
+                return r;
+        id_text = machine_id_format(&id);
+        log_act(call, n, "revoked", name, id_text.text);
+        if (enrol_service_open_invite_of(s, &id, &invite))
+                format_invite_id(invite.id, invite_id);
+        left = invite.uses_max - invite.uses;
+        if (withdraw && invite_id[0] && enrol_service_delete_invite(s, invite.id) >= 0) {
+                log_act(call, n, "withdrew the invite", "", invite_id);
+                left = 0;
+        }
+        return sd_bus_reply_method_return(
+                        call, "sssut", id_text.text, name, invite_id, left,
+                        (uint64_t) invite.not_after);
+}
+
+static void append_revoked(void *userdata, Record *record) {
+        static const char *const reasons[] = {
+                [REVOCATION_REMOVED] = "removed",
+                [REVOCATION_LEFT] = "left",
+                [REVOCATION_KEY_LOST] = "key-lost",
+        };
+
+        (void) sd_bus_message_append(
+                        userdata, "(sst)", machine_id_format(&record->body.machine).text,
+                        reasons[record->body.revocation.reason], (uint64_t) record->body.version);
+}
+
+static int method_list_revoked(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        ManagedNetwork *n = network_of(userdata, call, error);
+        sd_bus_message *reply = NULL;
+        Network *core;
+        int r;
+
+        if (!n)
+                return -ENOENT;
+        core = managed_network_core(n);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(sst)");
+        if (r >= 0 && core)
+                directory_foreach(network_directory(core), RECORD_REVOCATION, append_revoked, reply);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+        sd_bus_message_unref(reply);
+        return r;
+}
+
+/* @userdata: the call, a reference. */
+static void on_left(void *userdata, const LeaveResult *result, const ManagerError *error) {
+        sd_bus_message *call = userdata;
+        int r;
+
+        if (error) {
+                g_autofree char *name = g_strconcat(OMERTA_ERROR_PREFIX, error->name, NULL);
+
+                r = sd_bus_reply_method_errorf(call, name, "%s", error->message);
+        } else
+                r = sd_bus_reply_method_return(
+                                call, "bt", (int) result->told, (uint64_t) result->listed_until);
+        if (r < 0)
+                (void) log_debug_errno(r, "cannot answer a call: %m");
+        sd_bus_message_unref(call);
 }
 
 static int method_leave(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -316,10 +456,12 @@ static int method_leave(sd_bus_message *call, void *userdata, sd_bus_error *erro
         r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_NETWORKS, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = managed_network_leave(n, force, &e);
-        if (r < 0)
+        r = managed_network_leave(n, force, on_left, sd_bus_message_ref(call), &e);
+        if (r < 0) {
+                sd_bus_message_unref(call);
                 return bus_set_error(error, &e);
-        return sd_bus_reply_method_return(call, NULL);
+        }
+        return 1; /* answered by on_left() */
 }
 
 static int
@@ -485,6 +627,8 @@ static char *text_property(ManagedNetwork *n, const char *property) {
 
         if (strcmp(property, "Id") == 0)
                 return g_strdup(machine_id_format(&m->id).text);
+        if (strcmp(property, "MachineId") == 0)
+                return g_strdup(machine_id_format(managed_network_machine_id(n)).text);
         if (strcmp(property, "Name") == 0)
                 return g_strdup(m->name);
         if (strcmp(property, "State") == 0)
@@ -558,7 +702,7 @@ get_number(sd_bus *bus,
                                 core ? directory_count(network_directory(core), RECORD_CERTIFICATE)
                                      : 0U);
         certificate = core ? directory_certificate(
-                                             network_directory(core), manager_machine_id(b->manager))
+                                             network_directory(core), managed_network_machine_id(n))
                            : NULL;
         return sd_bus_message_append(
                         reply, "t", certificate ? certificate->body.not_after : UINT64_C(0));
@@ -597,15 +741,31 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS(
                         "Approve",
                         SD_BUS_ARGS("s", machine),
-                        SD_BUS_NO_RESULT,
+                        SD_BUS_RESULT("s", id, "s", host_name),
                         method_approve,
                         ANYBODY),
-        SD_BUS_METHOD_WITH_ARGS("Refuse", SD_BUS_ARGS("s", machine), SD_BUS_NO_RESULT, method_refuse, ANYBODY),
-        SD_BUS_METHOD_WITH_ARGS("Revoke", SD_BUS_ARGS("s", machine), SD_BUS_NO_RESULT, method_revoke, ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "Refuse",
+                        SD_BUS_ARGS("s", machine),
+                        SD_BUS_RESULT("s", id, "s", host_name),
+                        method_refuse,
+                        ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "Revoke",
+                        SD_BUS_ARGS("s", machine, "a{sv}", options),
+                        SD_BUS_RESULT("s", id, "s", host_name, "s", invite, "u", uses_left, "t", expires),
+                        method_revoke,
+                        ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "ListRevoked",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("a(sst)", machines),
+                        method_list_revoked,
+                        ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(
                         "Leave",
                         SD_BUS_ARGS("a{sv}", options),
-                        SD_BUS_NO_RESULT,
+                        SD_BUS_RESULT("b", told, "t", listed_until),
                         method_leave,
                         ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(
@@ -642,6 +802,7 @@ static const sd_bus_vtable vtable[] = {
                         ANYBODY),
         SD_BUS_PROPERTY("Id", "s", get_text, 0, CONSTANT),
         SD_BUS_PROPERTY("Name", "s", get_text, 0, CONSTANT),
+        SD_BUS_PROPERTY("MachineId", "s", get_text, 0, CONSTANT),
         SD_BUS_PROPERTY("State", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("StateReason", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Interface", "s", get_text, 0, CHANGES),

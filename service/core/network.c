@@ -12,6 +12,9 @@
 /* How often the end of our certificate is looked at, at least: clocks get set. */
 #define TROUBLE_LOOK_USEC USEC_PER_HOUR
 
+/* Leaving, until some member has taken it down: a handshake and a few retransmissions. */
+#define LEAVE_USEC (5 * USEC_PER_SEC)
+
 struct Network {
         NetworkConfig config;
         const MeshEnv *env;
@@ -46,6 +49,13 @@ struct Network {
         NetworkJoinDone join_done;
         void *join_userdata;
         Timer join_timer;
+
+        /* While leaving. */
+        Record *farewell; /* that we leave; NULL: told, or given up */
+        NetworkLeft left;
+        void *left_userdata;
+        bool told;
+        Timer leave_timer;
 };
 
 static const char *const state_table[] = {
@@ -221,9 +231,10 @@ on_record(void *userdata,
                         lease_client_kick(n->lease_client);
         }
         if (kind == RECORD_CERTIFICATE && record && !old)
-                CALL(n, member_changed, machine, record);
-        else if (kind == RECORD_REVOCATION && record)
-                CALL(n, member_changed, machine, NULL);
+                CALL(n, member_changed, machine, record, NULL);
+        else if (kind == RECORD_CERTIFICATE && !record && directory_is_revoked(n->directory, machine))
+                CALL(n, member_changed, machine, old,
+                     directory_get(n->directory, RECORD_REVOCATION, machine));
         CALL(n, machine_changed, machine,
              kind == RECORD_REVOCATION || (kind == RECORD_CERTIFICATE && !record));
 }
@@ -231,6 +242,8 @@ on_record(void *userdata,
 static void on_link_state(void *userdata, const MachineId *machine, LinkState state, bool restarted) {
         Network *n = userdata;
 
+        if (state == LINK_UP && n->farewell)
+                (void) mesh_tell(n->mesh, n->farewell);
         if (state == LINK_UP && n->lease_client && machine_id_equal(machine, &n->membership.gateway))
                 lease_client_kick(n->lease_client);
 }
@@ -301,13 +314,47 @@ static void on_certificate_answer(void *userdata) {
         update_state(userdata);
 }
 
+/* --- leaving --- */
+
+static void on_left(void *userdata) {
+        Network *n = userdata;
+        NetworkLeft left = TAKE_PTR(n->left);
+
+        if (left)
+                left(n->left_userdata, n, n->told);
+}
+
+/* Not from within what led here: the caller frees us. */
+static void leave_finish(Network *n, bool told) {
+        n->told = told;
+        g_clear_pointer(&n->farewell, record_unref);
+        timer_set(n->env->timers, &n->leave_timer, env_now(n->env), on_left, n);
+}
+
+static void on_leave_timeout(void *userdata) {
+        leave_finish(userdata, false);
+}
+
+static const char *revoked_reason(const Network *n) {
+        const Record *r = directory_get(n->directory, RECORD_REVOCATION, &n->config.identity->id);
+
+        return r && r->body.revocation.reason == REVOCATION_LEFT
+                               ? "this machine has left the network"
+                               : "this machine was removed from the network";
+}
+
 static void on_revoked(void *userdata) {
         Network *n = userdata;
 
         if (n->sessions)
                 session_pool_stop(n->sessions);
-        set_state(n, NETWORK_REVOKED, wire_error_text(WIRE_ERROR_REVOKED));
-        join_finish(n, WIRE_ERROR_NOT_PERMITTED, wire_error_text(WIRE_ERROR_REVOKED));
+        /* So that the next start knows as well; should the disk fail, it is tried again. */
+        (void) directory_flush(n->directory);
+        n->membership.is_revoked = true;
+        set_state(n, NETWORK_REVOKED, revoked_reason(n));
+        join_finish(n, WIRE_ERROR_NOT_PERMITTED, revoked_reason(n));
+        if (n->farewell)
+                leave_finish(n, true);
 }
 
 static void on_packet(void *userdata, PacketPeer *peer, uint8_t flags, uint8_t *packet, size_t len) {
@@ -485,8 +532,9 @@ static int network_start(Network *n) {
         int r;
 
         network_set_inside(n, &n->others_inside);
-        if (directory_is_revoked(n->directory, self)) {
-                set_state(n, NETWORK_REVOKED, wire_error_text(WIRE_ERROR_REVOKED));
+        if (n->membership.is_revoked || directory_is_revoked(n->directory, self)) {
+                n->membership.is_revoked = true;
+                set_state(n, NETWORK_REVOKED, revoked_reason(n));
                 return 0;
         }
         if (!certificate)
@@ -681,7 +729,9 @@ Network *network_free(Network *n) {
         timer_clear(&n->clock_timer);
         if (n->directory)
                 wall_clock_on_changed(directory_clock(n->directory), NULL, NULL);
+        timer_clear(&n->leave_timer);
         n->join_done = NULL;
+        g_clear_pointer(&n->farewell, record_unref);
         /* Nothing below is worth reporting any more. */
         n->config.handler = (NetworkHandler){};
         enrol_client_free(n->enrol_client);
@@ -787,7 +837,31 @@ void network_changed(Network *n) {
         update_state(n);
 }
 
-void network_leave(Network *n) {
-        if (n->lease_client)
-                lease_client_release(n->lease_client);
+/* Return: 0 and our word that we leave, or negative errno. */
+static int sign_farewell(Network *n) {
+        RecordBody body = {
+                .kind = RECORD_REVOCATION,
+                .machine = n->config.identity->id,
+                .version = directory_realtime(n->directory),
+                .revocation.reason = REVOCATION_LEFT,
+        };
+
+        return identity_sign_record(n->config.identity, &n->membership.id, &body, &n->farewell);
+}
+
+void network_leave(Network *n, NetworkLeft done, void *userdata) {
+        const ChannelProvider *p = mesh_channels(n->mesh);
+
+        n->left = done;
+        n->left_userdata = userdata;
+        /* Without its issuer a network ends with its certificates, and not before. */
+        if (!n->is_member || n->state == NETWORK_REVOKED || n->membership.is_gateway ||
+            sign_farewell(n) < 0) {
+                leave_finish(n, n->state == NETWORK_REVOKED);
+                return;
+        }
+        timer_set(n->env->timers, &n->leave_timer, usec_add(env_now(n->env), LEAVE_USEC),
+                  on_leave_timeout, n);
+        if (mesh_tell(n->mesh, n->farewell) == 0)
+                (void) p->ops->connect(p->self, &n->membership.gateway);
 }

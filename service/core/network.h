@@ -53,12 +53,14 @@ typedef struct NetworkHandler {
         void (*address_changed)(void *userdata, Network *n);
         /* Something shown of a machine changed: certificate, lease, link; or it went. */
         void (*machine_changed)(void *userdata, Network *n, const MachineId *machine, bool gone);
-        /* @certificate: a machine became a member; NULL: it was revoked. For the journal. */
+        /* A machine became a member (@revocation NULL), or its membership ended. @certificate: its
+         * own, the last one. For the journal. */
         void (*member_changed)(
                         void *userdata,
                         Network *n,
                         const MachineId *machine,
-                        const Record *certificate);
+                        const Record *certificate,
+                        const Record *revocation);
         void (*lease_changed)(
                         void *userdata,
                         Network *n,
@@ -171,5 +173,14 @@ NetworkRepair network_clock_changed(Network *n);
 NetworkRepair network_repair_time(Network *n);
 /* Gateway: see EnrolServiceConfig. The caller has stored it. */
 void network_set_policy(Network *n, usec_t max_absence, usec_t grace);
-/* Gives the address back; the caller frees the network a moment later. */
-void network_leave(Network *n);
+
+/* @told: some member has taken it down that we are gone; the caller may free the network. */
+typedef void (*NetworkLeft)(void *userdata, Network *n, bool told);
+/**
+ * network_leave() - end our membership, and say so
+ *
+ * Signs that we have left (docs/protocol.md, "Signed records") and hands that to whoever a link to
+ * is up, or comes up within 5 s. A gateway only goes. @done is called once, never from here; the
+ * network cannot be used any more then.
+ */
+void network_leave(Network *n, NetworkLeft done, void *userdata);

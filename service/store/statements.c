@@ -12,13 +12,16 @@ static const char *const text[] = {
         [STATEMENT_ROLLBACK] = "ROLLBACK",
         [STATEMENT_PUT_NETWORK] =
                         "INSERT OR REPLACE INTO network (id, name, subnet, gateway, secret, "
-                        "is_gateway, host_name, owner, interface, up, created, max_absence, grace) "
-                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        [STATEMENT_COUNT_NETWORKS] = "SELECT count(*) FROM network",
+                        "is_gateway, host_name, owner, interface, up, created, max_absence, grace, "
+                        "revoked) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
+                        "?14)",
+        [STATEMENT_COUNT_NETWORKS] =
+                        "SELECT count(*) FROM network WHERE id NOT IN "
+                        "(SELECT network FROM membership_key)",
         [STATEMENT_DELETE_NETWORK] = "DELETE FROM network WHERE id = ?1",
         [STATEMENT_LIST_NETWORKS] =
                         "SELECT id, name, subnet, gateway, secret, is_gateway, host_name, owner, "
-                        "interface, up, created, max_absence, grace FROM network "
+                        "interface, up, created, max_absence, grace, revoked FROM network "
                         "ORDER BY created, id",
         [STATEMENT_PUT_RECORD] =
                         "INSERT OR REPLACE INTO record (network, kind, machine, bytes, hash) "
@@ -58,6 +61,15 @@ static const char *const text[] = {
         [STATEMENT_LIST_FORWARDS] =
                         "SELECT id, direction, listen, target FROM forward WHERE network = ?1 "
                         "ORDER BY id",
+        [STATEMENT_PUT_MEMBERSHIP_KEY] =
+                        "INSERT INTO membership_key (network, seed, created) VALUES (?1, ?2, ?3)",
+        [STATEMENT_GET_MEMBERSHIP_KEY] = "SELECT seed FROM membership_key WHERE network = ?1",
+        [STATEMENT_DELETE_MEMBERSHIP_KEY] = "DELETE FROM membership_key WHERE network = ?1",
+        [STATEMENT_TRIM_MEMBERSHIP_KEYS] =
+                        "DELETE FROM membership_key WHERE network IN ("
+                        "SELECT network FROM membership_key "
+                        "WHERE network NOT IN (SELECT id FROM network) "
+                        "ORDER BY created DESC, network LIMIT -1 OFFSET ?1)",
 };
 static_assert(ELEMENTSOF(text) == _STATEMENT_MAX, "a text for every statement");
 
@@ -125,6 +137,12 @@ int store_run(Store *s, sqlite3_stmt *statement) {
         if (r > 0)
                 sqlite3_reset(statement);
         return r < 0 ? r : 0;
+}
+
+void store_wipe_log(Store *s) {
+        /* Pages are overwritten by secure_delete; their former contents would stay in the log until
+         * it begins anew. Should it fail, that is what happens. */
+        (void) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
 bool store_column_bytes(sqlite3_stmt *statement, int column, void *ret, size_t size) {

@@ -32,6 +32,10 @@ typedef enum Statement {
         STATEMENT_PUT_FORWARD,
         STATEMENT_DELETE_FORWARD,
         STATEMENT_LIST_FORWARDS,
+        STATEMENT_PUT_MEMBERSHIP_KEY,
+        STATEMENT_GET_MEMBERSHIP_KEY,
+        STATEMENT_DELETE_MEMBERSHIP_KEY,
+        STATEMENT_TRIM_MEMBERSHIP_KEYS,
         _STATEMENT_MAX,
 } Statement;
 
@@ -51,6 +55,9 @@ sqlite3_stmt *store_statement(Store *s, Statement which);
 int store_run(Store *s, sqlite3_stmt *statement);
 /* Next row. Return: 1 a row, 0 no more (the statement is reset), negative errno. */
 int store_step(Store *s, sqlite3_stmt *statement);
+
+/* Takes what was deleted out of the log as well: a key that is gone should be gone. */
+void store_wipe_log(Store *s);
 
 /* store-keys.c; no key there is no error. */
 int store_forget_root(Store *s, const NetworkId *network);

@@ -4,6 +4,9 @@
  * Key files: 32 secret bytes each, 0600, in the state directory: machine.key, and root-ID.key for
  * each network made here, which may be moved away to be kept offline. They are written beside,
  * synced and renamed, so that there is never half a key.
+ *
+ * The keys of networks that were joined are rows of the database, so that a key and what was
+ * promised to it come and go together.
  */
 
 #include <fcntl.h>
@@ -13,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/limits.h"
 #include "store/store-internal.h"
 
 #define MACHINE_KEY "machine.key"
@@ -135,6 +139,75 @@ int store_load_identity(Store *s, Identity **ret, char **ret_error) {
                 *ret_error = explain(path, r);
         return r;
 }
+
+/* --- one for each network that was joined --- */
+
+static sqlite3_stmt *of_network(Store *s, Statement which, const NetworkId *network) {
+        sqlite3_stmt *st = store_statement(s, which);
+
+        if (st)
+                sqlite3_bind_blob(st, 1, network->bytes, sizeof network->bytes, SQLITE_STATIC);
+        return st;
+}
+
+int store_load_membership_key(Store *s, const NetworkId *network, Identity **ret) {
+        sqlite3_stmt *st = of_network(s, STATEMENT_GET_MEMBERSHIP_KEY, network);
+        uint8_t seed[IDENTITY_SEED_SIZE];
+        bool is_whole;
+        int r;
+
+        r = store_step(s, st);
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        is_whole = store_column_bytes(st, 0, seed, sizeof seed);
+        sqlite3_reset(st);
+        r = is_whole ? identity_new(seed, ret) : -EUCLEAN;
+        sodium_memzero(seed, sizeof seed);
+        return r;
+}
+
+static int
+put_membership_key(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]) {
+        sqlite3_stmt *st = of_network(s, STATEMENT_PUT_MEMBERSHIP_KEY, network);
+        int r;
+
+        if (st) {
+                sqlite3_bind_blob(st, 2, seed, IDENTITY_SEED_SIZE, SQLITE_STATIC);
+                sqlite3_bind_int64(st, 3, (sqlite3_int64) now_usec(CLOCK_REALTIME));
+        }
+        r = store_run(s, st);
+        if (r < 0)
+                return r;
+        st = store_statement(s, STATEMENT_TRIM_MEMBERSHIP_KEYS);
+        if (st)
+                sqlite3_bind_int(st, 1, (int) JOIN_KEYS_MAX);
+        return store_run(s, st);
+}
+
+int store_make_membership_key(Store *s, const NetworkId *network, Identity **ret) {
+        uint8_t seed[IDENTITY_SEED_SIZE];
+        int r;
+
+        r = store_load_membership_key(s, network, ret);
+        if (r != -ENOENT)
+                return r;
+        randombytes_buf(seed, sizeof seed);
+        r = put_membership_key(s, network, seed);
+        if (r >= 0)
+                r = identity_new(seed, ret);
+        sodium_memzero(seed, sizeof seed);
+        return r;
+}
+
+int store_delete_membership_key(Store *s, const NetworkId *network) {
+        int r = store_run(s, of_network(s, STATEMENT_DELETE_MEMBERSHIP_KEY, network));
+
+        if (r >= 0)
+                store_wipe_log(s);
+        return r;
+}
+
+/* --- roots --- */
 
 static char *root_name(const NetworkId *network) {
         return g_strdup_printf("root-%s.key", machine_id_format(network).text);

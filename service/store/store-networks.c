@@ -36,6 +36,7 @@ static bool read_network(sqlite3_stmt *st, StoredNetwork *ret) {
         ret->created = (usec_t) sqlite3_column_int64(st, 10);
         m->max_absence = (usec_t) sqlite3_column_int64(st, 11);
         m->grace = (usec_t) sqlite3_column_int64(st, 12);
+        m->is_revoked = sqlite3_column_int(st, 13) != 0;
         return true;
 }
 
@@ -83,13 +84,15 @@ int store_put_network(Store *s, const StoredNetwork *network) {
                 sqlite3_bind_int64(st, 11, (sqlite3_int64) network->created);
                 sqlite3_bind_int64(st, 12, (sqlite3_int64) m->max_absence);
                 sqlite3_bind_int64(st, 13, (sqlite3_int64) m->grace);
+                sqlite3_bind_int(st, 14, m->is_revoked);
         }
         return store_run(s, st);
 }
 
 int store_delete_network(Store *s, const NetworkId *id) {
-        static const char *const tables[] = { "record",   "invite",       "invite_use",
-                                              "endpoint", "trusted_time", "forward" };
+        static const char *const tables[] = { "record",        "invite",       "invite_use",
+                                              "endpoint",      "trusted_time", "forward",
+                                              "membership_key" };
         sqlite3_stmt *st;
         int r;
 
@@ -118,5 +121,6 @@ int store_delete_network(Store *s, const NetworkId *id) {
                 (void) store_run(s, store_statement(s, STATEMENT_ROLLBACK));
                 return r;
         }
+        store_wipe_log(s);
         return store_forget_root(s, id);
 }

@@ -62,10 +62,15 @@ static const char *const migrations[] = {
         "ALTER TABLE network ADD COLUMN max_absence INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE network ADD COLUMN grace INTEGER NOT NULL DEFAULT 0;",
         "ALTER TABLE invite ADD COLUMN needs_approval INTEGER NOT NULL DEFAULT 0;",
+        "CREATE TABLE membership_key ("
+        "  network BLOB PRIMARY KEY NOT NULL, seed BLOB NOT NULL, created INTEGER NOT NULL)"
+        "  STRICT, WITHOUT ROWID;",
+        "ALTER TABLE network ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 
-/* A join that ended half way leaves records of a network nobody is a member of. */
+/* A join that ended half way leaves records of a network nobody is a member of. Its key stays: an
+ * invite may have been used up in its name, and the next try shows it again. */
 static const char tidy[] =
                 "DELETE FROM record WHERE network NOT IN (SELECT id FROM network);"
                 "DELETE FROM invite WHERE network NOT IN (SELECT id FROM network);"

@@ -3,7 +3,8 @@
 
 /*
  * The state directory: one SQLite file omerta.db (WAL, synchronous=FULL), the machine's key
- * machine.key, the roots of networks made here root-ID.key, a lock file. Everything is 0600; a
+ * machine.key, the roots of networks made here root-ID.key, a lock file. The keys of networks that
+ * were joined are in the database. Everything is 0600; a
  * second daemon on the same directory is refused; a damaged database is reported, never made
  * anew. Control thread only.
  */
@@ -36,6 +37,17 @@ Store *store_close(Store *s);
  * there is none. Errors as store_open(); -ENOKEY: it is gone, though networks were joined with
  * it; -EPERM: others may read it. */
 int store_load_identity(Store *s, Identity **ret, char **ret_error);
+/**
+ * store_make_membership_key() - the key this machine joins @network with, and no other network
+ *
+ * The one of a try that did not come to an end, or a new one; durable before this returns, so that
+ * the same key is there when an invite was used up and the answer got lost.
+ */
+int store_make_membership_key(Store *s, const NetworkId *network, Identity **ret);
+/* -ENOENT: @network has none: it was made here, or joined with the machine's own key. */
+int store_load_membership_key(Store *s, const NetworkId *network, Identity **ret);
+/* Nothing there is no error. */
+int store_delete_membership_key(Store *s, const NetworkId *network);
 /* Durable before it returns. */
 int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]);
 
@@ -46,7 +58,7 @@ int store_foreach_network(
                 void *userdata);
 /* Inserts or replaces, by id; durable before it returns. */
 int store_put_network(Store *s, const StoredNetwork *network);
-/* With all its records, invites and its root key. Nothing there is no error. */
+/* With all its records, invites, our key in it and its root key. Nothing there is no error. */
 int store_delete_network(Store *s, const NetworkId *id);
 
 /* A port forward, as proxy/forward.h writes and reads it; nothing of it is looked at here. */

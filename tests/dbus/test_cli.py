@@ -74,7 +74,7 @@ class CliTest(unittest.TestCase):
         """One network with three machines, this one the laptop."""
         self.daemon([HOME])
         values = dict(
-            Id=NETWORK_ID, Name='home', State='online', Interface='omerta0',
+            Id=NETWORK_ID, Name='home', MachineId=IDS['laptop'], State='online', Interface='omerta0',
             Address='10.0.0.100', Address6='fd00::64', Subnet='10.0.0.0/16',
             Gateway=IDS['gateway'], GatewayAddress='10.0.0.1', HostName='laptop', Mtu=1420,
             Members=3, CertificateExpires=UNTIL)
@@ -178,7 +178,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 33)
+        self.assertEqual(len(verbs), 34)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -229,7 +229,8 @@ class CliTest(unittest.TestCase):
         for words in (['status'], []):
             out = self.ok(*words).out
             for text in ('omertad 0.1.0 (system)', IDS['laptop'], '18002', 'home: online',
-                         '10.0.0.100', 'omerta0, MTU 1420', '10.0.0.1, machine gatewayx',
+                         '10.0.0.100', 'This machine: laptopxx\n', 'omerta0, MTU 1420',
+                         '10.0.0.1, machine gatewayx',
                          '9 (mac1 7, malformed 2)', '4 (replayed 3, from-the-future 1)'):
                 self.assertIn(text, out)
         self.assertEqual(self.json('status'), {
@@ -240,7 +241,7 @@ class CliTest(unittest.TestCase):
             'networks': [{**self.home_json, 'drops': {'replayed': 3, 'from-the-future': 1}}]})
 
     home_json = {
-        'name': 'home', 'id': NETWORK_ID, 'state': 'online', 'state_reason': None,
+        'name': 'home', 'id': NETWORK_ID, 'machine': IDS['laptop'], 'state': 'online', 'state_reason': None,
         'interface': 'omerta0', 'address': '10.0.0.100', 'address6': 'fd00::64',
         'subnet': '10.0.0.0/16', 'gateway': IDS['gateway'], 'gateway_address': '10.0.0.1',
         'is_gateway': False, 'host_name': 'laptop', 'mtu': 1420, 'members': 3,
@@ -551,25 +552,123 @@ class CliTest(unittest.TestCase):
 
     def test_simple_changes(self):
         self.home()
-        for words, method, arguments in (
-                (['up'], 'Network.Up', []),
-                (['down'], 'Network.Down', []),
-                (['network', 'uninvite', 'ab12'], 'Network.DeleteInvite', ['ab12']),
-                (['network', 'approve', 'phone'], 'Network.Approve', ['phone']),
-                (['network', 'refuse', 'phone'], 'Network.Refuse', ['phone']),
-                (['network', 'revoke', 'phone'], 'Network.Revoke', ['phone']),
-                (['network', 'leave'], 'Network.Leave', [{}]),
-                (['network', 'leave', '--force'], 'Network.Leave', [{'force': True}])):
+        self.fake.answers['Network.Approve'] = (IDS['phone'], 'phone')
+        self.fake.answers['Network.Refuse'] = (IDS['phone'], 'phone')
+        self.fake.answers['Network.Leave'] = (True, 0)
+        for words, method, arguments, says in (
+                (['up'], 'Network.Up', [], ''),
+                (['down'], 'Network.Down', [], ''),
+                (['network', 'uninvite', 'ab12'], 'Network.DeleteInvite', ['ab12'],
+                 'Withdrew the invite ab12: it lets nobody in any more.\n'),
+                (['network', 'approve', 'phone'], 'Network.Approve', ['phone'],
+                 'phone (phonexxx): let in\n'),
+                (['network', 'refuse', 'phone'], 'Network.Refuse', ['phone'],
+                 'phone (phonexxx): sent away\n'),
+                (['network', 'leave'], 'Network.Leave', [{}], 'Left home.\n'),
+                (['network', 'leave', '--force'], 'Network.Leave', [{'force': True}],
+                 'Left home.\n')):
             with self.subTest(words):
                 self.fake.calls.clear()
                 self.assertEqual(self.ok(*words).out, '')
                 self.assertEqual(self.called(method), [(HOME, method, arguments, True)])
+                # A person is told what was done to whom.
+                r = self.tty(*words)
+                self.assertEqual((r.code, r.out, r.err), (0, '', says))
+
+    def test_leave(self):
+        self.home()
+        self.fake.answers['Network.Leave'] = (False, UNTIL)
+        r = self.omerta('network', 'leave')
+        self.assertEqual((r.code, r.out), (0, ''))
+        self.assertIn('Nobody was reachable', r.err)
+        self.assertIn('2030-01-01', r.err)
+        r = self.omerta('network', 'leave', '--json')
+        self.assertEqual(json.loads(r.out), {
+            'told': False, 'listed_until': '2030-01-01T00:00:00Z', 'listed_until_usec': UNTIL})
 
     def test_leave_as_gateway(self):
         self.home(IsGateway=True)
+        self.fake.answers['Network.Leave'] = (False, 0)
         self.fails(5, 'network', 'leave', says='--force')
         self.assertEqual(self.called('Network.Leave'), [])
-        self.ok('network', 'leave', '--force')
+        self.assertIn('30 days', self.omerta('network', 'leave', '--force').err)
+
+    # Revoking
+
+    INVITE = 'ab' * 16
+
+    def revoking(self, uses_left=3):
+        self.home(IsGateway=True)
+        self.fake.answers['Network.FindMachine'] = (machine('phone'),)
+        self.fake.answers['Network.Revoke'] = (
+            IDS['phone'], 'phone', self.INVITE if uses_left else '', uses_left, UNTIL)
+
+    def test_revoke(self):
+        self.revoking(0)
+        self.assertEqual(self.ok('network', 'revoke', 'phone').out, '')
+        self.assertEqual(
+            self.called('Network.Revoke'), [(HOME, 'Network.Revoke', ['phone', {}], True)])
+        # Without a terminal the invite is told, in one line.
+        self.revoking()
+        r = self.omerta('network', 'revoke', 'phone')
+        self.assertEqual((r.code, len(r.err.splitlines())), (0, 1), r.err)
+        self.assertIn(f'omerta network uninvite {self.INVITE}', r.err)
+        self.assertIn('3 more', r.err)
+        self.assertEqual(self.called('Network.DeleteInvite'), [])
+        self.assertEqual(
+            self.tty('network', 'revoke', '--keep-invite', 'phone').err,
+            'phone (phonexxx) is no member any more.\n')
+        self.fake.answers['Network.Revoke'] = (IDS['phone'], 'phone', self.INVITE, 0, UNTIL)
+        r = self.tty('network', 'revoke', '--withdraw-invite', 'phone')
+        self.assertIn(f'{self.INVITE} lets nobody in', r.err)
+        self.assertEqual(self.called('Network.Revoke')[-1][2], ['phone', {'withdraw-invite': True}])
+        self.assertEqual(self.json('network', 'revoke', '--yes', 'phone'), {
+            'machine': IDS['phone'], 'host_name': 'phone', 'invite': self.INVITE, 'uses_left': 0,
+            'expires': '2030-01-01T00:00:00Z', 'expires_usec': UNTIL})
+        self.fails(2, 'network', 'revoke', '--keep-invite', '--withdraw-invite', 'phone')
+
+    def person(self, text, *arguments):
+        """A person at a terminal, who has typed @text."""
+        mine, its = pty.openpty()
+        os.write(mine, text.encode())
+        r = self.omerta(*arguments, stdin=its, stderr=its)
+        os.close(its)
+        said = b''
+        try:
+            while chunk := os.read(mine, 4096):
+                said += chunk
+        except OSError:
+            pass
+        os.close(mine)
+        return Result(r.code, r.out, said.decode().replace('\r\n', '\n'))
+
+    def test_revoke_asks(self):
+        self.revoking()
+        for text in ('n\n', '\n', '\x04', 'what\n'):
+            r = self.person(text, 'network', 'revoke', 'phone')
+            self.assertEqual(r.code, 5, r.err)
+            self.assertIn('phone (phonexxx), for good? [y/N]', r.err)
+        self.assertEqual(self.called('Network.Revoke'), [])
+        for text, withdrawn in (('y\n\n', 1), ('y\ny\n', 1), ('yes\nn\n', 0), ('Y\n\x04', 0)):
+            self.fake.calls.clear()
+            r = self.person(text, 'network', 'revoke', 'phone')
+            self.assertEqual(r.code, 0, r.err)
+            self.assertIn(f'invite {self.INVITE}, which lets 3 more in until 2030', r.err)
+            self.assertIn('withdraw it too? [Y/n]', r.err)
+            self.assertEqual(len(self.called('Network.Revoke')), 1)
+            self.assertEqual(
+                [c[2] for c in self.called('Network.DeleteInvite')], [[self.INVITE]] * withdrawn)
+        r = self.person('', 'network', 'revoke', '--yes', '--keep-invite', 'phone')
+        self.assertEqual(r.code, 0, r.err)
+        self.assertNotIn('?', r.err)
+
+    def test_revoked(self):
+        self.home()
+        self.fake.answers['Network.ListRevoked'] = (
+            [(IDS['phone'], 'left', NOW - HOUR), (IDS['laptop'], 'removed', NOW - 2 * HOUR)],)
+        out = self.ok('network', 'revoked').out
+        self.assertRegex(out, f'MACHINE +REASON +WHEN\n{IDS["phone"]} +left +60 min ago\n')
+        self.assertEqual(self.json('network', 'revoked')['revoked'][1]['reason'], 'removed')
 
     def test_close(self):
         self.home()

@@ -67,13 +67,13 @@ same "and by its address" "$m2_path" "$(call gw "$home" $iface FindMachine s 10.
 fails "but not if it is none" NoSuchMachine gw --object-path "$home" --method $iface.FindMachine m9
 
 wait_for 15 "m1 to reach m2" pings m1 10.77.0.101
-check "Revoke" on gw busctl call org.omerta.Mesh1 "$home" $iface Revoke s m2
+check "Revoke" on gw busctl call org.omerta.Mesh1 "$home" $iface Revoke 'sa{sv}' m2 0
 gone() { ! pings "$1" 10.77.0.101; }
 for m in gw m1; do
         wait_for 10 "$m to cut m2 off" gone $m
         ok "$m has cut off the revoked machine"
 done
-fails "a member cannot revoke" NotGateway m1 --object-path "$home" --method $iface.Revoke gw
+fails "a member cannot revoke" NotGateway m1 --object-path "$home" --method $iface.Revoke gw "{}"
 
 check "Leave" on m1 busctl call org.omerta.Mesh1 "$home" $iface Leave 'a{sv}' 0
 contains "nothing is left" "[]" "$(property m1 "${manager[@]}" Networks)"

@@ -89,13 +89,13 @@ def test_busctl_alone_does_all(lab):
     managed = gw.busctl("call", "org.omerta.Mesh1", root, "org.freedesktop.DBus.ObjectManager",
                         "GetManagedObjects").stdout
     assert managed.count("/machine/") >= 2 and "10.0.0.100" in managed, managed
-    m1_id = m1.busctl("get-property", "org.omerta.Mesh1", root, "org.omerta.Mesh1.Manager",
+    m1_id = m1.busctl("get-property", "org.omerta.Mesh1", network, "org.omerta.Mesh1.Network",
                       "MachineId").stdout.split('"')[1]
-    call(gw, network, "Network", "Revoke", "s", m1_id)
+    call(gw, network, "Network", "Revoke", "sa{sv}", m1_id, "0")
     wait_for("the revocation", lambda: "revoked" in m1.busctl(
         "get-property", "org.omerta.Mesh1", network, "org.omerta.Mesh1.Network", "State").stdout, 5)
-    r = gw.busctl("call", "org.omerta.Mesh1", network, "org.omerta.Mesh1.Network", "Revoke", "s",
-                  "nobody", check=False)
+    r = gw.busctl("call", "org.omerta.Mesh1", network, "org.omerta.Mesh1.Network", "Revoke", "sa{sv}",
+                  "nobody", "0", check=False)
     assert r.returncode != 0 and "nobody" in r.stderr, r
     r = gw.busctl("call", "org.omerta.Mesh1", root, "org.omerta.Mesh1.Manager", "CreateNetwork",
                   "sa{sv}", "x", "1", "colour", "s", "red", check=False)
@@ -121,8 +121,7 @@ def test_changes_are_signalled(lab):
     wait_for("InterfacesAdded for its lease", lambda: seen("InterfacesAdded", "/lease/10_0_0_100"))
     wait_for("its link", lambda: seen("PropertiesChanged", "LinkState"))
     wait_for("its session", lambda: seen("InterfacesAdded", "/session/"))
-    m1_id = m1.busctl("get-property", "org.omerta.Mesh1", "/org/omerta/Mesh1",
-                      "org.omerta.Mesh1.Manager", "MachineId").stdout.split('"')[1]
+    m1_id = m1.json("network", "show")["machine"]
     gw.omerta("network", "revoke", m1_id)
     wait_for("InterfacesRemoved", lambda: seen("InterfacesRemoved", m1_id))
 

@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 
-from machines import OMERTAD, main, run, wait_for
+from machines import OMERTA, OMERTAD, main, run, wait_for
 
 
 def two_machines(lab):
@@ -131,6 +131,90 @@ def test_leave_and_come_back(lab):
     m1.omerta("network", "join", gw.omerta("network", "invite"))
     assert m1.omerta("network", "address") == "10.0.0.100"
     m1.ping("10.0.0.1")
+
+
+def test_revoked_machine_comes_back(lab):
+    """A revocation is for good, and for one key: with a new invite the same machine is a new one,
+    and its other networks never noticed."""
+    gw, m1 = two_machines(lab)
+    other = lab.machine("other")
+    other.start("--vpn")
+    other.omerta("network", "create", "second", "--subnet", "10.9.0.0/16")
+    m1.omerta("network", "join", other.omerta("network", "invite", "--network", "second"))
+    ids = {n["name"]: n["machine"] for n in as_list(m1.json("network", "list"))}
+    assert len(set(ids.values())) == 2 and len(ids) == 2, ids
+    assert m1.json("status")["daemon"]["machine"] not in ids.values(), ids
+    home = next(name for name in ids if name != "second")
+    gw.omerta("network", "revoke", ids[home])
+    state = lambda: m1.json("network", "show", "--network", home)["state"]
+    wait_for("m1 to know", lambda: state() == "revoked")
+    m1.ping("10.9.0.1")
+    m1.omerta("network", "leave", "--network", home)
+    m1.omerta("network", "join", gw.omerta("network", "invite"))
+    again = m1.json("network", "show", "--network", home)
+    assert again["machine"] != ids[home] and again["state"] == "online", again
+    gw.wait_ping(again["address"])
+    m1.ping("10.9.0.1")
+
+
+def test_revoked_is_remembered(lab):
+    gw = lab.gateway()
+    m1 = lab.member(gw, "m1", "--uses", "3")
+    before = m1.json("network", "show")
+    assert gw.omerta("network", "revoke", before["machine"][:3], check=False).returncode != 0
+    said = gw.omerta("network", "revoke", "--json", before["machine"][:12], check=False)
+    assert said.returncode == 0 and "2 more" in said.stderr, said
+    said = json.loads(said.stdout)
+    assert said["host_name"] == before["host_name"] and said["uses_left"] == 2, said
+    log = gw.log.read_text()
+    assert f"user 0 revoked {before['host_name']} ({before['machine']})" in log, log
+    wait_for("m1 to know", lambda: m1.json("network", "show")["state"] == "revoked")
+    m1.stop(signal.SIGKILL)
+    m1.start("--vpn")
+    assert m1.json("network", "show")["state"] == "revoked"
+    for command in (("up",), ("network", "join", gw.omerta("network", "invite"))):
+        r = m1.omerta(*command, check=False)
+        assert r.returncode != 0 and "network leave" in r.stderr, (command, r)
+    ended = gw.json("network", "revoked")["revoked"]
+    assert [(e["machine"], e["reason"]) for e in ended] == [(before["machine"], "removed")], ended
+    gw.omerta("network", "uninvite", said["invite"])
+    m1.omerta("network", "leave")
+    assert as_list(m1.json("network", "list")) == []
+
+
+def test_leaving_is_told(lab):
+    gw, m1 = two_machines(lab)
+    m2 = lab.member(gw, "m2")
+    was = m1.json("network", "show")["machine"]
+    assert m1.json("network", "leave") == {
+        "told": True, "listed_until": None, "listed_until_usec": None}
+    for m in (gw, m2):
+        wait_for("it to be gone", lambda: was not in [
+            p["id"] for p in m.json("network", "peers")["machines"]], 5)
+        assert [e["reason"] for e in as_list(m.json("network", "revoked"))] == ["left"]
+    # One that is switched off says so as well.
+    m3 = lab.member(gw, "m3")
+    m3.omerta("down")
+    assert m3.json("network", "leave")["told"]
+    # Nobody is there: it goes all the same, and says what that means.
+    gw.stop(signal.SIGKILL)
+    r = m2.omerta("network", "leave", check=False)
+    assert r.returncode == 0 and "Nobody was reachable" in r.stderr, r
+    assert as_list(m2.json("network", "list")) == []
+
+
+def test_while_leaving(lab):
+    """Nobody answers, so it takes seconds; whoever wants something else meanwhile is told."""
+    gw, m1 = two_machines(lab)
+    gw.stop(signal.SIGKILL)
+    leaving = subprocess.Popen(m1.command(OMERTA, "network", "leave"), env=m1.env,
+                               stderr=subprocess.PIPE, text=True)
+    wait_for("being left", lambda: "being left" in m1.omerta("down", check=False).stderr)
+    r = m1.omerta("network", "leave", check=False)
+    assert r.returncode != 0 and "already" in r.stderr, r
+    says = leaving.communicate()[1]
+    assert leaving.returncode == 0 and "Nobody was reachable" in says, says
+    assert as_list(m1.json("network", "list")) == []
 
 
 def test_invites_that_refuse(lab):

@@ -203,6 +203,13 @@ static void on_join_done(void *userdata, Network *n, WireError error, const char
         m->join_detail = g_strdup(detail);
 }
 
+static void on_state(void *userdata, Network *n) {
+        Machine *m = userdata;
+
+        if (network_state(n) == NETWORK_REVOKED)
+                m->membership = *network_membership(n);
+}
+
 static NetworkConfig config_of(Machine *m) {
         NetworkConfig c = {
                 .env = sim_node_env(m->node),
@@ -215,6 +222,7 @@ static NetworkConfig config_of(Machine *m) {
                 .handler = {
                         .userdata = m,
                         .joined = on_joined,
+                        .state_changed = on_state,
                         .address_changed = on_address,
                         .session_changed = on_session,
                         .packets_ready = on_packets_ready,
@@ -265,17 +273,23 @@ static void publish_endpoint(Machine *m) {
         mesh_set_local_endpoints(network_mesh(m->network), &e, 1);
 }
 
+static void new_identity(Machine *m) {
+        uint8_t seed[IDENTITY_SEED_SIZE];
+
+        env_random(sim_node_env(m->node), seed, sizeof seed);
+        identity_free(m->identity);
+        if (identity_new(seed, &m->identity) < 0)
+                g_error("no identity");
+}
+
 Machine *machine_new(Sim *sim, const char *name, const char *endpoint) {
         Machine *m = NEW(Machine);
-        uint8_t seed[IDENTITY_SEED_SIZE];
 
         m->sim = sim;
         m->name = g_strdup(name);
         m->node = sim_node_new(sim, name, endpoint);
         m->store = memory_store_new();
-        env_random(sim_node_env(m->node), seed, sizeof seed);
-        if (identity_new(seed, &m->identity) < 0)
-                g_error("no identity");
+        new_identity(m);
         begin_life(m);
         return m;
 }
@@ -369,6 +383,31 @@ void machine_start(Machine *m) {
         c = config_of(m);
         g_assert_cmpint(network_new(&c, &m->membership, &m->network), ==, 0);
         publish_endpoint(m);
+}
+
+static void on_left(void *userdata, Network *n, bool told) {
+        Machine *m = userdata;
+
+        m->left = true;
+        m->told = told;
+}
+
+static bool has_left(void *userdata) {
+        return ((Machine *) userdata)->left;
+}
+
+bool machine_leave(Machine *m) {
+        m->left = false;
+        network_leave(m->network, on_left, m);
+        g_assert_true(sim_run_until(m->sim, has_left, m, 20 * USEC_PER_SEC));
+        end_life(m);
+        memory_store_free(m->store);
+        m->store = memory_store_new();
+        m->membership = (Membership){};
+        m->has_membership = false;
+        new_identity(m);
+        begin_life(m);
+        return m->told;
 }
 
 /* --- use --- */

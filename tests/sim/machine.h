@@ -33,6 +33,7 @@ typedef struct Machine {
         GQueue events; /* what the packet path hands up, handled after its turn */
         Timer router_timer;
 
+        bool left, told;
         bool join_finished;
         char *join_error, *join_detail;
         unsigned n_sessions_changed;
@@ -49,6 +50,10 @@ char *machine_invite(Machine *m, const InviteOptions *options);
 void machine_join_start(Machine *m, const char *link);
 /* Return: NULL, or the error's name. */
 const char *machine_join(Machine *m, const char *link);
+
+/* Leaves, and forgets as the daemon does; the next join is another machine's. Return: whether some
+ * member has taken it down. */
+bool machine_leave(Machine *m);
 
 /* The daemon ends (@graceful) or is killed; what was not committed is lost with @power. */
 void machine_stop(Machine *m, bool graceful, bool lose_power);

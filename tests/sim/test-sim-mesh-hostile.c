@@ -261,21 +261,34 @@ static void test_revoked_is_cut(void **state) {
         peer = mesh_packet_peer(c->mesh, &b->identity->id);
         assert_non_null(atomic_load(&peer->tx));
         revocation = mock_revocation(&t->network, t->network.issuer, &b->identity->id, MOCK_NOW + 5);
-        /* The issuer is not there to hear of it. */
+        /* c is no issuer: b does not believe it that it is out. */
+        mesh_disconnect(c->mesh, &b->identity->id, CLOSE_REVOKED);
+        sim_run_for(t->sim, SEC);
+        assert_int_equal(b->revoked, 0);
+        set_packets(c, b, true);
+        set_packets(b, c, true);
+        assert_int_equal(test_send(c, b, "again"), 0);
+        assert_true(test_wait_up(c, b, SEC));
+        peer = mesh_packet_peer(c->mesh, &b->identity->id);
+        assert_non_null(atomic_load(&peer->tx));
+
+        /* Neither the issuer nor b is there to hear of it. */
         sim_partition(t->sim, a->node, 1);
+        sim_partition(t->sim, b->node, 2);
         assert_int_equal(directory_offer(c->directory, revocation, false, NULL), DIRECTORY_NEWS);
         assert_null(atomic_load(&peer->tx));
         assert_false(atomic_load(&peer->accept));
         assert_int_equal(test_link_state(c, b), LINK_DOWN);
         assert_int_equal(test_send(c, b, "no"), -ENXIO);
         assert_null(mesh_packet_peer(c->mesh, &b->identity->id));
-        sim_run_for(t->sim, SEC);
-        /* c is no issuer: b does not believe it that it is out. */
+        sim_run_for(t->sim, 10 * SEC);
+        sim_partition(t->sim, b->node, 0);
         assert_int_equal(b->revoked, 0);
         assert_int_equal(test_send(b, c, "I want in"), 0);
         sim_run_for(t->sim, 10 * SEC);
         assert_int_equal(c->messages->len, 0);
         assert_true(test_drops(c, DROP_REVOKED) > 0);
+        /* c only dropped what came; a hands it the record. */
         sim_partition(t->sim, a->node, 0);
         assert_int_equal(directory_offer(a->directory, revocation, false, NULL), DIRECTORY_NEWS);
         sim_run_for(t->sim, SEC);

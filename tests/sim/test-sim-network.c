@@ -378,9 +378,7 @@ static void test_released_address_is_given_again(void **state) {
         Lan lan = lan_new(24);
         Machine *a = lan_join(&lan), *b;
 
-        network_leave(a->network);
-        sim_run_for(lan.sim, USEC_PER_SEC);
-        machine_stop(a, true, false);
+        assert_true(machine_leave(a));
         b = lan_join(&lan);
         assert_address(b, "10.0.0.100");
         lan_free(&lan);

@@ -56,7 +56,7 @@ sign(unsigned signer, unsigned network, RecordKind kind, unsigned machine, unsig
                 strcpy(body.lease.name, "host");
                 break;
         case RECORD_REVOCATION:
-                body.revocation.reason = REVOCATION_REMOVED;
+                body.revocation.reason = (RevocationReason) roles;
                 break;
         case RECORD_PRESENCE:
                 strcpy(body.presence.software, "test");
@@ -132,6 +132,14 @@ static void test_authority(void **state) {
                   ROLE_MEMBER | ROLE_GATEWAY, ROOT, ROOT, TRUST_NO_AUTHORITY },
                 { "member: own revocation", MEMBER, ROOT, RECORD_REVOCATION, MEMBER, 0, MEMBER,
                   ROLE_MEMBER, ROOT, ROOT, TRUST_NO_AUTHORITY },
+                { "member: has lost its key, it says", MEMBER, ROOT, RECORD_REVOCATION, MEMBER,
+                  REVOCATION_KEY_LOST, MEMBER, ROLE_MEMBER, ROOT, ROOT, TRUST_NO_AUTHORITY },
+                { "member: has left", MEMBER, ROOT, RECORD_REVOCATION, MEMBER, REVOCATION_LEFT,
+                  NO_CERTIFICATE, 0, 0, 0, TRUST_OK },
+                { "member: another has left", OTHER, ROOT, RECORD_REVOCATION, MEMBER,
+                  REVOCATION_LEFT, OTHER, ROLE_MEMBER, ROOT, ROOT, TRUST_NO_AUTHORITY },
+                { "member: has left another network", MEMBER, OTHER_ROOT, RECORD_REVOCATION, MEMBER,
+                  REVOCATION_LEFT, NO_CERTIFICATE, 0, 0, 0, TRUST_FORGED },
                 { "member: presence", MEMBER, ROOT, RECORD_PRESENCE, MEMBER, 0, NO_CERTIFICATE, 0,
                   0, 0, TRUST_OK },
                 { "member: another's presence", OTHER, ROOT, RECORD_PRESENCE, MEMBER, 0,

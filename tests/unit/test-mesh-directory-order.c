@@ -99,6 +99,16 @@ static Record *random_record(Fixture *f, GRand *rand, Identity *const who[static
         case 7:
                 if (g_rand_int_range(rand, 0, 8) == 0)
                         return mock_revocation(&f->net, f->net.issuer, &i->id, version);
+                if (g_rand_int_range(rand, 0, 8) == 0) {
+                        /* One for each: of several the first stays until an issuer speaks. */
+                        body = (RecordBody){
+                                .kind = RECORD_REVOCATION,
+                                .machine = i->id,
+                                .version = MOCK_NOW + USEC_PER_HOUR,
+                                .revocation.reason = REVOCATION_LEFT,
+                        };
+                        return mock_record(&f->net, i, &body);
+                }
                 return record_ref(f->net.issuer_certificate);
         default:
                 /* Few addresses, short leases: overlaps, successions and releases of all kinds. */

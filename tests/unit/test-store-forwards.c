@@ -135,6 +135,7 @@ static const char first_schema[] =
                 "ALTER TABLE old RENAME TO network;"
                 "DROP TABLE forward;"
                 "DROP TABLE trusted_time;"
+                "DROP TABLE membership_key;"
                 "ALTER TABLE invite DROP COLUMN needs_approval;"
                 "PRAGMA user_version = 1;"
                 "COMMIT;";

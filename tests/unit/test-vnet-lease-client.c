@@ -28,8 +28,6 @@ static void on_changed(void *userdata, WireError error, const Record *lease) {
         else if (lease)
                 g_string_append_printf(
                                 c->log, "bound %s;", ip_format(&lease->body.lease.address).text);
-        else
-                g_string_append(c->log, "released;");
 }
 
 static void
@@ -104,6 +102,21 @@ static const Record *own_lease(const Client *c) {
 static void expect(Client *c, const char *log) {
         assert_string_equal(c->log->str, log);
         g_string_truncate(c->log, 0);
+}
+
+/* It has left: its own word, which takes its lease away everywhere. */
+static void end_membership(Client *c, unsigned i) {
+        Identity *identity = mock_identity(i);
+        RecordBody body = {
+                .kind = RECORD_REVOCATION,
+                .machine = c->id,
+                .version = directory_realtime(c->world->directory),
+                .revocation.reason = REVOCATION_LEFT,
+        };
+        g_autoptr(Record) record = mock_record(&c->world->net, identity, &body);
+
+        identity_free(identity);
+        assert_int_equal(directory_offer(c->world->directory, record, true, NULL), DIRECTORY_NEWS);
 }
 
 static void cut(Client *c, bool apart) {
@@ -249,9 +262,10 @@ static void test_errors_are_reported_once(void **state) {
         go(&c2);
         mock_mesh_run(w.mesh, USEC_PER_HOUR);
         expect(&c2, "PoolEmpty;");
-        lease_client_release(c1.client);
+        end_membership(&c1, 1);
         mock_mesh_run(w.mesh, USEC_PER_MINUTE);
-        expect(&c1, "released;");
+        /* Its address is free at once, whatever was left of the lease. */
+        expect(&c1, "Revoked;");
         expect(&c2, "bound 10.0.0.2;");
 }
 
@@ -316,34 +330,6 @@ static void test_kick(void **state) {
         mock_mesh_run(w.mesh, USEC_PER_SEC);
         expect(&c, "bound 10.0.0.100;");
         assert_int_equal(w.changes, 1);
-}
-
-static void test_release(void **state) {
-        LEASE_WORLD(w, "10.0.0.0/16");
-        CLIENT(c, w, 1);
-
-        go(&c);
-        lease_client_release(c.client);
-        mock_mesh_run(w.mesh, USEC_PER_SEC);
-        expect(&c, "bound 10.0.0.100;released;");
-        assert_true(lease_is_released(own_lease(&c)));
-        /* Final. */
-        lease_client_kick(c.client);
-        lease_client_release(c.client);
-        mock_mesh_run(w.mesh, USEC_PER_HOUR);
-        expect(&c, "");
-        assert_int_equal(w.changes, 2);
-}
-
-static void test_release_without_gateway(void **state) {
-        LEASE_WORLD(w, "10.0.0.0/16");
-        CLIENT(c, w, 1);
-
-        start_client(&c);
-        lease_client_release(c.client);
-        expect(&c, "NoGateway;");
-        mock_mesh_run(w.mesh, USEC_PER_HOUR);
-        expect(&c, "");
 }
 
 static void test_free_while_asking(void **state) {
@@ -493,8 +479,6 @@ int main(void) {
                 cmocka_unit_test(test_restart_renews_in_the_background),
                 cmocka_unit_test(test_gateway_back_after_expiry),
                 cmocka_unit_test(test_kick),
-                cmocka_unit_test(test_release),
-                cmocka_unit_test(test_release_without_gateway),
                 cmocka_unit_test(test_free_while_asking),
                 cmocka_unit_test(test_other_gateway),
                 cmocka_unit_test(test_address_conflict),

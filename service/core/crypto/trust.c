@@ -24,6 +24,11 @@ const char *trust_verdict_to_string(TrustVerdict v) {
         return NULL;
 }
 
+bool trust_is_departure(const Record *r) {
+        return r->body.kind == RECORD_REVOCATION && r->body.revocation.reason == REVOCATION_LEFT &&
+               machine_id_equal(&r->signer, &r->body.machine);
+}
+
 /* Is @signer an authority by @certificate, whose signature is not looked at yet? An issuer's
  * certificate comes from the root alone, so that there is no chain to follow. */
 static bool is_issuer_by(const NetworkId *network, const MachineId *signer, const Record *certificate) {
@@ -47,7 +52,7 @@ trust_verify_record(const NetworkId *network, const Record *r, const Record *iss
         case RECORD_CERTIFICATE:
         case RECORD_LEASE:
         case RECORD_REVOCATION:
-                if (machine_id_equal(&r->signer, network))
+                if (machine_id_equal(&r->signer, network) || trust_is_departure(r))
                         break;
                 if (!is_issuer_by(network, &r->signer, issuer_certificate))
                         return TRUST_NO_AUTHORITY;

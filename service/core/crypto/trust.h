@@ -5,7 +5,7 @@
  * Who may say what (docs/protocol.md, "Signed records"): the root is the network id; it signs
  * certificates; a machine whose root-signed certificate has the role `issuer` is an authority and
  * signs certificates (without that role), leases and revocations; every machine signs its own
- * presence. Pure functions: time, revocations and the issuer's certificate are handed in.
+ * presence, and that it has left. Pure functions: time, revocations and the issuer's certificate are handed in.
  */
 
 #include "core/wire/record.h"
@@ -25,11 +25,14 @@ const char *trust_verdict_to_string(TrustVerdict v);
 
 /**
  * trust_verify_record() - signature and authority of any record; validity is not looked at
- * @issuer_certificate: certificate of @r's signer if that is neither the root nor (presence) the
- *                      machine itself; its own signature is verified here too. May be NULL.
+ * @issuer_certificate: certificate of @r's signer if that is neither the root nor (presence,
+ *                      departure) the machine itself; its own signature is verified here too. May be NULL.
  */
 TrustVerdict
 trust_verify_record(const NetworkId *network, const Record *r, const Record *issuer_certificate);
+
+/* A machine's own word that its membership is over: a revocation of itself, reason "left". */
+bool trust_is_departure(const Record *r);
 
 /* Validity at @realtime, with the tolerance. Leases and revocations are always TRUST_OK here:
  * an expired lease is honoured until somebody else has its address. */

@@ -143,8 +143,8 @@ void channels_announce(Link *link, bool restarted) {
         Mesh *m = link->mesh;
         Channels *c = m->channels;
         MachineId machine = link->machine;
-        /* Links that only enrol or renew are nobody's business. */
-        LinkState state = link_is_limited(link) ? LINK_DOWN : link->state;
+        /* Links that only enrol or renew, or end, are nobody's business. */
+        LinkState state = link_is_limited(link) || link->dismissed ? LINK_DOWN : link->state;
 
         if (link->announced != state || restarted) {
                 link->announced = state;
@@ -195,6 +195,13 @@ static GBytes *encode_error(uint32_t id, WireError error) {
         const char *name = wire_error_name(error);
 
         return encode(CONTROL_ERROR, id, "", name, strlen(name));
+}
+
+GBytes *channels_encode_data(const char *channel, GBytes *payload) {
+        size_t len;
+        const void *data = g_bytes_get_data(payload, &len);
+
+        return encode(CONTROL_DATA, 0, channel, data, len);
 }
 
 static int
@@ -429,6 +436,8 @@ DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len) 
 
         if (!link->mesh || control_message_decode(data, len, &cm) < 0)
                 return DROP_FRAME_MALFORMED;
+        if (link->dismissed)
+                return DROP_REVOKED;
         c = link->mesh->channels;
         link_charge(link, cm.kind == CONTROL_REQUEST ? COST_REQUEST : COST_MESSAGE);
         switch (cm.kind) {
@@ -472,6 +481,8 @@ DropReason channels_handle_datagram(Link *link, const uint8_t *frame, size_t len
         name[frame[1]] = '\0';
         if (strlen(name) != frame[1] || !channel_name_is_valid(name))
                 return DROP_FRAME_MALFORMED;
+        if (link->dismissed)
+                return DROP_REVOKED;
         if (link_is_limited(link))
                 return DROP_NOT_A_MEMBER;
         h = g_hash_table_lookup(c->handlers, name);
@@ -510,7 +521,7 @@ static int provider_connect(void *self, const MachineId *machine) {
 static LinkState provider_link_state(void *self, const MachineId *machine) {
         Link *link = link_find(self, machine);
 
-        return link ? link->state : LINK_DOWN;
+        return link && !link->dismissed ? link->state : LINK_DOWN;
 }
 
 static int

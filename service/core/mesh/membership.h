@@ -16,6 +16,7 @@ typedef struct Membership {
         MachineId gateway;
         uint8_t secret[ENROL_SECRET_SIZE];
         bool is_gateway;                       /* this machine is the gateway and an issuer */
+        bool is_revoked;                       /* it is over, for good */
         char host_name[HOST_NAME_MAX_LEN + 1]; /* ours in this network */
         char owner[OWNER_MAX_LEN + 1];
         /* Of the gateway, what its administrator has set: see EnrolServiceConfig. */

@@ -81,6 +81,8 @@ void mesh_we_are_revoked(Mesh *m);
 Channels *channels_new(Mesh *m);
 Channels *channels_free(Channels *c);
 extern const ChannelOps mesh_channel_ops;
+/* A whole message, for a link that channels do not find any more. NULL: too long. */
+GBytes *channels_encode_data(const char *channel, GBytes *payload);
 DropReason channels_handle_message(Link *link, const uint8_t *data, size_t len);
 DropReason channels_handle_datagram(Link *link, const uint8_t *frame, size_t len);
 /* All requests to the machine end with @error; theirs are forgotten. */

@@ -17,6 +17,27 @@
 
 /* --- object --- */
 
+/* It shall know why, and from whom; who has left, that it was heard. That is not said before it is
+ * on disk: it may forget its key then. */
+static void dismiss(Mesh *m, const MachineId *machine, Record *revocation) {
+        PacketPeer *peer = g_hash_table_lookup(m->peers, machine);
+        Link *link = link_find(m, machine);
+        g_autoptr(GBytes) payload = NULL, message = NULL;
+
+        if (peer)
+                atomic_store_explicit(&peer->accept, false, memory_order_release);
+        if (!link)
+                return;
+        if (directory_flush(m->config.directory) >= 0) {
+                payload = gossip_encode_record(revocation);
+                message = channels_encode_data(GOSSIP_CHANNEL, payload);
+        }
+        if (message)
+                link_dismiss(link, message);
+        else
+                link_close(link, CLOSE_REVOKED);
+}
+
 static void
 on_record(void *userdata,
           RecordKind kind,
@@ -30,8 +51,8 @@ on_record(void *userdata,
         case RECORD_REVOCATION:
                 if (machine_id_same_key(machine, &m->config.identity->id))
                         mesh_we_are_revoked(m);
-                else
-                        mesh_disconnect(m, machine, CLOSE_REVOKED);
+                else if (record)
+                        dismiss(m, machine, (Record *) record);
                 endpoint_book_forget(m->book, machine);
                 neighbours_changed(m->neighbours);
                 return;
@@ -252,7 +273,7 @@ static DropReason handle_close(Link *link, const uint8_t *frame, size_t len) {
         certificate = directory_certificate(m->config.directory, &link->machine);
         /* Any member can send this, so only an issuer is believed; nor would we have to: who is
          * revoked is answered by nobody. */
-        if (frame[1] == CLOSE_REVOKED && !link_is_enrol(link) && certificate &&
+        if (frame[1] == CLOSE_REVOKED && !link->dismissed && !link_is_enrol(link) && certificate &&
             certificate->body.certificate.roles & ROLE_ISSUER) {
                 mesh_we_are_revoked(m);
                 return DROP_NONE;
@@ -264,12 +285,18 @@ static DropReason handle_close(Link *link, const uint8_t *frame, size_t len) {
 }
 
 static DropReason handle_frame(Link *link, const uint8_t *frame, size_t len, const Endpoint *from) {
+        DropReason reason;
+
         link_touch(link);
         switch ((FrameType) frame[0]) {
         case FRAME_SEGMENT:
-                return reliable_handle_segment(link->reliable, frame, len);
+                reason = reliable_handle_segment(link->reliable, frame, len);
+                link_close_dismissed(link);
+                return reason;
         case FRAME_ACK:
-                return reliable_handle_ack(link->reliable, frame, len);
+                reason = reliable_handle_ack(link->reliable, frame, len);
+                link_close_dismissed(link);
+                return reason;
         case FRAME_PROBE:
                 return probes_handle_probe(link, frame, len, from);
         case FRAME_PROBE_REPLY:
@@ -513,6 +540,25 @@ void mesh_disconnect(Mesh *m, const MachineId *machine, uint8_t reason) {
                 link_close(link, (CloseReason) reason);
 }
 
+unsigned mesh_tell(Mesh *m, Record *record) {
+        g_autoptr(GPtrArray) up = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GBytes) payload = gossip_encode_record(record);
+        unsigned told = 0;
+
+        for (GList *l = m->lru.head; l; l = l->next) {
+                const Link *link = l->data;
+
+                if (link_is_up(link) && !link_is_enrol(link) && !link->dismissed)
+                        g_ptr_array_add(up, g_memdup2(&link->machine, sizeof link->machine));
+        }
+        for (unsigned i = 0; i < up->len; i++)
+                told += m->provider.ops->send(
+                                        m, up->pdata[i], GOSSIP_CHANNEL,
+                                        g_bytes_get_data(payload, NULL),
+                                        g_bytes_get_size(payload)) >= 0;
+        return told;
+}
+
 PacketPeer *mesh_packet_peer(Mesh *m, const MachineId *machine) {
         PacketPeer *peer;
 
@@ -549,7 +595,7 @@ static void get_info(const Link *link, MeshLinkInfo *ret) {
 
         *ret = (MeshLinkInfo){
                 .machine = link->machine,
-                .state = link->state,
+                .state = link->dismissed || link->renews ? LINK_DOWN : link->state,
                 .endpoint = path_set_endpoint(&link->paths),
                 .rtt = link->srtt,
                 .rtt_min = link->rtt_min,

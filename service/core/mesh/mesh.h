@@ -25,7 +25,8 @@ typedef struct MeshHandler {
         void *userdata;
         /* An inner IP packet in place; only from mesh_handle_datagram(). May be NULL. */
         void (*packet)(void *userdata, PacketPeer *peer, uint8_t flags, uint8_t *packet, size_t len);
-        /* The authenticated machine or the issuer we asked says we are no longer a member. */
+        /* Our membership is over: by a revocation in the directory, or because an issuer says so
+         * (CLOSE). */
         void (*revoked)(void *userdata);
         /* Where a machine is reached changed, link went up or down, RTT known: for status. */
         void (*link_changed)(void *userdata, const MachineId *machine);
@@ -118,6 +119,9 @@ int mesh_connect_to_enrol(
                 const uint8_t psk[static 32]);
 /* Tells the machine and forgets the link. */
 void mesh_disconnect(Mesh *m, const MachineId *machine, uint8_t reason);
+
+/* Hands @record to every machine a link to is up, without taking it ourselves. Return: how many. */
+unsigned mesh_tell(Mesh *m, Record *record);
 
 /* For packet threads; made on demand, borrowed, stays until the machine is revoked or the mesh
  * goes. NULL for unknown machines. */

@@ -11,8 +11,7 @@
  * ASKING      a request is under way; its answer or the timeout goes on
  * BOUND       has a lease; the timer ends its first half (RFC 2131, 4.4.5, T1)
  * WAITING     the last request failed; the timer ends the pause
- * RELEASING   the gateway is told that we leave
- * STOPPED     released or revoked; final
+ * STOPPED     revoked, or left; final
  *
  * Having an address and asking for one are apart: a lease in the directory is used from the
  * start, in every state, expired or not, since the LAN outlives its gateway.
@@ -22,7 +21,6 @@ typedef enum ClientState {
         CLIENT_ASKING,
         CLIENT_BOUND,
         CLIENT_WAITING,
-        CLIENT_RELEASING,
         CLIENT_STOPPED,
 } ClientState;
 
@@ -143,35 +141,25 @@ static void on_answer(void *userdata, WireError error, const uint8_t *data, size
                 set_bound(c, own_lease(c));
 }
 
-static void on_released(void *userdata, WireError error, const uint8_t *data, size_t len) {
-        LeaseClient *c = userdata;
-
-        if (c->state != CLIENT_RELEASING)
-                return;
-        c->state = CLIENT_STOPPED;
-        c->error = WIRE_ERROR_NONE;
-        report(c, error, NULL);
-}
-
 /* --- asking --- */
 
-static int send_request(LeaseClient *c, DhcpOp op, ChannelReply reply) {
+static int send_request(LeaseClient *c) {
         const ChannelProvider *p = c->config.provider;
-        DhcpRequest q = { .op = op };
+        DhcpRequest q = { .op = DHCP_REQUEST };
         const Record *lease = own_lease(c);
         g_autoptr(GBytes) bytes = NULL;
 
-        if (op == DHCP_REQUEST && lease)
+        if (lease)
                 q.wanted = lease->body.lease.address;
         g_strlcpy(q.name, c->name, sizeof q.name);
         bytes = dhcp_request_encode(&q);
         return p->ops->request(
                         p->self, &c->gateway, DHCP_CHANNEL, g_bytes_get_data(bytes, NULL),
-                        g_bytes_get_size(bytes), REQUEST_TIMEOUT_USEC, reply, c, &c->request);
+                        g_bytes_get_size(bytes), REQUEST_TIMEOUT_USEC, on_answer, c, &c->request);
 }
 
 static void call_off(LeaseClient *c) {
-        bool pending = c->state == CLIENT_ASKING || c->state == CLIENT_RELEASING;
+        bool pending = c->state == CLIENT_ASKING;
 
         timer_clear(&c->timer);
         c->state = CLIENT_NO_GATEWAY;
@@ -184,7 +172,7 @@ static void ask(LeaseClient *c) {
 
         call_off(c);
         c->state = CLIENT_ASKING;
-        r = send_request(c, DHCP_REQUEST, on_answer);
+        r = send_request(c);
         if (r < 0)
                 retry_later(c, r == -ENXIO ? WIRE_ERROR_NO_GATEWAY : WIRE_ERROR_FAILED);
 }
@@ -204,8 +192,7 @@ on_record(void *userdata,
           const Record *old) {
         LeaseClient *c = userdata;
 
-        if (c->state == CLIENT_STOPPED || c->state == CLIENT_RELEASING ||
-            !machine_id_equal(machine, &c->config.self))
+        if (c->state == CLIENT_STOPPED || !machine_id_equal(machine, &c->config.self))
                 return;
         if (kind == RECORD_REVOCATION && record) {
                 stop(c);
@@ -268,8 +255,7 @@ LeaseClient *lease_client_free(LeaseClient *c) {
 }
 
 void lease_client_set_gateway(LeaseClient *c, const MachineId *gateway) {
-        if (c->state == CLIENT_STOPPED || c->state == CLIENT_RELEASING ||
-            (c->has_gateway && machine_id_equal(&c->gateway, gateway)))
+        if (c->state == CLIENT_STOPPED || (c->has_gateway && machine_id_equal(&c->gateway, gateway)))
                 return;
         c->has_gateway = true;
         c->gateway = *gateway;
@@ -277,15 +263,6 @@ void lease_client_set_gateway(LeaseClient *c, const MachineId *gateway) {
                 return; /* it begins in a moment */
         c->pause = RETRY_MIN_USEC;
         ask(c);
-}
-
-void lease_client_release(LeaseClient *c) {
-        if (c->state == CLIENT_STOPPED || c->state == CLIENT_RELEASING)
-                return;
-        call_off(c);
-        c->state = CLIENT_RELEASING;
-        if (!c->has_gateway || send_request(c, DHCP_RELEASE, on_released) < 0)
-                on_released(c, WIRE_ERROR_NO_GATEWAY, NULL, 0);
 }
 
 void lease_client_kick(LeaseClient *c) {

@@ -84,7 +84,5 @@ typedef struct LeaseClientConfig {
 int lease_client_new(const LeaseClientConfig *config, LeaseClient **ret);
 LeaseClient *lease_client_free(LeaseClient *c);
 void lease_client_set_gateway(LeaseClient *c, const MachineId *gateway);
-/* Tells the gateway that we leave; best effort, answers through changed(). */
-void lease_client_release(LeaseClient *c);
 /* Network changed or woke up: renew now if it is time. */
 void lease_client_kick(LeaseClient *c);

@@ -133,8 +133,10 @@ usec_t directory_next_version(Directory *d, RecordKind kind, const MachineId *ma
         const DirectoryMachine *m = directory_table_find(&d->table, machine);
         usec_t now = directory_realtime(d);
 
-        /* Also later than a lease that is not shown. */
-        if (m && m->record[kind] && m->record[kind]->body.version >= now)
+        /* Also later than a lease that is not shown; but no authority follows a time that a machine
+         * has made up. */
+        if (m && m->record[kind] && !trust_is_departure(m->record[kind]) &&
+            m->record[kind]->body.version >= now)
                 return usec_add(m->record[kind]->body.version, 1);
         return now;
 }

@@ -9,9 +9,10 @@
  * is a day ahead of ours is not taken yet, and nothing is forgotten because it is old. Whether a
  * certificate is valid now is asked where it is used (directory_check_member).
  *
- * What is void when a machine is revoked: its own certificate, lease and presence, and whatever
- * it signed as an issuer, except revocations, which cannot be taken back. Lease and presence go
- * with the certificate.
+ * A membership ends by a revocation: an issuer's, or the machine's own, which says that it has
+ * left. What is void when a machine is revoked: its own certificate, lease and presence, and
+ * whatever it signed as an issuer, except revocations, which cannot be taken back. Lease and
+ * presence go with the certificate.
  */
 #include <string.h>
 
@@ -118,6 +119,10 @@ bool directory_is_newer(const Directory *d, const Record *a, const Record *b) {
          * "Conflicts"). */
         if (a->body.kind == RECORD_CERTIFICATE && a_root != b_root)
                 return a_root;
+        /* What an issuer says of a membership's end goes before what the machine said; of that the
+         * first stays, or a machine that has left could have its network talk about it for ever. */
+        if (trust_is_departure(a) || trust_is_departure(b))
+                return !trust_is_departure(a);
         if (a->body.version != b->body.version)
                 return a->body.version > b->body.version;
         /* Two issuers in one microsecond: anything will do that is the same everywhere. */
@@ -252,7 +257,7 @@ static void retry_waiting(Directory *d, const MachineId *id) {
 /* --- offers --- */
 
 static bool is_authority_signed(const Record *record) {
-        return record->body.kind != RECORD_PRESENCE;
+        return record->body.kind != RECORD_PRESENCE && !trust_is_departure(record);
 }
 
 /* As trust_verify_record(), for an issuer whose certificate is in the directory: that has been
@@ -300,6 +305,23 @@ static bool is_from_the_future(const Directory *d, const Record *record) {
         return false;
 }
 
+/* Anybody can make keys and sign that they have left: only a member's word is kept. An issuer
+ * cannot leave this way, all it signed would be void with it. */
+static DirectoryVerdict
+judge_departure(const Directory *d, const DirectoryMachine *m, const Record *record, TrustVerdict *ret) {
+        const Record *certificate = m ? m->record[RECORD_CERTIFICATE] : NULL;
+
+        if (directory_is_revoked(d, &record->body.machine))
+                *ret = TRUST_REVOKED;
+        else if (!certificate)
+                return DIRECTORY_WAITING;
+        else if (certificate->body.certificate.roles & ROLE_ISSUER)
+                *ret = TRUST_NO_AUTHORITY;
+        else
+                *ret = trust_verify_record(&d->network, record, NULL);
+        return *ret == TRUST_OK ? DIRECTORY_NEWS : DIRECTORY_REFUSED;
+}
+
 /* Return: DIRECTORY_NEWS if it should be taken; nothing changes here. */
 static DirectoryVerdict judge(Directory *d, Record *record, TrustVerdict *ret) {
         RecordKind kind = record->body.kind;
@@ -326,6 +348,8 @@ static DirectoryVerdict judge(Directory *d, Record *record, TrustVerdict *ret) {
                 *ret = TRUST_NO_AUTHORITY;
                 return DIRECTORY_REFUSED;
         }
+        if (trust_is_departure(record))
+                return judge_departure(d, m, record, ret);
         v = judge_signer(d, record, ret);
         if (v != DIRECTORY_NEWS)
                 return v;

@@ -290,3 +290,19 @@ void enrol_service_foreach_invite(
         for (GTreeNode *n = g_tree_node_first(s->invites); n; n = g_tree_node_next(n))
                 callback(userdata, g_tree_node_value(n));
 }
+
+bool enrol_service_open_invite_of(EnrolService *s, const MachineId *machine, StoredInvite *ret) {
+        const MeshStore *store = s->config.store;
+
+        for (GTreeNode *n = g_tree_node_first(s->invites); store && n; n = g_tree_node_next(n)) {
+                const StoredInvite *invite = g_tree_node_value(n);
+
+                if (is_expired(s, invite) || invite->uses >= invite->uses_max ||
+                    store->ops->invite_used_by(store->self, invite->id, machine) <= 0)
+                        continue;
+                *ret = *invite;
+                sodium_memzero(ret->psk, sizeof(ret->psk));
+                return true;
+        }
+        return false;
+}

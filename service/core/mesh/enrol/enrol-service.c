@@ -300,8 +300,8 @@ static void collect_orphan(void *userdata, Record *record) {
         g_ptr_array_add(orphans, record_ref(record));
 }
 
-/* What a revoked issuer revoked stays revoked, but its word proves nothing to a newcomer any more:
- * we say it again in our own name. */
+/* What a revoked issuer revoked stays revoked, and who has left has left, but neither's word proves
+ * anything to a newcomer any more: we say it again in our own name. */
 static void adopt_revocations(EnrolService *s) {
         g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify) record_unref);
         Directory *d = s->config.directory;

@@ -71,6 +71,8 @@ void enrol_service_foreach_invite(
                 EnrolService *s,
                 void (*callback)(void *userdata, const StoredInvite *invite),
                 void *userdata);
+/* The invite @machine came by, if it lets others in still; @ret without its psk. */
+bool enrol_service_open_invite_of(EnrolService *s, const MachineId *machine, StoredInvite *ret);
 void enrol_service_foreach_pending(
                 EnrolService *s,
                 void (*callback)(void *userdata, const MachineId *machine, const char *name, usec_t since),

@@ -104,6 +104,14 @@ static size_t send_batches(Peer *p, GPtrArray *batches) {
         return sent;
 }
 
+GBytes *gossip_encode_record(Record *record) {
+        g_autoptr(GPtrArray) records = g_ptr_array_new(), batches = NULL;
+
+        g_ptr_array_add(records, record);
+        batches = batch_records(records);
+        return g_bytes_ref(batches->pdata[0]);
+}
+
 size_t gossip_send_records(Peer *p, GPtrArray *records) {
         g_autoptr(GPtrArray) batches = NULL;
 

@@ -11,6 +11,8 @@
 #include "core/mesh/directory/directory.h"
 #include "core/mesh/env.h"
 
+#define GOSSIP_CHANNEL "gossip"
+
 typedef struct Gossip Gossip;
 
 /* All borrowed, they outlive it; @self is copied. NULL if the channel is taken. */
@@ -22,3 +24,5 @@ gossip_new(const ChannelProvider *provider,
 Gossip *gossip_free(Gossip *g);
 /* Our clock was set: what was from the future may count now. Asks everybody. */
 void gossip_clock_changed(Gossip *g);
+/* One record as a message of the channel. */
+GBytes *gossip_encode_record(Record *record);

@@ -362,6 +362,7 @@ static void detach(Link *link) {
         g_queue_unlink(&m->lru, &link->lru);
         timer_clear(&link->maintain_timer);
         timer_clear(&link->enrol_timer);
+        timer_clear(&link->dismiss_timer);
         link->attempt = attempt_free(link->attempt);
 }
 
@@ -399,6 +400,10 @@ void link_collect(Link *link) {
 void link_down(Link *link) {
         _unused_ g_autoptr(Link) ref = link_ref(link);
 
+        if (link->dismissed) {
+                link_close(link, CLOSE_REVOKED);
+                return;
+        }
         end_life(link);
         tell_end(link);
         link_collect(link);
@@ -421,6 +426,33 @@ void link_close(Link *link, CloseReason reason) {
         tell_end(link);
         link->mesh = NULL;
         link_unref(link);
+}
+
+static void on_dismiss_timer(void *userdata) {
+        link_close(userdata, CLOSE_REVOKED);
+}
+
+void link_close_dismissed(Link *link) {
+        if (link->mesh && link->dismissed && reliable_is_idle(link->reliable))
+                link_close(link, CLOSE_REVOKED);
+}
+
+void link_dismiss(Link *link, GBytes *message) {
+        _unused_ g_autoptr(Link) ref = link_ref(link);
+        const MeshEnv *env = link->mesh->env;
+
+        if (link->dismissed)
+                return;
+        if (!link_is_up(link) || link_is_enrol(link) || reliable_push(link->reliable, message) < 0) {
+                link_close(link, CLOSE_REVOKED);
+                return;
+        }
+        link->dismissed = true;
+        link->attempt = attempt_free(link->attempt);
+        link_set_packets(link, false);
+        timer_set(env->timers, &link->dismiss_timer, env_now(env) + DISMISS_USEC, on_dismiss_timer,
+                  link);
+        tell_end(link);
 }
 
 /* Somebody wants it in earnest. */

@@ -25,6 +25,9 @@
 #define ENROL_LINK_USEC (60 * USEC_PER_SEC)
 /* So long until its keys are confirmed: anybody can send an initiation. */
 #define ENROL_CONFIRM_USEC (10 * USEC_PER_SEC)
+/* How long a machine whose membership is over has for taking the word of it: a few
+ * retransmissions. */
+#define DISMISS_USEC (5 * USEC_PER_SEC)
 
 /* One generation: the keys and what the other side said when they were made. It counts only
  * when they are used: a replayed initiation must change nothing. */
@@ -81,12 +84,13 @@ struct Link {
         PacketPeer *peer; /* NULL: not asked for, or no member */
         Budget budget;    /* while it only enrols */
         bool packets_open;
-        bool closing; /* nobody finds it any more, and link_close() frees it */
+        bool closing;   /* nobody finds it any more, and link_close() frees it */
+        bool dismissed; /* no member any more: nothing is taken, one last message waits */
 
         /* Whether it is used decides on rekeying; looked at now and then (link_maintain). */
         uint64_t used_counter;
         usec_t used_checked;
-        Timer maintain_timer, enrol_timer;
+        Timer maintain_timer, enrol_timer, dismiss_timer;
 
         usec_t since, last_handshake, last_received; /* monotonic */
         usec_t srtt, rtt_min;
@@ -132,6 +136,11 @@ void link_attempt_failed(Link *link);
 void link_down(Link *link);
 /* Tells the machine (@reason as in FRAME_CLOSE) and takes the link out of the mesh. */
 void link_close(Link *link, CloseReason reason);
+/* Its machine is no member any more: cut off at once, but for @message, a reference, which says so;
+ * closed when that is acknowledged, at most DISMISS_USEC later. Down for everybody from now on. */
+void link_dismiss(Link *link, GBytes *message);
+/* Closes it if it was dismissed and nothing is on the way any more. */
+void link_close_dismissed(Link *link);
 
 /* Seals and sends one data message over the active path. Return: false if there are no keys. */
 bool link_send_frame(Link *link, const uint8_t *frame, size_t len);

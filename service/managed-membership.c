@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* How a network of this daemon begins and ends: made, joined, left. */
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log-ids.h"
+#include "base/log.h"
+#include "manager-internal.h"
+
+#define JOIN_TIMEOUT_USEC (10 * USEC_PER_SEC)
+
+static void default_host_name(char ret[static HOST_NAME_MAX_LEN + 1]) {
+        char host[256] = "";
+
+        (void) gethostname(host, sizeof host - 1);
+        host_name_normalize(host, ret);
+}
+
+static int choose_names(const char *host_name, const char *owner, Membership *m, ManagerError *error) {
+        if (host_name && !host_name_is_valid(host_name))
+                return manager_fail(
+                                error, -EINVAL, "InvalidArgument",
+                                "'%s' is no host name: lower-case letters, digits and inner "
+                                "hyphens, at most 63",
+                                host_name);
+        if (owner && (strlen(owner) > OWNER_MAX_LEN || !g_utf8_validate(owner, -1, NULL)))
+                return manager_fail(
+                                error, -EINVAL, "InvalidArgument",
+                                "the owner's name is longer than %u bytes or not UTF-8",
+                                OWNER_MAX_LEN);
+        if (host_name)
+                g_strlcpy(m->host_name, host_name, sizeof m->host_name);
+        else
+                default_host_name(m->host_name);
+        g_strlcpy(m->owner, owner ?: "", sizeof m->owner);
+        return 0;
+}
+
+static int choose_subnet(Manager *m, const char *wanted, IpPrefix *ret, ManagerError *error) {
+        IpPrefix used[256];
+        int n, r;
+
+        if (wanted) {
+                r = ip_prefix_parse(wanted, ret);
+                if (r < 0 || ret->addr.family != AF_INET || ret->len < 8 || ret->len > 24)
+                        return manager_fail(
+                                        error, -EINVAL, "InvalidArgument",
+                                        "'%s' is no subnet: an IPv4 prefix like 10.7.0.0/16, "
+                                        "/8 to /24",
+                                        wanted);
+                return 0;
+        }
+        n = rtnl_used_prefixes(m->rtnl, NULL, 0, used, ELEMENTSOF(used));
+        r = vnet_choose_subnet(used, n > 0 ? (unsigned) n : 0, ret);
+        if (r < 0)
+                return manager_fail(
+                                error, r, "InvalidArgument",
+                                "every private /16 overlaps a route of this machine: choose "
+                                "a subnet yourself");
+        return 0;
+}
+
+static int save_root(Manager *m, const uint8_t *seed, Identity **ret) {
+        int r;
+
+        r = identity_new(seed, ret);
+        if (r < 0)
+                return r;
+        return store_save_root(m->store, &(*ret)->id, seed);
+}
+
+int manager_create_network(
+                Manager *m,
+                const CreateOptions *options,
+                ManagedNetwork **ret,
+                ManagerError *error) {
+        _cleanup_(identity_freep) Identity *root = NULL;
+        uint8_t seed[IDENTITY_SEED_SIZE];
+        Membership ms = {};
+        ManagedNetwork *n;
+        NetworkConfig c;
+        int r;
+
+        if (m->networks->len >= NETWORKS_MAX)
+                return manager_fail(
+                                error, -ENOSPC, "LimitReached",
+                                "this machine is in %u networks already", NETWORKS_MAX);
+        if (!network_name_is_valid(options->name))
+                return manager_fail(
+                                error, -EINVAL, "InvalidArgument",
+                                "a network's name has 1 to %u bytes and no control characters",
+                                NETWORK_NAME_MAX_LEN);
+        for (unsigned i = 0; i < m->networks->len; i++)
+                if (strcmp(managed_network_membership(m->networks->pdata[i])->name, options->name) ==
+                    0)
+                        return manager_fail(
+                                        error, -EEXIST, "NameTaken",
+                                        "there is a network of this name already");
+        g_strlcpy(ms.name, options->name, sizeof ms.name);
+        r = choose_names(options->host_name, options->owner, &ms, error);
+        if (r >= 0)
+                r = choose_subnet(m, options->subnet, &ms.subnet, error);
+        if (r < 0)
+                return r;
+
+        randombytes_buf(seed, sizeof seed);
+        r = save_root(m, seed, &root);
+        sodium_memzero(seed, sizeof seed);
+        if (r < 0)
+                return manager_fail(
+                                error, r, "Failed", "cannot store the network's root key: %s",
+                                g_strerror(-r));
+        n = managed_network_new(m, &root->id);
+        n->stored = (StoredNetwork){ .membership = ms,
+                                     .up = true,
+                                     .created = now_usec(CLOCK_REALTIME) };
+        r = managed_network_open_interface(n, error);
+        if (r < 0)
+                goto fail;
+        c = managed_network_core_config(n);
+        r = network_create(&c, root, &n->stored.membership, &n->core);
+        if (r >= 0) {
+                r = store_put_network(m->store, &n->stored);
+                n->is_stored = r >= 0;
+        }
+        if (r < 0) {
+                (void) manager_fail(
+                                error, r, "Failed", "cannot store the network: %s", g_strerror(-r));
+                goto fail;
+        }
+        managed_network_configure_interface(n);
+        manager_publish_endpoints(m);
+        managed_network_log(
+                        n, LOG_NOTICE, MESSAGE_ID_NETWORK_CREATED, "network created, subnet %s",
+                        ip_prefix_format(&n->stored.membership.subnet).text);
+        OBSERVE(m, network_added, n);
+        *ret = n;
+        return 0;
+
+fail:
+        (void) store_delete_network(m->store, &n->id);
+        managed_network_close_interface(n, true);
+        managed_network_free(n);
+        return r;
+}
+
+/* --- joining --- */
+
+static void on_forget(void *userdata) {
+        ManagedNetwork *n = userdata;
+        Manager *m = n->manager;
+
+        OBSERVE(m, network_removed, n);
+        managed_network_close_interface(n, true);
+        managed_network_free(n);
+}
+
+static void on_join_done(void *userdata, Network *core, WireError error, const char *detail) {
+        ManagedNetwork *n = userdata;
+        ManagerJoinDone done = TAKE_PTR(n->join_done);
+        ManagerError e = {};
+
+        if (error == WIRE_ERROR_WAITING)
+                error = WIRE_ERROR_NONE;
+        if (error) {
+                e.wire = error;
+                e.message = g_strdup(detail ?: wire_error_text(error));
+                managed_network_log(n, LOG_WARNING, NULL, "not joined: %s", e.message);
+                if (!n->is_stored)
+                        timer_set(n->manager->timers, &n->forget_timer, 0, on_forget, n);
+                /* What was turned away (refused, or revoked since it was let in) stays so: the next
+                 * try is another machine's. After every other error the invite may have been used
+                 * up for this key. */
+                if (!n->is_stored && error == WIRE_ERROR_NOT_PERMITTED)
+                        (void) store_delete_membership_key(n->manager->store, &n->id);
+        }
+        if (done)
+                done(n->join_userdata, n->is_stored || !error ? n : NULL, error ? &e : NULL);
+        manager_error_clear(&e);
+}
+
+static int check_not_member(const Manager *m, const NetworkId *network, ManagerError *error) {
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                const ManagedNetwork *n = m->networks->pdata[i];
+
+                if (!machine_id_equal(&n->id, network))
+                        continue;
+                if (managed_network_membership(n)->is_revoked)
+                        return manager_fail(
+                                        error, -EALREADY, "AlreadyMember",
+                                        "this machine is no member of %s any more: 'omerta network "
+                                        "leave' forgets it, then it can join again",
+                                        managed_network_membership(n)->name);
+                return manager_fail(
+                                error, -EALREADY, "AlreadyMember",
+                                "this machine is a member of %s already, or about to become one",
+                                managed_network_membership(n)->name);
+        }
+        return 0;
+}
+
+int manager_join(
+                Manager *m,
+                const char *link,
+                const char *host_name,
+                const char *owner,
+                ManagerJoinDone done,
+                void *userdata,
+                ManagerError *error) {
+        Membership ms = {};
+        ManagedNetwork *n;
+        NetworkConfig c;
+        Invite invite;
+        int r;
+
+        r = invite_parse(link, &invite);
+        if (r < 0)
+                return manager_fail(
+                                error, r, "InviteInvalid",
+                                r == -EPROTONOSUPPORT ? "this invite is of a later version of omerta"
+                                                      : "this is no whole omerta:// link");
+        if (m->networks->len >= NETWORKS_MAX)
+                return manager_fail(
+                                error, -ENOSPC, "LimitReached",
+                                "this machine is in %u networks already", NETWORKS_MAX);
+        r = check_not_member(m, &invite.network, error);
+        if (r >= 0)
+                r = choose_names(host_name, owner, &ms, error);
+        if (r < 0)
+                return r;
+        n = managed_network_new(m, &invite.network);
+        g_strlcpy(n->stored.membership.name, invite.network_name, sizeof n->stored.membership.name);
+        /* Before the invite is shown: it should not be used up for nothing. */
+        r = managed_network_open_interface(n, error);
+        if (r >= 0) {
+                r = store_make_membership_key(m->store, &n->id, &n->identity);
+                if (r < 0)
+                        (void) manager_fail(
+                                        error, r, "Failed",
+                                        "cannot store a key for this machine in the network: %s",
+                                        g_strerror(-r));
+        }
+        if (r >= 0) {
+                c = managed_network_core_config(n);
+                n->join_done = done;
+                n->join_userdata = userdata;
+                r =
+                                network_join(&c, &invite, ms.host_name, ms.owner, JOIN_TIMEOUT_USEC,
+                                             on_join_done, n, &n->core);
+                if (r < 0)
+                        (void) manager_fail(error, r, "Failed", "cannot join: %s", g_strerror(-r));
+        }
+        sodium_memzero(&invite, sizeof invite);
+        if (r < 0) {
+                managed_network_close_interface(n, true);
+                managed_network_free(n);
+                return r;
+        }
+        manager_publish_endpoints(m);
+        OBSERVE(m, network_added, n);
+        return 0;
+}
+
+/* --- leaving --- */
+
+/* What the others go by who were not told. */
+static usec_t listed_until(ManagedNetwork *n) {
+        const Record *certificate;
+
+        if (!n->core || managed_network_membership(n)->is_gateway)
+                return 0;
+        certificate = directory_certificate(network_directory(n->core), managed_network_machine_id(n));
+        return certificate ? certificate->body.not_after : 0;
+}
+
+static void on_left(void *userdata, Network *core, bool told) {
+        ManagedNetwork *n = userdata;
+        Manager *m = n->manager;
+        LeaveResult result = { .told = told, .listed_until = told ? 0 : n->listed_until };
+        ManagerLeaveDone done = TAKE_PTR(n->leave_done);
+        ManagerError e = {};
+        int r;
+
+        r = n->is_stored ? store_delete_network(m->store, &n->id)
+                         : store_delete_membership_key(m->store, &n->id);
+        if (r < 0) {
+                (void) manager_fail(&e, r, "Failed", "cannot forget it: %s", g_strerror(-r));
+                done(n->leave_userdata, NULL, &e);
+                manager_error_clear(&e);
+                return;
+        }
+        managed_network_log(
+                        n, LOG_NOTICE, NULL, "left%s",
+                        result.listed_until > 0 ? ", but nobody could be told" : "");
+        if (n->join_done)
+                on_join_done(n, n->core, WIRE_ERROR_FAILED, "the network was left meanwhile");
+        done(n->leave_userdata, &result, NULL);
+        OBSERVE(m, network_removed, n);
+        managed_network_close_interface(n, true);
+        managed_network_free(n);
+        manager_publish_endpoints(m);
+}
+
+static void on_leave_timer(void *userdata) {
+        on_left(userdata, NULL, false);
+}
+
+/* One that is switched off has no links, and the others would not hear of it. */
+static void start_to_leave(ManagedNetwork *n) {
+        NetworkConfig c = managed_network_core_config(n);
+        int r = network_new(&c, &n->stored.membership, &n->core);
+
+        if (r < 0)
+                managed_network_log(n, LOG_WARNING, NULL, "left without a word: %s", g_strerror(-r));
+}
+
+int managed_network_leave(
+                ManagedNetwork *n,
+                bool force,
+                ManagerLeaveDone done,
+                void *userdata,
+                ManagerError *error) {
+        const Membership *m = managed_network_membership(n);
+
+        if (m->is_gateway && !force)
+                return manager_fail(
+                                error, -EPERM, "NotPermitted",
+                                "this machine is the gateway: leaving ends the network for "
+                                "everybody; say --force if that is meant");
+        if (n->leave_done)
+                return manager_fail(error, -EBUSY, "Failed", "%s is being left already", m->name);
+        n->leave_done = done;
+        n->leave_userdata = userdata;
+        if (!n->core && n->is_stored && !m->is_revoked && !m->is_gateway)
+                start_to_leave(n);
+        n->listed_until = listed_until(n);
+        if (n->core)
+                network_leave(n->core, on_left, n);
+        else
+                timer_set(n->manager->timers, &n->forget_timer, 0, on_leave_timer, n);
+        return 0;
+}
