@@ -42,9 +42,9 @@ void managed_network_watch_certificate(ManagedNetwork *n) {
                   env_now(&n->manager->env) + CERTIFICATE_CHECK_USEC, on_check_certificate, n);
 }
 
-void managed_network_note_trouble(ManagedNetwork *n) {
-        NetworkTrouble trouble = network_trouble(n->core);
-        const char *reason = network_state_reason(n->core);
+void managed_network_note_trouble(ManagedNetwork *n, const Network *core) {
+        NetworkTrouble trouble = network_trouble(core);
+        const char *reason = network_state_reason(core);
 
         if (trouble == n->last_trouble)
                 return;

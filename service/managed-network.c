@@ -208,7 +208,7 @@ static void on_state(void *userdata, Network *core) {
                 managed_network_log(n, LOG_INFO, NULL, "%s", state);
         g_free(n->last_logged);
         n->last_logged = g_strdup(state);
-        managed_network_note_trouble(n);
+        managed_network_note_trouble(n, core);
         OBSERVE(n->manager, network_changed, n, state_properties);
 }
 

@@ -149,7 +149,7 @@ int manager_open_proxy(Manager *m);
 /* Looks at our certificate now and then, and says so when it is not renewed. */
 void managed_network_watch_certificate(ManagedNetwork *n);
 /* The state changed: what is news about clock and certificate goes into the journal. */
-void managed_network_note_trouble(ManagedNetwork *n);
+void managed_network_note_trouble(ManagedNetwork *n, const Network *core);
 
 /* --- managed-network.c --- */
 /* @id: of base/log-ids.h, or NULL. */

@@ -258,7 +258,7 @@ def test_approval(lab):
                  if m["machine"] in m2.omerta("version", "--json") + m2.omerta("status", "--json"))
     gw.omerta("network", "refuse", m2_id)
     assert len(as_list(gw.json("network", "pending"))) == 1
-    wait_for("the refusal", lambda: "NotPermitted" in m2.omerta("network", "show", "--json"))
+    wait_for("the refusal", lambda: "not let in" in m2.omerta("network", "show", "--json"))
     assert m1.omerta("network", "address", check=False).returncode != 0
     gw.omerta("network", "approve", as_list(gw.json("network", "pending"))[0]["machine"])
     wait_for("the address", lambda: m1.omerta("network", "address", check=False).stdout.strip()
