@@ -405,6 +405,15 @@ static void default_host_name(char ret[static HOST_NAME_MAX_LEN + 1]) {
         host_name_normalize(host, ret);
 }
 
+/* What a person types as a name and reads in a table: nothing that cannot be seen there, and
+ * nothing that cannot be told from the column beside it. */
+static bool is_visible(const char *text) {
+        for (; *text; text = g_utf8_next_char(text))
+                if (!g_unichar_isgraph(g_utf8_get_char(text)))
+                        return false;
+        return true;
+}
+
 static int choose_names(const char *host_name, const char *owner, Membership *m, ManagerError *error) {
         if (host_name && !host_name_is_valid(host_name))
                 return manager_fail(
@@ -417,6 +426,10 @@ static int choose_names(const char *host_name, const char *owner, Membership *m,
                                 error, -EINVAL, "InvalidArgument",
                                 "the owner's name is longer than %u bytes or not UTF-8",
                                 OWNER_MAX_LEN);
+        if (owner && !is_visible(owner))
+                return manager_fail(
+                                error, -EINVAL, "InvalidArgument",
+                                "the owner's name has spaces or control characters");
         if (host_name)
                 g_strlcpy(m->host_name, host_name, sizeof m->host_name);
         else
@@ -477,8 +490,12 @@ int manager_create_network(
         if (!network_name_is_valid(options->name))
                 return manager_fail(
                                 error, -EINVAL, "InvalidArgument",
-                                "a network's name has 1 to %u bytes and no control characters",
+                                "a network's name has 1 to %u bytes of UTF-8 and no control characters",
                                 NETWORK_NAME_MAX_LEN);
+        if (!is_visible(options->name))
+                return manager_fail(
+                                error, -EINVAL, "InvalidArgument",
+                                "a network's name has no spaces and no control characters");
         for (unsigned i = 0; i < m->networks->len; i++)
                 if (strcmp(managed_network_membership(m->networks->pdata[i])->name, options->name) ==
                     0)

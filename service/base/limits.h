@@ -55,6 +55,11 @@
 /* A signed record: certificate, lease, revocation, presence. */
 #define RECORD_MAX 1024U
 
+/* Calls that polkit is asked about at once, of one user and of all. The system bus lets a connection
+ * wait for 128 answers (dbus-daemon(1), max_replies_per_connection); the rest is for logind. */
+#define QUESTIONS_PER_USER_MAX 16U
+#define QUESTIONS_MAX 112U
+
 /* Connections through the SOCKS5 and HTTP proxy, and as many through all port forwards; what an
  * engine of netif/netstack.h carries. Two fds each, three where lwIP carries it, five a UDP
  * association: where RLIMIT_NOFILE is less than all of them, it is what bounds them (base/fd.h). */

@@ -49,6 +49,7 @@ struct Bus {
         sd_event_source *signals_source;
 
         GHashTable *authorizations; /* of bus-polkit.c, by message */
+        uint64_t n_questions;       /* to polkit, ever */
         sd_bus_slot *sleep_slot;
 };
 
@@ -85,9 +86,14 @@ int bus_find_machine(ManagedNetwork *n, const char *text, MachineId *ret, sd_bus
  *
  * Root and our own user always may. Everybody else is asked about at polkit; the call is kept
  * and its handler runs again when the answer is there.
+ * A user has QUESTIONS_PER_USER_MAX of them under way; more are refused at once.
  * Return: 1 yes, 0 the answer is on its way (the handler returns 1), negative with @error set.
  */
 int bus_authorize(Bus *b, sd_bus_message *call, const char *action, sd_bus_error *error);
+
+/* For what polkit is not asked about: root alone, and who owns a user's daemon.
+ * @what: completes "only root may say ...". Return: 0, or negative with @error set. */
+int bus_require_root(Bus *b, sd_bus_message *call, const char *what, sd_bus_error *error);
 
 void bus_authorizations_init(Bus *b);
 

@@ -72,7 +72,7 @@ static int method_join(sd_bus_message *call, void *userdata, sd_bus_error *error
                 r = bus_read_options(call, table, error);
         if (r < 0)
                 return r;
-        r = bus_authorize(b, call, OMERTA_ACTION_CONNECT, error);
+        r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_NETWORKS, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = manager_join(b->manager, link, host_name, owner, on_joined, sd_bus_message_ref(call), &e);

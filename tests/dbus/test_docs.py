@@ -73,6 +73,31 @@ class DocsTest(unittest.TestCase):
         for option in found:
             self.assertRegex(page, rf'(?m)^\.It Fl .*-{option}\b')
 
+    def test_who_may_do_what(self):
+        rows = {}
+        for line in read('docs/security.md').splitlines():
+            m = re.fullmatch(r'\| ((?:`\w+\.\w+`(?:, )?)+) \| (?:`([a-z-]+)`|everybody) \| (.*) \|', line)
+            for name in re.findall(r'`(\w+\.\w+)`', m[1]) if m else ():
+                self.assertNotIn(name, rows)
+                rows[name] = m[2], m[3]
+        policy = ElementTree.parse(f'{SOURCE}/data/org.omerta.Mesh1.policy').getroot()
+        active = {a.get('id').rsplit('.', 1)[1]: a.find('defaults/allow_active').text
+                  for a in policy.iter('action')}
+        for file in os.listdir(f'{SOURCE}/dbus'):
+            for method in re.finditer(r'((?:<!--(?:(?!-->).)*-->\s*)?)<method name="(\w+)"',
+                                      read(f'dbus/{file}') if file.endswith('.xml') else '', re.S):
+                name = f'{file.split(".")[-2]}.{method[2]}'
+                self.assertIn(name, rows, 'in docs/security.md')
+                action, default = rows.pop(name)
+                said = re.findall(r'polkit: ([a-z-]+)', method[1])
+                if method[2] != 'Down':  # described with Up
+                    self.assertEqual(said, [action] if action else [], name)
+                if action:
+                    self.assertEqual(active[action], {
+                        'an administrator\'s password': 'auth_admin_keep',
+                        'who sits at the machine': 'yes'}[default], name)
+        self.assertEqual(rows, {})
+
     def test_manual_of_the_api(self):
         page = read('docs/man/org.omerta.Mesh1.5')
         for name in XML:
