@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include "base/macros.h"
 #include "store/store.h"
@@ -50,6 +51,16 @@ sqlite3_stmt *store_statement(Store *s, Statement which);
 int store_run(Store *s, sqlite3_stmt *statement);
 /* Next row. Return: 1 a row, 0 no more (the statement is reset), negative errno. */
 int store_step(Store *s, sqlite3_stmt *statement);
+
+/* Sets *ret_error, if there is one, in place of what it holds. Return: @r. */
+int store_fail(char **ret_error, int r, const char *format, ...) _printf_(3, 4);
+
+/* store-files.c. Return: 0; -EPERM: it is somebody else's, or others may write to it; -EUCLEAN: no
+ * file, -ENOTDIR: no directory. With a sentence, which the caller frees. */
+int store_check_directory(const char *path, const struct stat *st, char **ret_error);
+int store_check_file(const char *dir, const char *name, const struct stat *st, char **ret_error);
+/* Every file of ours in the directory. */
+int store_check_files(const char *dir, int dir_fd, char **ret_error);
 
 /* store-keys.c; no key there is no error. */
 int store_forget_root(Store *s, const NetworkId *network);

@@ -5,7 +5,8 @@
  * The state directory: one SQLite file omerta.db (WAL, synchronous=FULL), the machine's key
  * machine.key, the roots of networks made here root-ID.key, a lock file. Everything is 0600; a
  * second daemon on the same directory is refused; a damaged database is reported, never made
- * anew. Control thread only.
+ * anew; what belongs to another user than us and root, or is a link, is refused. Control thread
+ * only.
  */
 
 #include "core/crypto/identity.h"
@@ -26,15 +27,15 @@ typedef struct StoredNetwork {
  * store_open() - take the state directory, made with mode 0700 if it does not exist
  * @ret_error: on failure a sentence for people: which file, what is wrong, what to do; the caller
  *             frees
- * Return: 0; -EBUSY: another daemon has it; -EUCLEAN: damaged; -EPROTO: written by a later
- * version; other errno.
+ * Return: 0; -EBUSY: another daemon has it; -EPERM: somebody else's, or open to them; -EUCLEAN:
+ * damaged; -EPROTO: written by a later version; other errno.
  */
 int store_open(const char *dir, Store **ret, char **ret_error);
 Store *store_close(Store *s);
 
 /* The machine's key, from $CREDENTIALS_DIRECTORY/machine.key or the state directory; made if
  * there is none. Errors as store_open(); -ENOKEY: it is gone, though networks were joined with
- * it; -EPERM: others may read it. */
+ * it; -EPERM: others may read it, or it is theirs. */
 int store_load_identity(Store *s, Identity **ret, char **ret_error);
 /* Durable before it returns. */
 int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]);

@@ -656,6 +656,102 @@ static void test_permissions(void **state) {
         open_store(f);
 }
 
+static const char *const state_files[] = { "omerta.db", "omerta.db-wal", "lock", "machine.key" };
+
+/* A directory with each of them and the root key, whose name is returned; the store is closed. */
+static char *make_all_files(Fixture *f) {
+        const uint8_t seed[IDENTITY_SEED_SIZE] = { 1 };
+        g_autofree char *error = NULL, *wal = path_of(f, "omerta.db-wal");
+        Identity *identity = NULL;
+
+        assert_int_equal(store_load_identity(f->store, &identity, &error), 0);
+        identity_free(identity);
+        assert_int_equal(store_save_root(f->store, &f->net.id, seed), 0);
+        f->store = store_close(f->store);
+        /* SQLite removes it when it ends well. */
+        assert_true(g_file_set_contents(wal, "", 0, NULL));
+        chmod(wal, 0600);
+        return g_strdup_printf("root-%s.key", machine_id_format(&f->net.id).text);
+}
+
+static void test_links_are_refused(void **state) {
+        Fixture *f = *state;
+        g_autofree char *root = make_all_files(f);
+
+        for (unsigned i = 0; i <= ELEMENTSOF(state_files); i++) {
+                const char *name = i < ELEMENTSOF(state_files) ? state_files[i] : root;
+                g_autofree char *path = path_of(f, name);
+                g_autofree char *aside = g_build_filename(f->top, "aside", NULL);
+
+                assert_int_equal(rename(path, aside), 0);
+                assert_int_equal(symlink(aside, path), 0);
+                expect_refusal(f, -EUCLEAN, name);
+                assert_int_equal(unlink(path), 0);
+                assert_int_equal(rename(aside, path), 0);
+                chmod(path, 0620);
+                expect_refusal(f, -EPERM, name);
+                chmod(path, 0600);
+        }
+        open_store(f);
+}
+
+#define STRANGER 65534 /* nobody */
+
+static void test_what_is_somebody_elses(void **state) {
+        Fixture *f = *state;
+        g_autofree char *root = make_all_files(f);
+
+        if (geteuid() != 0)
+                skip(); /* only root gives files away */
+        for (unsigned i = 0; i <= ELEMENTSOF(state_files); i++) {
+                const char *name = i < ELEMENTSOF(state_files) ? state_files[i] : root;
+                g_autofree char *path = path_of(f, name);
+
+                assert_int_equal(chown(path, STRANGER, STRANGER), 0);
+                expect_refusal(f, -EPERM, name);
+                expect_refusal(f, -EPERM, "belongs to");
+                assert_int_equal(chown(path, 0, 0), 0);
+        }
+        assert_int_equal(chown(f->dir, STRANGER, STRANGER), 0);
+        expect_refusal(f, -EPERM, "belongs to");
+        assert_int_equal(chown(f->dir, 0, 0), 0);
+        open_store(f);
+}
+
+static void test_credentials_of_somebody_else(void **state) {
+        Fixture *f = *state;
+        g_autofree char *dir = g_build_filename(f->top, "credentials", NULL);
+        g_autofree char *key = g_build_filename(dir, "machine.key", NULL);
+        Identity *identity = NULL;
+
+        assert_int_equal(mkdir(dir, 0700), 0);
+        assert_true(g_file_set_contents(key, "0123456789abcdef0123456789abcdef", 32, NULL));
+        /* As systemd makes them: 0440 is the mask of an access list. */
+        chmod(key, 0440);
+        setenv("CREDENTIALS_DIRECTORY", dir, 1);
+        for (unsigned i = 0; i < 5; i++) {
+                g_autofree char *error = NULL;
+                bool is_root = geteuid() == 0;
+                int r;
+
+                chmod(key, i == 1 ? 0460 : 0440);
+                chmod(dir, i == 2 ? 0777 : 0500);
+                if (is_root) {
+                        assert_int_equal(chown(key, i == 3 ? STRANGER : 0, 0), 0);
+                        assert_int_equal(chown(dir, i == 4 ? STRANGER : 0, 0), 0);
+                }
+                r = store_load_identity(f->store, &identity, &error);
+                if (i == 0 || (i >= 3 && !is_root)) {
+                        assert_int_equal(r, 0);
+                        identity = identity_free(identity);
+                        continue;
+                }
+                assert_int_equal(r, -EPERM);
+                assert_non_null(strstr(error, dir));
+        }
+        chmod(dir, 0700);
+}
+
 /* What another program says of the same directory. Ourselves anew, not a mere fork: SQLite's book
  * of locks is in memory. */
 static int in_another(const char *what, const Fixture *f) {
@@ -908,6 +1004,9 @@ int main(int argc, char *argv[]) {
                 T(test_damage),
                 T(test_damaged_record),
                 T(test_permissions),
+                T(test_links_are_refused),
+                T(test_what_is_somebody_elses),
+                T(test_credentials_of_somebody_else),
                 T(test_second_opener),
                 T(test_symlinked_directory),
                 T(test_machine_key),
