@@ -33,6 +33,13 @@ const CliOption cli_options[_CLI_OPTION_MAX] = {
                                CLI_OPTION_STRING,
                                subnet,
                                N_("Addresses of the network, 10.7.0.0/16")),
+        [OPTION_ANY_SUBNET] =
+                        OPTION("any-subnet",
+                               0,
+                               NULL,
+                               CLI_OPTION_TRUE,
+                               any_subnet,
+                               N_("Root: addresses that are others' on the internet")),
         [OPTION_HOST_NAME] =
                         OPTION("host-name",
                                0,

@@ -19,6 +19,7 @@ typedef enum CliOptionId {
         OPTION_USER,
         /* Of some; CliVerb.options says which. */
         OPTION_SUBNET,
+        OPTION_ANY_SUBNET,
         OPTION_HOST_NAME,
         OPTION_OWNER,
         OPTION_USES,
@@ -69,7 +70,7 @@ typedef struct CliOptions {
         unsigned uses;    /* 0: not given */
         usec_t expires;   /* 0: not given */
         unsigned count;   /* 0: not given */
-        bool approval, qr, force, fdpass, reverse, keep;
+        bool any_subnet, approval, qr, force, fdpass, reverse, keep;
 
         unsigned given; /* CLI_OPTION_BITs */
 } CliOptions;

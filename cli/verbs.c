@@ -12,11 +12,11 @@ const CliVerb cli_verbs[] = {
           N_("Shows the daemon, every network this machine is in, its state and address\n"
              "there, and why it is not online if it is not."),
           cli_status },
-        { "network", "create", "NAME", 1, 1, B(SUBNET) | B(HOST_NAME) | B(OWNER),
+        { "network", "create", "NAME", 1, 1, B(SUBNET) | B(ANY_SUBNET) | B(HOST_NAME) | B(OWNER),
           N_("Make a network; this is its gateway"),
           N_("Makes a network and its root key. This machine becomes the gateway: it lets\n"
-             "others in and hands out addresses. Without --subnet one is chosen that\n"
-             "overlaps no route of this machine."),
+             "others in and hands out addresses. Without --subnet one is chosen at\n"
+             "random that overlaps no route of this machine."),
           cli_network_create },
         { "network", "invite", "", 0, 0,
           B(USES) | B(EXPIRES) | B(NAME) | B(APPROVAL) | B(ENDPOINT) | B(QR) | B(OUTPUT),
@@ -32,7 +32,7 @@ const CliVerb cli_verbs[] = {
           N_("Deletes an invite ('omerta network invites' shows the ids): nobody can use its\n"
              "link any more. Machines that have joined with it stay."),
           cli_network_uninvite },
-        { "network", "join", "LINK|-|FILE", 1, 1, B(HOST_NAME) | B(OWNER),
+        { "network", "join", "LINK|-|FILE", 1, 1, B(ANY_SUBNET) | B(HOST_NAME) | B(OWNER),
           N_("Join by an invite link"),
           N_("Joins a network and returns when this machine has its address there. The link\n"
              "is the argument, or stands in a file, or is read from the standard input (-),\n"

@@ -267,6 +267,7 @@ static int ensure_gateway(Manager *m, const Arguments *a) {
         }
         if (!create.name)
                 create.name = "omerta";
+        create.usual_subnet = true;
         r = manager_create_network(m, &create, &n, &error);
         if (r < 0)
                 log_error("cannot make the network: %s", error.message);

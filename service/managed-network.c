@@ -34,6 +34,8 @@ void managed_network_log(const ManagedNetwork *n, int level, const char *id, con
 
 /* --- interface --- */
 
+static const char *const state_properties[] = { "State", "StateReason", NULL };
+
 static void choose_interface_name(Manager *m, const char *wanted, char ret[static 16]) {
         for (unsigned k = 0;; k++) {
                 bool taken = false;
@@ -115,6 +117,16 @@ static void close_interface(ManagedNetwork *n, bool forget) {
         managed_network_close_netstack(n);
 }
 
+static void look_for_conflict(ManagedNetwork *n) {
+        if (!managed_network_find_conflict(n))
+                return;
+        if (n->conflict)
+                managed_network_log(n, LOG_WARNING, MESSAGE_ID_SUBNET_CONFLICT, "%s", n->conflict);
+        else
+                managed_network_log(n, LOG_NOTICE, NULL, "its addresses are free again");
+        OBSERVE(n->manager, network_changed, n, state_properties);
+}
+
 static void configure_interface(ManagedNetwork *n) {
         Vnet *v = n->core ? network_vnet(n->core) : NULL;
         const Membership *m = managed_network_membership(n);
@@ -123,6 +135,7 @@ static void configure_interface(ManagedNetwork *n) {
 
         if (!n->netif || !v)
                 return;
+        look_for_conflict(n);
         if (!n->in_dataplane) {
                 DataplaneNetwork dn = {
                         .mesh = network_mesh(n->core),
@@ -142,7 +155,8 @@ static void configure_interface(ManagedNetwork *n) {
                 n->in_dataplane = true;
         }
         if (network_state(n->core) != NETWORK_REVOKED) {
-                address = vnet_local_address(v);
+                if (!n->is_shut_out)
+                        address = vnet_local_address(v);
                 address6 = vnet_local_address6(v);
         }
         r = n->netif->ops->configure(
@@ -153,7 +167,27 @@ static void configure_interface(ManagedNetwork *n) {
                                 "cannot give %s its address: %s", n->netif->name, g_strerror(-r));
 }
 
+void managed_network_routes_changed(ManagedNetwork *n) {
+        bool was = n->is_shut_out;
+
+        if (!n->core || !network_vnet(n->core))
+                return;
+        look_for_conflict(n);
+        if (was != n->is_shut_out)
+                configure_interface(n);
+}
+
 /* --- what the core reports --- */
+
+static char *on_refuse_subnet(void *userdata, Network *core, const IpPrefix *subnet) {
+        ManagedNetwork *n = userdata;
+        ManagerError e = {};
+
+        if (manager_check_subnet(n->manager, n, subnet, n->any_subnet, &e) >= 0)
+                return NULL;
+        g_free(e.name);
+        return e.message;
+}
 
 static int on_joined(void *userdata, Network *core, const Membership *m) {
         ManagedNetwork *n = userdata;
@@ -170,7 +204,6 @@ static int on_joined(void *userdata, Network *core, const Membership *m) {
         return 0;
 }
 
-static const char *const state_properties[] = { "State", "StateReason", NULL };
 static const char *const address_properties[] = {
         "Address", "Address6", "Interface", "GatewayAddress", "State", "StateReason", NULL
 };
@@ -310,6 +343,7 @@ static NetworkConfig core_config(ManagedNetwork *n) {
                 .software = "omerta " OMERTA_VERSION,
                 .handler = {
                         .userdata = n,
+                        .refuse_subnet = on_refuse_subnet,
                         .joined = on_joined,
                         .state_changed = on_state,
                         .address_changed = on_address,
@@ -352,6 +386,7 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         g_ptr_array_remove(n->manager->networks, n);
         sodium_memzero(&n->stored, sizeof n->stored);
         g_free(n->down_reason);
+        g_free(n->conflict);
         g_free(n->last_logged);
         g_free(n);
         return NULL;
@@ -438,30 +473,6 @@ static int choose_names(const char *host_name, const char *owner, Membership *m,
         return 0;
 }
 
-static int choose_subnet(Manager *m, const char *wanted, IpPrefix *ret, ManagerError *error) {
-        IpPrefix used[256];
-        int n, r;
-
-        if (wanted) {
-                r = ip_prefix_parse(wanted, ret);
-                if (r < 0 || ret->addr.family != AF_INET || ret->len < 8 || ret->len > 24)
-                        return manager_fail(
-                                        error, -EINVAL, "InvalidArgument",
-                                        "'%s' is no subnet: an IPv4 prefix like 10.7.0.0/16, "
-                                        "/8 to /24",
-                                        wanted);
-                return 0;
-        }
-        n = rtnl_used_prefixes(m->rtnl, NULL, 0, used, ELEMENTSOF(used));
-        r = vnet_choose_subnet(used, n > 0 ? (unsigned) n : 0, ret);
-        if (r < 0)
-                return manager_fail(
-                                error, r, "InvalidArgument",
-                                "every private /16 overlaps a route of this machine: choose "
-                                "a subnet yourself");
-        return 0;
-}
-
 static int save_root(Manager *m, const uint8_t *seed, Identity **ret) {
         int r;
 
@@ -505,7 +516,7 @@ int manager_create_network(
         g_strlcpy(ms.name, options->name, sizeof ms.name);
         r = choose_names(options->host_name, options->owner, &ms, error);
         if (r >= 0)
-                r = choose_subnet(m, options->subnet, &ms.subnet, error);
+                r = manager_choose_subnet(m, options, &ms.subnet, error);
         if (r < 0)
                 return r;
 
@@ -604,8 +615,7 @@ static void on_join_done(void *userdata, Network *core, const char *error, const
 int manager_join(
                 Manager *m,
                 const char *link,
-                const char *host_name,
-                const char *owner,
+                const JoinOptions *options,
                 ManagerJoinDone done,
                 void *userdata,
                 ManagerError *error) {
@@ -634,10 +644,15 @@ int manager_join(
                                         "become one",
                                         managed_network_membership(n)->name);
         }
-        r = choose_names(host_name, owner, &ms, error);
-        if (r < 0)
+        r = choose_names(options->host_name, options->owner, &ms, error);
+        if (r >= 0 && ip_is_set(&invite.subnet.addr))
+                r = manager_check_subnet(m, NULL, &invite.subnet, options->any_subnet, error);
+        if (r < 0) {
+                sodium_memzero(&invite, sizeof invite);
                 return r;
+        }
         n = managed_network_new(m, &invite.network);
+        n->any_subnet = options->any_subnet;
         g_strlcpy(n->stored.membership.name, invite.network_name, sizeof n->stored.membership.name);
         /* Before the invite is shown: it should not be used up for nothing. */
         r = open_interface(n, error);
@@ -677,13 +692,21 @@ const Membership *managed_network_membership(const ManagedNetwork *n) {
 }
 
 const char *managed_network_state(const ManagedNetwork *n) {
-        return n->core ? network_state_to_string(network_state(n->core)) : "down";
+        if (!n->core)
+                return "down";
+        /* Who has been removed, or has no address, has another trouble. */
+        if (n->conflict &&
+            (network_state(n->core) == NETWORK_ONLINE || network_state(n->core) == NETWORK_OFFLINE))
+                return "conflict";
+        return network_state_to_string(network_state(n->core));
 }
 
 const char *managed_network_reason(const ManagedNetwork *n) {
         const char *reason = n->core ? network_state_reason(n->core)
                                      : n->down_reason ?: "switched off: 'omerta up' starts it";
 
+        if (strcmp(managed_network_state(n), "conflict") == 0)
+                return n->conflict;
         return reason ?: "";
 }
 

@@ -124,7 +124,7 @@ int managed_network_dial(
                 ManagerCall **ret) {
         ManagerCall *c;
 
-        if (!n->netstack)
+        if (!n->netstack || managed_network_is_diverted(n, address))
                 return -ENETUNREACH;
         c = call_new(n, done, NULL, userdata);
         return call_started(
@@ -177,7 +177,7 @@ int managed_network_echo(
                 ManagerCall **ret) {
         ManagerCall *c;
 
-        if (!n->netstack)
+        if (!n->netstack || managed_network_is_diverted(n, address))
                 return -ENETUNREACH;
         c = call_new(n, NULL, done, userdata);
         return call_started(

@@ -77,6 +77,11 @@ struct ManagedNetwork {
         ManagerDialer dialer;
         bool in_dataplane;
         char *down_reason;
+        bool any_subnet; /* while joining: root said so */
+        /* What on this machine is in the way of its addresses, a sentence; NULL: nothing. */
+        char *conflict;
+        IpPrefix conflict_prefix;
+        bool is_shut_out;  /* so much that the interface has no IPv4 address */
         char *last_logged; /* state logged last, so that flapping is not */
 
         Timer certificate_timer; /* says when it is not renewed */
@@ -107,6 +112,21 @@ unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
 /* The same, to all networks. */
 void manager_publish_endpoints(Manager *m);
 
+/* --- manager-subnet.c --- */
+/* May a network have these addresses here? @self: whose, NULL: a new one; @any: root says that they
+ * need not be private. Return: 0, or negative errno and @error. */
+int manager_check_subnet(
+                Manager *m,
+                const ManagedNetwork *self,
+                const IpPrefix *subnet,
+                bool any,
+                ManagerError *error);
+int manager_choose_subnet(Manager *m, const CreateOptions *options, IpPrefix *ret, ManagerError *error);
+/* Looks at the routes again, for .conflict. Return: whether it changed. */
+bool managed_network_find_conflict(ManagedNetwork *n);
+/* Whether the kernel sends what goes to @address elsewhere. */
+bool managed_network_is_diverted(const ManagedNetwork *n, const IpAddr *address);
+
 /* --- manager-connect.c --- */
 /* Beside the tun, or in user mode in its place: then @n->netif is set too. */
 int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error);
@@ -133,5 +153,7 @@ int manager_open_proxy(Manager *m);
 void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...)
                 _printf_(4, 5);
 ManagedNetwork *managed_network_free(ManagedNetwork *n);
+/* The routes of the machine changed. */
+void managed_network_routes_changed(ManagedNetwork *n);
 /* Starts what the store has. */
 int managed_network_load(Manager *m, const StoredNetwork *stored);

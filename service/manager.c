@@ -191,8 +191,10 @@ static void on_addresses_settled(void *userdata) {
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *n = m->networks->pdata[i];
 
-                if (n->core)
-                        network_changed(n->core);
+                if (!n->core)
+                        continue;
+                managed_network_routes_changed(n);
+                network_changed(n->core);
         }
 }
 

@@ -104,7 +104,9 @@ void manager_error_clear(ManagerError *e);
 
 typedef struct CreateOptions {
         const char *name;
-        const char *subnet;            /* NULL: chosen */
+        const char *subnet;            /* NULL: chosen at random */
+        bool usual_subnet;             /* chosen: 10.0.0.0/16 where nothing collides */
+        bool any_subnet;               /* need not be private */
         const char *host_name, *owner; /* NULL: of the machine, none */
 } CreateOptions;
 /* Return: 0, or negative errno and @error. */
@@ -114,14 +116,17 @@ int manager_create_network(
                 ManagedNetwork **ret,
                 ManagerError *error);
 
+typedef struct JoinOptions {
+        const char *host_name, *owner; /* NULL: of the machine, none */
+        bool any_subnet;               /* of the network: need not be private */
+} JoinOptions;
 /* @error: NULL for success; valid during the call. Called once. @n is NULL when nothing of the
  * attempt is left. */
 typedef void (*ManagerJoinDone)(void *userdata, ManagedNetwork *n, const ManagerError *error);
 int manager_join(
                 Manager *m,
                 const char *link,
-                const char *host_name,
-                const char *owner,
+                const JoinOptions *options,
                 ManagerJoinDone done,
                 void *userdata,
                 ManagerError *error);

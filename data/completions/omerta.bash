@@ -20,9 +20,9 @@ _omerta() {
                 [tunnel]='sessions close'
         )
         local -A options=(
-                ['network create']='--subnet --host-name --owner'
+                ['network create']='--subnet --any-subnet --host-name --owner'
                 ['network invite']='--uses --expires --name --approval --endpoint --qr --output'
-                ['network join']='--host-name --owner'
+                ['network join']='--any-subnet --host-name --owner'
                 ['network leave']='--force'
                 ['nc']='--fdpass'
                 ['ping']='--count'

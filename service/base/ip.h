@@ -49,4 +49,7 @@ IpText ip_format(const IpAddr *a);
 int ip_prefix_parse(const char *text, IpPrefix *ret);
 IpText ip_prefix_format(const IpPrefix *p);
 bool ip_prefix_contains(const IpPrefix *p, const IpAddr *a);
+/* Within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 (RFC 1918), 100.64.0.0/10 (RFC 6598) or fc00::/7
+ * (RFC 4193): addresses that are nobody's on the internet. */
+bool ip_prefix_is_private(const IpPrefix *p);
 bool ip_prefix_overlaps(const IpPrefix *a, const IpPrefix *b);

@@ -13,7 +13,9 @@
 static int method_create_network(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         CreateOptions options = {};
+        int any_subnet = 0;
         const BusOption table[] = {
+                { "any-subnet", "b", &any_subnet },
                 { "subnet", "s", &options.subnet },
                 { "host-name", "s", &options.host_name },
                 { "owner", "s", &options.owner },
@@ -27,11 +29,14 @@ static int method_create_network(sd_bus_message *call, void *userdata, sd_bus_er
         r = sd_bus_message_read(call, "s", &options.name);
         if (r >= 0)
                 r = bus_read_options(call, table, error);
+        if (r >= 0 && any_subnet)
+                r = bus_require_root(b, call, "any-subnet", error);
         if (r < 0)
                 return r;
         r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_NETWORKS, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
+        options.any_subnet = any_subnet;
         r = manager_create_network(b->manager, &options, &n, &e);
         if (r < 0)
                 return bus_set_error(error, &e);
@@ -58,10 +63,13 @@ static void on_joined(void *userdata, ManagedNetwork *n, const ManagerError *err
 
 static int method_join(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
-        const char *link, *host_name = NULL, *owner = NULL;
+        JoinOptions options = {};
+        const char *link;
+        int any_subnet = 0;
         const BusOption table[] = {
-                { "host-name", "s", &host_name },
-                { "owner", "s", &owner },
+                { "any-subnet", "b", &any_subnet },
+                { "host-name", "s", &options.host_name },
+                { "owner", "s", &options.owner },
                 {},
         };
         ManagerError e = {};
@@ -70,12 +78,15 @@ static int method_join(sd_bus_message *call, void *userdata, sd_bus_error *error
         r = sd_bus_message_read(call, "s", &link);
         if (r >= 0)
                 r = bus_read_options(call, table, error);
+        if (r >= 0 && any_subnet)
+                r = bus_require_root(b, call, "any-subnet", error);
         if (r < 0)
                 return r;
         r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_NETWORKS, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = manager_join(b->manager, link, host_name, owner, on_joined, sd_bus_message_ref(call), &e);
+        options.any_subnet = any_subnet;
+        r = manager_join(b->manager, link, &options, on_joined, sd_bus_message_ref(call), &e);
         if (r < 0) {
                 sd_bus_message_unref(call);
                 return bus_set_error(error, &e);

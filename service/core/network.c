@@ -468,8 +468,15 @@ static int take_welcome(Network *n, const EnrolResponse *response) {
         return network_start(n);
 }
 
+static char *refuse_subnet(Network *n, const IpPrefix *subnet) {
+        const NetworkHandler *h = &n->config.handler;
+
+        return h->refuse_subnet ? h->refuse_subnet(h->userdata, n, subnet) : NULL;
+}
+
 static void on_enrolled(void *userdata, const char *error, const EnrolResponse *response) {
         Network *n = userdata;
+        g_autofree char *refusal = NULL;
         int r;
 
         if (error) {
@@ -480,6 +487,14 @@ static void on_enrolled(void *userdata, const char *error, const EnrolResponse *
         if (response->status == ENROL_PENDING) {
                 set_state(n, NETWORK_WAITING, "waiting until somebody on the gateway approves");
                 join_finish(n, "Waiting", NULL);
+                return;
+        }
+        refusal = refuse_subnet(n, &response->subnet);
+        if (refusal) {
+                n->enrol_client = enrol_client_free(n->enrol_client);
+                /* Who waited for an approval was told so long ago. */
+                set_state(n, n->state, refusal);
+                join_finish(n, "SubnetRefused", refusal);
                 return;
         }
         /* A link of a joining machine serves enrolment only; that of a member is made anew. */

@@ -38,6 +38,10 @@ const char *network_state_to_string(NetworkState s);
 /* Any may be NULL. None may free the network, except from a deferred call. */
 typedef struct NetworkHandler {
         void *userdata;
+        /* The gateway says which addresses the network has. Return: NULL, or why they cannot be had
+         * here, a sentence that the caller frees: then nothing of the network is kept. Only when
+         * joining. */
+        char *(*refuse_subnet)(void *userdata, Network *n, const IpPrefix *subnet);
         /* We are a member now: @m must be on disk when this returns 0. Only when joining. */
         int (*joined)(void *userdata, Network *n, const Membership *m);
         void (*state_changed)(void *userdata, Network *n);

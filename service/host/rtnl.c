@@ -343,49 +343,58 @@ int rtnl_local_endpoints(Rtnl *r, const unsigned *skip, unsigned n_skip, Endpoin
         return (int) n;
 }
 
-typedef struct UsedPrefixes {
+typedef struct Routes {
         const unsigned *skip;
         unsigned n_skip;
-        IpPrefix *prefix; /* the caller's */
-        unsigned n, max;
-} UsedPrefixes;
+        GArray *found; /* of RtnlRoute */
+} Routes;
 
-static void reset_prefixes(void *userdata) {
-        ((UsedPrefixes *) userdata)->n = 0;
+static void reset_routes(void *userdata) {
+        g_array_set_size(((Routes *) userdata)->found, 0);
 }
 
 static int on_route(const struct nlmsghdr *nlh, void *userdata) {
         const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-        UsedPrefixes *used = userdata;
-        IpPrefix p = { .addr.family = rtm->rtm_family, .len = rtm->rtm_dst_len };
-        uint32_t table = rtm->rtm_table;
-        unsigned oif = 0;
+        RtnlRoute route = { .prefix = { .addr.family = AF_INET, .len = rtm->rtm_dst_len } };
+        RtnlRoute router = { .prefix = { .addr.family = AF_INET, .len = 32 }, .is_router = true };
+        Routes *routes = userdata;
+        bool has_router = false;
         struct nlattr *attr;
 
-        if ((rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6) || rtm->rtm_dst_len == 0 ||
-            (rtm->rtm_flags & RTM_F_CLONED) || used->n >= used->max)
+        /* Blackholes and the like say that nobody is there. */
+        if (rtm->rtm_family != AF_INET || (rtm->rtm_flags & RTM_F_CLONED) ||
+            (rtm->rtm_type != RTN_UNICAST && rtm->rtm_type != RTN_LOCAL))
                 return MNL_CB_OK;
         mnl_attr_for_each(attr, nlh, sizeof *rtm) {
                 uint16_t type = mnl_attr_get_type(attr);
-                size_t len = mnl_attr_get_payload_len(attr);
 
-                if (type == RTA_TABLE && len == 4)
-                        table = mnl_attr_get_u32(attr);
-                if (type == RTA_OIF && len == 4)
-                        oif = mnl_attr_get_u32(attr);
-                if (type == RTA_DST && len == ip_size(&p.addr))
-                        memcpy(p.addr.bytes, mnl_attr_get_payload(attr), len);
+                if (mnl_attr_get_payload_len(attr) != 4)
+                        continue;
+                if (type == RTA_OIF)
+                        route.ifindex = router.ifindex = mnl_attr_get_u32(attr);
+                else if (type == RTA_DST)
+                        memcpy(route.prefix.addr.bytes, mnl_attr_get_payload(attr), 4);
+                else if (type == RTA_GATEWAY) {
+                        memcpy(router.prefix.addr.bytes, mnl_attr_get_payload(attr), 4);
+                        has_router = true;
+                }
         }
-        /* fe80::/64 is on every link and nobody's subnet. */
-        if (table == RT_TABLE_MAIN && !listed(oif, used->skip, used->n_skip) &&
-            !is_link_local_v6(&p.addr))
-                used->prefix[used->n++] = p;
+        if (listed(route.ifindex, routes->skip, routes->n_skip))
+                return MNL_CB_OK;
+        if (route.prefix.len >= RTNL_ROUTE_LEN_MIN)
+                g_array_append_val(routes->found, route);
+        if (has_router)
+                g_array_append_val(routes->found, router);
         return MNL_CB_OK;
 }
 
-int rtnl_used_prefixes(Rtnl *r, const unsigned *skip, unsigned n_skip, IpPrefix *ret, unsigned max) {
-        UsedPrefixes used = { .skip = skip, .n_skip = n_skip, .prefix = ret, .max = max };
-        int status = dump(r, RTM_GETROUTE, AF_UNSPEC, on_route, reset_prefixes, &used);
+int rtnl_routes(Rtnl *r, const unsigned *skip, unsigned n_skip, GArray **ret) {
+        g_autoptr(GArray) found = g_array_new(FALSE, FALSE, sizeof(RtnlRoute));
+        Routes routes = { .skip = skip, .n_skip = n_skip, .found = found };
+        int status = dump(r, RTM_GETROUTE, AF_INET, on_route, reset_routes, &routes);
 
-        return status < 0 ? status : (int) used.n;
+        if (status < 0)
+                return status;
+        *ret = TAKE_PTR(found);
+        return 0;
 }

@@ -7,6 +7,7 @@
  * the event loop.
  */
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,9 +37,19 @@ int rtnl_address_keep_only(Rtnl *r, unsigned ifindex, const IpAddr *keep, unsign
  * interfaces (our own), not deprecated or tentative, no link-local IPv6; port 0.
  * Return: how many, at most @max. */
 int rtnl_local_endpoints(Rtnl *r, const unsigned *skip, unsigned n_skip, Endpoint *ret, unsigned max);
-/* Prefixes of the main routing table except default routes and those of @skip interfaces: what
- * a new network's subnet should not overlap. Return: how many. */
-int rtnl_used_prefixes(Rtnl *r, const unsigned *skip, unsigned n_skip, IpPrefix *ret, unsigned max);
+
+/* Addresses that this machine reaches otherwise than over a default route. */
+typedef struct RtnlRoute {
+        IpPrefix prefix;
+        unsigned ifindex;
+        bool is_router; /* what some route goes over; a prefix of one address */
+} RtnlRoute;
+/* Of IPv4, from all tables, the machine's own addresses among them; neither those of @skip interfaces
+ * nor what is shorter than RTNL_ROUTE_LEN_MIN. @ret: of RtnlRoute, the caller unrefs.
+ * Return: 0, or negative errno. */
+int rtnl_routes(Rtnl *r, const unsigned *skip, unsigned n_skip, GArray **ret);
+/* 0.0.0.0/1 and the like are default routes in disguise (OpenVPN's redirect-gateway def1). */
+#define RTNL_ROUTE_LEN_MIN 8U
 
 /* --- monitor --- */
 

@@ -86,8 +86,9 @@ int store_check_files(const char *dir, int dir_fd, char **ret_error) {
         if (!d) {
                 r = -errno;
                 closep(&fd);
-                return store_fail(ret_error, r, "cannot read the directory %s: %s", dir,
-                                  g_strerror(-r));
+                return store_fail(
+                                ret_error, r, "cannot read the directory %s: %s", dir,
+                                g_strerror(-r));
         }
         while (r >= 0 && (e = readdir(d)))
                 if (is_state(e->d_name) && fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)

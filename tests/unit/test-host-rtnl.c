@@ -75,11 +75,24 @@ static void test_link_configure(void **state) {
         assert_int_equal(rtnl_link_configure(r, 4711, 1420, 64, true), -ENODEV);
 }
 
+static bool has_route(Rtnl *r, const char *text, unsigned skip) {
+        g_autoptr(GArray) routes = NULL;
+        IpPrefix wanted;
+        bool found = false;
+
+        assert_int_equal(ip_prefix_parse(text, &wanted), 0);
+        assert_int_equal(rtnl_routes(r, &skip, skip > 0, &routes), 0);
+        for (unsigned i = 0; i < routes->len; i++) {
+                const IpPrefix *p = &g_array_index(routes, RtnlRoute, i).prefix;
+
+                found = found || (p->len == wanted.len && ip_equal(&p->addr, &wanted.addr));
+        }
+        return found;
+}
+
 static void test_addresses(void **state) {
         Rtnl *r = need_root(state);
         IpAddr v4 = ip("10.99.0.1"), v6 = ip("fd00:99::1"), other = ip("10.99.7.7");
-        IpPrefix used[16];
-        int n;
 
         assert_int_equal(rtnl_link_configure(r, LO_INDEX, 0, 0, true), 0);
         /* Twice: what is there is no error. */
@@ -88,13 +101,9 @@ static void test_addresses(void **state) {
                 assert_int_equal(rtnl_address_add(r, LO_INDEX, &v6, 64), 0);
                 assert_int_equal(rtnl_address_add(r, LO_INDEX, &other, 24), 0);
         }
-        n = rtnl_used_prefixes(r, NULL, 0, used, ELEMENTSOF(used));
-        assert_true(n >= 1);
-        for (int i = 0; i < n; i++)
-                assert_int_not_equal(used[i].len, 0);
+        assert_true(has_route(r, "10.99.7.7/32", 0));
         /* Everything there is on a link that is not to count. */
-        assert_int_equal(rtnl_used_prefixes(r, &(unsigned){ LO_INDEX }, 1, used, ELEMENTSOF(used)), 0);
-        assert_int_equal(rtnl_used_prefixes(r, NULL, 0, used, 0), 0);
+        assert_false(has_route(r, "10.99.7.7/32", LO_INDEX));
 
         assert_int_equal(rtnl_address_keep_only(r, LO_INDEX, (IpAddr[]){ v4, v6 }, 2), 0);
         assert_int_equal(rtnl_address_remove(r, LO_INDEX, &other, 24), 0);
@@ -102,7 +111,35 @@ static void test_addresses(void **state) {
                 assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v4, 24), 0);
                 assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v6, 64), 0);
         }
-        assert_int_equal(rtnl_used_prefixes(r, NULL, 0, used, ELEMENTSOF(used)), 0);
+        assert_false(has_route(r, "10.99.7.7/32", 0));
+}
+
+/* What somebody is reached by, and what only looks like it. */
+static void test_routes(void **state) {
+        Rtnl *r = need_root(state);
+
+        assert_int_equal(rtnl_link_configure(r, LO_INDEX, 0, 0, true), 0);
+        assert_return_code(system("ip route add 10.40.0.0/16 dev lo table 52"), 0);
+        assert_return_code(system("ip route add 10.41.0.0/16 via 10.42.0.1 dev lo onlink"), 0);
+        assert_return_code(system("ip route add blackhole 10.43.0.0/16"), 0);
+        assert_return_code(system("ip route add 0.0.0.0/1 dev lo"), 0);
+        assert_true(has_route(r, "10.40.0.0/16", 0));
+        assert_true(has_route(r, "10.41.0.0/16", 0));
+        assert_true(has_route(r, "10.42.0.1/32", 0));
+        assert_false(has_route(r, "10.43.0.0/16", 0));
+        assert_false(has_route(r, "0.0.0.0/1", 0));
+        assert_false(has_route(r, "10.40.0.0/16", LO_INDEX));
+        /* More than any buffer holds. */
+        assert_return_code(
+                        system("for i in $(seq 1500); do echo route add 10.50.$((i / 250)).$((i % 250))/32"
+                               " dev lo; done | ip -batch -"),
+                        0);
+        for (unsigned i = 1; i <= 1500; i += 499) {
+                g_autofree char *text = g_strdup_printf("10.50.%u.%u/32", i / 250, i % 250);
+
+                assert_true(has_route(r, text, 0));
+        }
+        assert_return_code(system("ip route flush table 52; ip route flush table main"), 0);
 }
 
 static void test_local_endpoints(void **state) {
@@ -169,6 +206,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_link_index, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_link_configure, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_local_endpoints, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_monitor, setup, teardown),
         };

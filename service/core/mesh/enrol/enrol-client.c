@@ -73,6 +73,14 @@ static bool subnet_is_sane(const IpPrefix *p) {
         return true;
 }
 
+/* What the invite said was looked at before it was shown. */
+static bool subnet_is_promised(const EnrolClient *c, const IpPrefix *p) {
+        const IpPrefix *promised = &c->invite.subnet;
+
+        return !ip_is_set(&promised->addr) ||
+               (promised->len == p->len && ip_equal(&promised->addr, &p->addr));
+}
+
 /* Tried in a directory of its own: the same judge that will judge it again. */
 static bool welcome_holds(const EnrolClient *c, const EnrolResponse *r) {
         Directory *d = NULL;
@@ -80,7 +88,7 @@ static bool welcome_holds(const EnrolClient *c, const EnrolResponse *r) {
         bool ok;
 
         if (!machine_id_equal(&r->certificate->body.machine, &c->identity->id) ||
-            !subnet_is_sane(&r->subnet))
+            !subnet_is_sane(&r->subnet) || !subnet_is_promised(c, &r->subnet))
                 return false;
         if (directory_new(&c->invite.network, c->env, NULL, &d) < 0)
                 return false;

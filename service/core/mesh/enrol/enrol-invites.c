@@ -176,6 +176,7 @@ static void fill_invite(EnrolService *s, const InviteOptions *options, usec_t no
                 .issuer = s->config.issuer->id,
                 .has_token = !options->needs_approval,
                 .not_after = usec_add(now, options->lifetime ?: INVITE_LIFETIME_DEFAULT),
+                .subnet = s->config.subnet,
         };
         g_strlcpy(invite->network_name, s->network_name, sizeof(invite->network_name));
         for (unsigned i = 0; i < options->n_endpoints; i++)
