@@ -39,7 +39,7 @@ const CliOption cli_options[_CLI_OPTION_MAX] = {
                                NULL,
                                CLI_OPTION_TRUE,
                                any_subnet,
-                               N_("Root: addresses that are others' on the internet")),
+                               N_("Root: even addresses that are not private")),
         [OPTION_HOST_NAME] =
                         OPTION("host-name",
                                0,

@@ -169,8 +169,9 @@ int manager_choose_subnet(Manager *m, const CreateOptions *options, IpPrefix *re
                 if (o->subnet.addr.family == AF_INET)
                         g_array_append_val(used, o->subnet);
         }
-        r = vnet_choose_subnet((const IpPrefix *) used->data, used->len,
-                               options->usual_subnet ? 0 : randombytes_random(), ret);
+        r = vnet_choose_subnet(
+                        (const IpPrefix *) used->data, used->len,
+                        options->usual_subnet ? 0 : randombytes_random(), ret);
         if (r < 0)
                 return manager_fail(
                                 error, r, "InvalidArgument",
@@ -202,15 +203,12 @@ bool managed_network_find_conflict(ManagedNetwork *n) {
         n->conflict_prefix = route->prefix;
         /* The kernel takes the longer prefix. Where theirs is not the longer one, ours must go. */
         n->is_shut_out = route->prefix.len <= subnet->len;
-        n->conflict = n->is_shut_out
-                                      ? g_strdup_printf(
-                                                        "its addresses %s collide with %s, which is "
-                                                        "used instead: nobody is reached over IPv4 "
-                                                        "here",
-                                                        ip_prefix_format(subnet).text, text)
-                                      : g_strdup_printf(
-                                                        "%s lies within its addresses %s: machines "
-                                                        "that have some of those are not reached",
-                                                        text, ip_prefix_format(subnet).text);
+        n->conflict = n->is_shut_out ? g_strdup_printf("its addresses %s collide with %s, which is "
+                                                       "used instead: nobody is reached over IPv4 "
+                                                       "here",
+                                                       ip_prefix_format(subnet).text, text)
+                                     : g_strdup_printf("%s lies within its addresses %s: machines "
+                                                       "that have some of those are not reached",
+                                                       text, ip_prefix_format(subnet).text);
         return g_strcmp0(old, n->conflict) != 0;
 }

@@ -84,7 +84,7 @@ complete -c omerta -n '__omerta_at tunnel' -a close -d 'Close sessions with a ma
 
 complete -c omerta -n '__omerta_in network create' -l subnet -x -d 'Addresses of the network'
 for verb in create join
-    complete -c omerta -n "__omerta_in network $verb" -l any-subnet -d 'Root: addresses that are others\' on the internet'
+    complete -c omerta -n "__omerta_in network $verb" -l any-subnet -d 'Root: even addresses that are not private'
     complete -c omerta -n "__omerta_in network $verb" -l host-name -x -d 'Name of this machine'
     complete -c omerta -n "__omerta_in network $verb" -l owner -x -d 'Whom this machine belongs to'
 end
