@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
@@ -359,6 +360,16 @@ static void raise_fd_limit(void) {
                 log_debug_errno(-errno, "cannot raise the limit of descriptors: %m");
 }
 
+/* What is in this process's memory is in no file: keys would be in a core, and a program of the
+ * same user could read them (prctl(2), PR_SET_DUMPABLE; ptrace(2)). */
+static int close_memory(void) {
+        const struct rlimit none = {};
+
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+                return -errno;
+        return 0;
+}
+
 int main(int argc, char **argv) {
         Arguments a = {
                 .manager = { .port = OMERTA_PORT_DEFAULT },
@@ -380,6 +391,11 @@ int main(int argc, char **argv) {
                 a.manager.state_dir = OMERTA_STATE_DIR;
         log_setup(a.log_level);
         raise_fd_limit();
+        r = close_memory();
+        if (r < 0) {
+                (void) log_error_errno(r, "cannot keep keys out of core files: %m");
+                return EXIT_FAILURE;
+        }
 
         /* Blocked before any thread starts, so that sd-event gets them all. */
         sigemptyset(&signals);

@@ -193,7 +193,7 @@ static int on_joined(void *userdata, Network *core, const Membership *m) {
         ManagedNetwork *n = userdata;
         int r;
 
-        n->stored.membership = *m;
+        membership_copy(&n->stored.membership, m);
         n->stored.up = true;
         n->stored.created = now_usec(CLOCK_REALTIME);
         r = store_put_network(n->manager->store, &n->stored);
@@ -384,7 +384,7 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         n->core = network_free(n->core);
         store_mesh_done(&n->store);
         g_ptr_array_remove(n->manager->networks, n);
-        sodium_memzero(&n->stored, sizeof n->stored);
+        membership_clear(&n->stored.membership);
         g_free(n->down_reason);
         g_free(n->conflict);
         g_free(n->last_logged);
@@ -420,6 +420,7 @@ int managed_network_load(Manager *m, const StoredNetwork *stored) {
         int r = 0;
 
         n->stored = *stored;
+        n->stored.membership.secret = secret_ref(stored->membership.secret);
         n->is_stored = true;
         if (stored->up) {
                 r = start(n, &error);
@@ -753,7 +754,7 @@ int managed_network_down(ManagedNetwork *n, ManagerError *error) {
                 return 0;
         if (!network_is_member(n->core))
                 return manager_fail(error, -EBUSY, "NotJoined", "the network is about to be joined");
-        n->stored.membership = *network_membership(n->core);
+        membership_copy(&n->stored.membership, network_membership(n->core));
         r = store_up(n, false, error);
         if (r < 0)
                 return r;

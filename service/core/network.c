@@ -241,7 +241,7 @@ static int network_alloc(const NetworkConfig *config, const Membership *m, Netwo
 
         n->config = *config;
         n->env = config->env;
-        n->membership = *m;
+        membership_copy(&n->membership, m);
         n->state = NETWORK_JOINING;
         r = directory_new(&m->id, config->env, config->store, &n->directory);
         if (r >= 0) {
@@ -285,6 +285,7 @@ static int start_gateway(Network *n) {
                 .network = m->id,
                 .network_name = m->name,
                 .subnet = m->subnet,
+                .secret = m->secret,
                 .pending_changed = on_pending,
                 .userdata = n,
         };
@@ -299,9 +300,7 @@ static int start_gateway(Network *n) {
         };
         int r;
 
-        memcpy(ec.secret, m->secret, sizeof ec.secret);
         r = enrol_service_new(&ec, &n->enrol_service);
-        sodium_memzero(&ec, sizeof ec);
         if (r < 0)
                 return r;
         r = lease_service_new(&lc, &n->lease_service);
@@ -396,6 +395,16 @@ int network_new(const NetworkConfig *config, const Membership *m, Network **ret)
         return 0;
 }
 
+static Secret *new_secret(const MeshEnv *env) {
+        uint8_t bytes[SECRET_SIZE];
+        Secret *s;
+
+        env_random(env, bytes, sizeof bytes);
+        s = secret_new(bytes);
+        sodium_memzero(bytes, sizeof bytes);
+        return s;
+}
+
 int network_create(const NetworkConfig *config, const Identity *root, Membership *m, Network **ret) {
         g_autoptr(Record) certificate = NULL;
         Network *n;
@@ -404,7 +413,7 @@ int network_create(const NetworkConfig *config, const Identity *root, Membership
         m->id = root->id;
         m->gateway = config->identity->id;
         m->is_gateway = true;
-        env_random(config->env, m->secret, sizeof m->secret);
+        m->secret = new_secret(config->env);
         r = enrol_make_gateway_certificate(
                         root, &config->identity->id, m->host_name, m->owner,
                         env_realtime(config->env), &certificate);
@@ -446,7 +455,8 @@ static int take_welcome(Network *n, const EnrolResponse *response) {
         g_strlcpy(m->name, response->network_name, sizeof m->name);
         m->subnet = response->subnet;
         m->gateway = response->gateway;
-        memcpy(m->secret, response->secret, sizeof m->secret);
+        secret_unref(m->secret);
+        m->secret = secret_new(response->secret);
         if (response->issuer_certificate) {
                 r = directory_offer(n->directory, response->issuer_certificate, false, NULL);
                 if (r < 0)
@@ -563,7 +573,7 @@ Network *network_free(Network *n) {
         directory_free(n->directory);
         g_free(n->reason);
         g_free(n->lease_error);
-        sodium_memzero(&n->membership, sizeof n->membership);
+        membership_clear(&n->membership);
         g_free(n);
         return NULL;
 }

@@ -104,7 +104,8 @@ int network_new(const NetworkConfig *config, const Membership *m, Network **ret)
 /**
  * network_create() - a new network with us as its gateway
  * @root: its root; the caller keeps it (offline, if it likes)
- * @m: name, subnet, host name, owner are set; the rest is filled in
+ * @m: name, subnet, host name, owner are set; the rest is filled in, also if this fails, and the
+ *     caller clears it
  *
  * The certificate is in @config->store, durable, when this returns.
  */

@@ -40,7 +40,7 @@ int store_load_identity(Store *s, Identity **ret, char **ret_error);
 /* Durable before it returns. */
 int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]);
 
-/* In order of creation. */
+/* In order of creation; what @network points to is borrowed. */
 int store_foreach_network(
                 Store *s,
                 void (*callback)(void *userdata, const StoredNetwork *network),

@@ -22,6 +22,7 @@ typedef struct Fuzz {
 
 static MockNetwork net;
 static Identity *joiner;
+static Secret *secret;
 
 static void on_reply(void *userdata, const char *error, const uint8_t *data, size_t len) {
         ((Fuzz *) userdata)->answered = true;
@@ -36,18 +37,21 @@ static void ask_service(Fuzz *f, const char *channel, bool invited) {
                 .issuer = net.issuer,
                 .network = net.id,
                 .network_name = "home",
+                .secret = secret,
                 .subnet = { .addr = ip_from_v4(10U << 24), .len = 16 },
         };
         InviteOptions options = {};
+        _cleanup_(secret_unrefp) Secret *psk = NULL;
         StoredInvite stored;
         char *link = NULL;
 
         FUZZ_ASSERT(enrol_service_new(&config, &f->service) >= 0);
         FUZZ_ASSERT(enrol_service_invite(f->service, &options, &link, &stored) >= 0);
         g_free(link);
+        psk = secret_new(stored.psk);
         FUZZ_ASSERT(mesh_connect_to_enrol(
                                     mock_mesh_of(f->joiner), &net.issuer->id,
-                                    invited ? stored.id : NULL, invited ? stored.psk : NULL) >= 0);
+                                    invited ? stored.id : NULL, invited ? psk : NULL) >= 0);
         FUZZ_ASSERT(p->ops->request(p->self, &net.issuer->id, channel, f->data, f->size,
                                     USEC_PER_SEC, on_reply, f, NULL) >= 0);
         mock_mesh_run(f->mesh, 2 * USEC_PER_SEC);
@@ -105,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (!net.root) {
                 mock_network_init(&net);
                 joiner = mock_identity(1);
+                secret = secret_new((const uint8_t[SECRET_SIZE]){ 7 });
         }
         f.mesh = mock_mesh_new(1);
         mock_mesh_set_realtime(f.mesh, MOCK_NOW);

@@ -152,7 +152,7 @@ static void pump_interface(Machine *m) {
 static int on_joined(void *userdata, Network *n, const Membership *ms) {
         Machine *m = userdata;
 
-        m->membership = *ms;
+        membership_copy(&m->membership, ms);
         m->has_membership = true;
         return 0;
 }
@@ -287,6 +287,7 @@ Machine *machine_free(Machine *m) {
         sim_node_free(m->node);
         identity_free(m->identity);
         g_free(m->name);
+        membership_clear(&m->membership);
         g_free(m->join_error);
         g_free(m->join_detail);
         g_free(m);

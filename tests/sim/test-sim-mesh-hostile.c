@@ -247,8 +247,10 @@ static void test_enrol_links(void **state) {
                 _cleanup_(answer_clear) Answer answer = {}, other = {}, member = {};
                 g_autoptr(Record) certificate = NULL;
                 uint8_t id[INVITE_ID_SIZE] = { table[i].id }, psk[32];
+                _cleanup_(secret_unrefp) Secret *secret = NULL;
 
                 memset(psk, table[i].psk, sizeof psk);
+                secret = secret_new(psk);
                 test_machine_stop(b);
                 test_machine_start(b, false);
                 test_hint(b, a);
@@ -257,7 +259,7 @@ static void test_enrol_links(void **state) {
                 assert_int_equal(
                                 mesh_connect_to_enrol(
                                                 b->mesh, &a->identity->id, table[i].invite ? id : NULL,
-                                                table[i].invite ? psk : NULL),
+                                                table[i].invite ? secret : NULL),
                                 0);
                 assert_int_equal(ask_to_enrol(b, a, "enrol", &answer), 0);
                 assert_int_equal(ask_to_enrol(b, a, TEST_CHANNEL, &other), -ENXIO);

@@ -67,7 +67,7 @@ void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint) 
         extra_of(m)->hints++;
 }
 
-int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, const uint8_t *psk) {
+int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, Secret *psk) {
         const MachineId *self = mock_node_id(node_of(m));
         MockNode *other = mock_mesh_find(mock_node_mesh(node_of(m)), issuer);
         Extra *e = other ? extra_of(mock_mesh_of(other)) : NULL;
@@ -81,7 +81,7 @@ int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invit
         g_hash_table_remove(e->invites, self);
         if (invite_id) {
                 if (!e->lookup(e->userdata, invite_id, self, theirs) ||
-                    memcmp(theirs, psk, sizeof(theirs)) != 0)
+                    memcmp(theirs, secret_bytes(psk), sizeof(theirs)) != 0)
                         return 0;
                 g_hash_table_insert(
                                 e->invites, g_memdup2(self, sizeof(*self)),

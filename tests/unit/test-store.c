@@ -259,9 +259,19 @@ compare_all(MeshStore real[static NETWORKS],
         }
 }
 
+/* One of each, for as long as the program runs. */
+static Secret *fake_secret(unsigned n) {
+        static Secret *secrets[256];
+        const uint8_t bytes[SECRET_SIZE] = { (uint8_t) n, 9 };
+
+        if (!secrets[(uint8_t) n])
+                secrets[(uint8_t) n] = secret_new(bytes);
+        return secrets[(uint8_t) n];
+}
+
 static StoredNetwork fake_network(unsigned n) {
         StoredNetwork s = {
-                .membership = { .is_gateway = n % 2, .secret = { (uint8_t) n, 9 } },
+                .membership = { .is_gateway = n % 2, .secret = fake_secret(n) },
                 .up = n % 2 == 0,
                 .created = MOCK_NOW + n,
         };
@@ -881,7 +891,13 @@ static void test_machine_key(void **state) {
 /* --- networks --- */
 
 static void collect_network(void *userdata, const StoredNetwork *n) {
-        g_array_append_vals(userdata, n, 1);
+        StoredNetwork copy = *n;
+
+        copy.membership.secret = fake_secret(secret_bytes(n->membership.secret)[0]);
+        assert_memory_equal(
+                        secret_bytes(copy.membership.secret), secret_bytes(n->membership.secret),
+                        SECRET_SIZE);
+        g_array_append_val((GArray *) userdata, copy);
 }
 
 static GArray *list(Fixture *f) {
@@ -899,7 +915,7 @@ static void assert_network(const StoredNetwork *a, const StoredNetwork *b) {
         assert_string_equal(x->name, y->name);
         assert_string_equal(x->host_name, y->host_name);
         assert_string_equal(x->owner, y->owner);
-        assert_memory_equal(x->secret, y->secret, sizeof(x->secret));
+        assert_memory_equal(secret_bytes(x->secret), secret_bytes(y->secret), SECRET_SIZE);
         assert_true(ip_equal(&x->subnet.addr, &y->subnet.addr) && x->subnet.len == y->subnet.len);
         assert_int_equal(x->is_gateway, y->is_gateway);
         assert_string_equal(a->interface, b->interface);

@@ -108,6 +108,7 @@ Mesh *mesh_free(Mesh *m) {
         handshake_limiter_free(m->limiter);
         g_clear_pointer(&m->certificate, record_unref);
         g_clear_pointer(&m->issuer_certificate, record_unref);
+        secret_unref(m->secret);
         sodium_memzero(m, sizeof *m);
         g_free(m);
         return NULL;
@@ -115,11 +116,8 @@ Mesh *mesh_free(Mesh *m) {
 
 /* --- membership --- */
 
-void mesh_set_membership(
-                Mesh *m,
-                Record *certificate,
-                Record *issuer_certificate,
-                const uint8_t secret[static ENROL_SECRET_SIZE]) {
+void mesh_set_membership(Mesh *m, Record *certificate, Record *issuer_certificate, Secret *secret) {
+        Secret *old_secret = m->secret;
         Record *old = m->certificate, *old_issuer = m->issuer_certificate;
         bool was_member = m->is_member;
 
@@ -127,7 +125,8 @@ void mesh_set_membership(
         m->issuer_certificate = issuer_certificate ? record_ref(issuer_certificate) : NULL;
         g_clear_pointer(&old, record_unref);
         g_clear_pointer(&old_issuer, record_unref);
-        memmove(m->secret, secret, sizeof m->secret);
+        m->secret = secret_ref(secret);
+        secret_unref(old_secret);
         m->is_member = true;
         if (was_member)
                 return;
@@ -374,7 +373,7 @@ void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint) 
         neighbours_changed(m->neighbours);
 }
 
-int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, const uint8_t *psk) {
+int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, Secret *psk) {
         Link *link;
         int r;
 
@@ -390,7 +389,7 @@ int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invit
         link->has_invite = invite_id != NULL;
         if (invite_id) {
                 memcpy(link->invite_id, invite_id, sizeof link->invite_id);
-                memcpy(link->psk, psk, sizeof link->psk);
+                link->psk = secret_ref(psk);
         }
         link_connect(link);
         return 0;

@@ -13,6 +13,7 @@
 #include "base/drop-reason.h"
 #include "core/crypto/identity.h"
 #include "core/crypto/index-table.h"
+#include "core/crypto/secret.h"
 #include "core/mesh/channel.h"
 #include "core/mesh/directory/directory.h"
 #include "core/mesh/env.h"
@@ -58,12 +59,8 @@ int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret);
 /* Closes all links (they are told), fails all requests. */
 Mesh *mesh_free(Mesh *m);
 
-/* Our own certificate and the network's secret: without them we can only enrol. */
-void mesh_set_membership(
-                Mesh *m,
-                Record *certificate,
-                Record *issuer_certificate,
-                const uint8_t secret[static ENROL_SECRET_SIZE]);
+/* Our own certificate and the network's secret, with references of its own: without them we can only enrol. */
+void mesh_set_membership(Mesh *m, Record *certificate, Record *issuer_certificate, Secret *secret);
 bool mesh_is_member(const Mesh *m);
 /* An issuer lets machines in: links of purposes 1 and 2 are then accepted. */
 void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata);
@@ -97,7 +94,7 @@ ChannelProvider *mesh_channels(Mesh *m);
 void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint);
 /* Link to an issuer by an invite (@invite_id, @psk) or, both NULL, a request; only the channel
  * `enrol` works on it. Ends with mesh_set_membership() or mesh_disconnect(). */
-int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, const uint8_t *psk);
+int mesh_connect_to_enrol(Mesh *m, const MachineId *issuer, const uint8_t *invite_id, Secret *psk);
 /* Tells the machine and forgets the link. */
 void mesh_disconnect(Mesh *m, const MachineId *machine, uint8_t reason);
 

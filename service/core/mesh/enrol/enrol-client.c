@@ -21,7 +21,8 @@ struct EnrolClient {
         const MeshEnv *env;
         const Identity *identity;
         Invite invite;
-        uint8_t invite_id[INVITE_ID_SIZE], psk[32];
+        uint8_t invite_id[INVITE_ID_SIZE];
+        Secret *psk; /* of the token; NULL: there is none */
         GBytes *question;
         usec_t deadline; /* monotonic */
         bool is_waiting; /* it knows us and waits for a person */
@@ -155,7 +156,7 @@ static int send_question(EnrolClient *c) {
 static int connect_issuer(EnrolClient *c) {
         return mesh_connect_to_enrol(
                         c->mesh, &c->invite.issuer, c->invite.has_token ? c->invite_id : NULL,
-                        c->invite.has_token ? c->psk : NULL);
+                        c->psk);
 }
 
 static void ask(void *userdata) {
@@ -210,8 +211,15 @@ int enrol_client_start(
                 .done = done,
                 .userdata = userdata,
         };
-        if (invite->has_token)
-                invite_derive(&invite->network, invite->token, c->invite_id, c->psk);
+        if (invite->has_token) {
+                uint8_t psk[SECRET_SIZE];
+
+                invite_derive(&invite->network, invite->token, c->invite_id, psk);
+                c->psk = secret_new(psk);
+                sodium_memzero(psk, sizeof(psk));
+        }
+        /* The token has done its work. */
+        sodium_memzero(c->invite.token, sizeof(c->invite.token));
         for (unsigned i = 0; i < invite->n_endpoints; i++)
                 mesh_add_hint(mesh, &invite->issuer, &invite->endpoints[i]);
         r = c->question ? connect_issuer(c) : -EINVAL;
@@ -237,6 +245,7 @@ EnrolClient *enrol_client_free(EnrolClient *c) {
         timer_clear(&c->timer);
         mesh_disconnect(c->mesh, &c->invite.issuer, 0);
         g_clear_pointer(&c->question, g_bytes_unref);
+        secret_unref(c->psk);
         sodium_memzero(c, sizeof(*c));
         g_free(c);
         return NULL;

@@ -10,18 +10,86 @@ static int compare_ids(const void *a, const void *b, void *userdata) {
         return memcmp(a, b, INVITE_ID_SIZE);
 }
 
-static void invite_free(void *data) {
-        StoredInvite *invite = data;
+/* --- their keys --- */
 
-        sodium_memzero(invite, sizeof(*invite));
-        g_free(invite);
+/* All in one piece of locked memory: a page each would be more than a process may lock. An invite
+ * that is put in the place of one has its slot for a moment besides. */
+#define SLOTS (INVITES_MAX + 1)
+
+struct PskPool {
+        uint8_t (*psk)[SECRET_SIZE]; /* SLOTS of them */
+        bool is_taken[SLOTS];
+};
+
+static PskPool *psk_pool_new(void) {
+        PskPool *p = NEW(PskPool);
+
+        p->psk = sodium_allocarray(SLOTS, SECRET_SIZE);
+        if (!p->psk)
+                g_error("there is no memory for the keys of invites");
+        return p;
 }
 
-static void keep_invite(EnrolService *s, const StoredInvite *invite) {
-        StoredInvite *copy = g_memdup2(invite, sizeof(*invite));
+static PskPool *psk_pool_free(PskPool *p) {
+        if (p)
+                sodium_free(p->psk); /* wipes */
+        g_free(p);
+        return NULL;
+}
 
+/* Return: the slot, or -ENOSPC. */
+static int psk_pool_put(PskPool *p, const uint8_t psk[static SECRET_SIZE]) {
+        for (unsigned i = 0; i < SLOTS; i++)
+                if (!p->is_taken[i]) {
+                        p->is_taken[i] = true;
+                        memcpy(p->psk[i], psk, SECRET_SIZE);
+                        return (int) i;
+                }
+        return -ENOSPC;
+}
+
+static void psk_pool_drop(PskPool *p, unsigned slot) {
+        sodium_memzero(p->psk[slot], SECRET_SIZE);
+        p->is_taken[slot] = false;
+}
+
+/* --- the table --- */
+
+typedef struct Invitation {
+        StoredInvite invite; /* its psk is 0 here */
+        PskPool *pool;
+        unsigned slot;
+} Invitation;
+
+static void invitation_free(void *data) {
+        Invitation *v = data;
+
+        psk_pool_drop(v->pool, v->slot);
+        g_free(v);
+}
+
+/* One too many is not kept: its link lets nobody in, as if it had been deleted. */
+static void keep_invite(EnrolService *s, const StoredInvite *invite) {
+        int slot = psk_pool_put(s->psks, invite->psk);
+        Invitation *v;
+
+        if (slot < 0)
+                return;
+        v = NEW(Invitation);
+        v->invite = *invite;
+        sodium_memzero(v->invite.psk, sizeof(v->invite.psk));
+        v->pool = s->psks;
+        v->slot = (unsigned) slot;
         /* The key is part of the value: the new pair replaces the old one whole. */
-        g_tree_replace(s->invites, copy->id, copy);
+        g_tree_replace(s->invites, v->invite.id, v);
+}
+
+/* Whole, as it is stored: the caller wipes it. */
+static StoredInvite whole_invite(const Invitation *v) {
+        StoredInvite invite = v->invite;
+
+        memcpy(invite.psk, v->pool->psk[v->slot], SECRET_SIZE);
+        return invite;
 }
 
 static void load_invite(void *userdata, const StoredInvite *invite) {
@@ -31,16 +99,26 @@ static void load_invite(void *userdata, const StoredInvite *invite) {
 int enrol_load_invites(EnrolService *s) {
         const MeshStore *store = s->config.store;
 
-        s->invites = g_tree_new_full(compare_ids, NULL, NULL, invite_free);
+        s->psks = psk_pool_new();
+        s->invites = g_tree_new_full(compare_ids, NULL, NULL, invitation_free);
         return store ? store->ops->foreach_invite(store->self, load_invite, s) : 0;
 }
 
 void enrol_free_invites(EnrolService *s) {
         g_clear_pointer(&s->invites, g_tree_unref);
+        s->psks = psk_pool_free(s->psks);
 }
 
 const StoredInvite *enrol_find_invite(const EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]) {
-        return g_tree_lookup(s->invites, id);
+        const Invitation *v = g_tree_lookup(s->invites, id);
+
+        return v ? &v->invite : NULL;
+}
+
+const uint8_t *enrol_invite_psk(const EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]) {
+        const Invitation *v = g_tree_lookup(s->invites, id);
+
+        return v ? v->pool->psk[v->slot] : NULL;
 }
 
 static bool is_expired(const EnrolService *s, const StoredInvite *invite) {
@@ -79,7 +157,7 @@ static int put_use(const MeshStore *store, const StoredInvite *invite, const Rec
 
 int enrol_burn_invite(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE], const Record *certificate) {
         const MeshStore *store = s->config.store;
-        StoredInvite invite = *enrol_find_invite(s, id);
+        StoredInvite invite = whole_invite(g_tree_lookup(s->invites, id));
         int r = 0;
 
         invite.uses++;
@@ -147,7 +225,7 @@ static void purge_invites(EnrolService *s) {
         GTreeNode *next;
 
         for (GTreeNode *n = g_tree_node_first(s->invites); n; n = next) {
-                StoredInvite invite = *(const StoredInvite *) g_tree_node_value(n);
+                StoredInvite invite = ((const Invitation *) g_tree_node_value(n))->invite;
                 bool is_dead = now > invite.not_after || invite.uses >= invite.uses_max;
 
                 next = g_tree_node_next(n);
@@ -155,7 +233,6 @@ static void purge_invites(EnrolService *s) {
                         (void) enrol_service_delete_invite(s, invite.id);
                         next = g_tree_upper_bound(s->invites, invite.id);
                 }
-                sodium_memzero(&invite, sizeof(invite));
         }
 }
 
@@ -230,5 +307,5 @@ void enrol_service_foreach_invite(
                 void (*callback)(void *userdata, const StoredInvite *invite),
                 void *userdata) {
         for (GTreeNode *n = g_tree_node_first(s->invites); n; n = g_tree_node_next(n))
-                callback(userdata, g_tree_node_value(n));
+                callback(userdata, &((const Invitation *) g_tree_node_value(n))->invite);
 }

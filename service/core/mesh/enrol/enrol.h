@@ -20,7 +20,7 @@ typedef struct EnrolServiceConfig {
         NetworkId network;
         const char *network_name;
         IpPrefix subnet;
-        uint8_t secret[ENROL_SECRET_SIZE];
+        Secret *secret; /* borrowed, outlives the service */
         /* A machine without an invite asks (@pending) or has been answered. May be NULL. */
         void (*pending_changed)(void *userdata, const MachineId *machine, const char *name, bool pending);
         /* A machine became a member. May be NULL. */
@@ -48,6 +48,7 @@ int enrol_service_invite(
                 StoredInvite *ret_invite);
 /* -ENOENT. */
 int enrol_service_delete_invite(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]);
+/* Without their psks. */
 void enrol_service_foreach_invite(
                 EnrolService *s,
                 void (*callback)(void *userdata, const StoredInvite *invite),

@@ -59,7 +59,7 @@ struct Link {
         bool enrolling;  /* by mesh_connect_to_enrol() */
         bool has_invite;
         uint8_t invite_id[INVITE_ID_SIZE];
-        uint8_t psk[32];
+        Secret *psk;                          /* of the invite; NULL: none */
         bool stranger;                        /* counted in mesh->n_strangers */
         uint8_t enrol_timestamp[TAI64N_SIZE]; /* last accepted with purposes 1 and 2 */
 
