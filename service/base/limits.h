@@ -60,6 +60,14 @@
 #define QUESTIONS_PER_USER_MAX 16U
 #define QUESTIONS_MAX 112U
 
+/* Answers to GetManagedObjects that wait to be written, of one user and of all; each takes a second
+ * or less. */
+#define LISTINGS_PER_USER_MAX 8U
+#define LISTINGS_MAX 64U
+/* Objects of one kind that introspection names in one network: enough to look at ("busctl tree"),
+ * and each node of such a tree is asked for them again. GetManagedObjects has all. */
+#define INTROSPECTED_MAX 256U
+
 /* Connections through the SOCKS5 and HTTP proxy, and as many through all port forwards; what an
  * engine of netif/netstack.h carries. Two fds each, three where lwIP carries it, five a UDP
  * association: where RLIMIT_NOFILE is less than all of them, it is what bounds them (base/fd.h). */

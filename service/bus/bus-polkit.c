@@ -186,7 +186,7 @@ static int ask(Bus *b, sd_bus_message *call, const char *action, uid_t uid) {
         return r;
 }
 
-static int sender_uid(sd_bus_message *call, uid_t *ret, sd_bus_error *error) {
+int bus_sender_uid(sd_bus_message *call, uid_t *ret, sd_bus_error *error) {
         sd_bus_creds *creds = NULL;
         int r;
 
@@ -204,7 +204,7 @@ int bus_require_root(Bus *b, sd_bus_message *call, const char *what, sd_bus_erro
         uid_t uid;
         int r;
 
-        r = sender_uid(call, &uid, error);
+        r = bus_sender_uid(call, &uid, error);
         if (r < 0)
                 return r;
         /* A user's own daemon changes nothing of the machine. */
@@ -231,7 +231,7 @@ int bus_authorize(Bus *b, sd_bus_message *call, const char *action, sd_bus_error
                 g_hash_table_remove(b->authorizations, call);
                 return r;
         }
-        r = sender_uid(call, &uid, error);
+        r = bus_sender_uid(call, &uid, error);
         if (r < 0)
                 return r;
         if (uid == 0 || uid == getuid())

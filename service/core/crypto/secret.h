@@ -3,8 +3,8 @@
 
 /*
  * 32 secret bytes, once in memory: locked, read-only, wiped when the last who needs them lets go
- * (sodium_malloc). What works with a secret borrows the pointer and makes no copy. Each takes a page
- * of RLIMIT_MEMLOCK: for the few that live long. Control thread only.
+ * (sodium_malloc). What works with a secret borrows the pointer and makes no copy. Each takes a
+ * page of RLIMIT_MEMLOCK: for the few that live long. Control thread only.
  */
 
 #include <stddef.h>
