@@ -434,46 +434,6 @@ int managed_network_load(Manager *m, const StoredNetwork *stored) {
         return r;
 }
 
-static void default_host_name(char ret[static HOST_NAME_MAX_LEN + 1]) {
-        char host[256] = "";
-
-        (void) gethostname(host, sizeof host - 1);
-        host_name_normalize(host, ret);
-}
-
-/* What a person types as a name and reads in a table: nothing that cannot be seen there, and
- * nothing that cannot be told from the column beside it. */
-static bool is_visible(const char *text) {
-        for (; *text; text = g_utf8_next_char(text))
-                if (!g_unichar_isgraph(g_utf8_get_char(text)))
-                        return false;
-        return true;
-}
-
-static int choose_names(const char *host_name, const char *owner, Membership *m, ManagerError *error) {
-        if (host_name && !host_name_is_valid(host_name))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "'%s' is no host name: lower-case letters, digits and inner "
-                                "hyphens, at most 63",
-                                host_name);
-        if (owner && (strlen(owner) > OWNER_MAX_LEN || !g_utf8_validate(owner, -1, NULL)))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "the owner's name is longer than %u bytes or not UTF-8",
-                                OWNER_MAX_LEN);
-        if (owner && !is_visible(owner))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "the owner's name has spaces or control characters");
-        if (host_name)
-                g_strlcpy(m->host_name, host_name, sizeof m->host_name);
-        else
-                default_host_name(m->host_name);
-        g_strlcpy(m->owner, owner ?: "", sizeof m->owner);
-        return 0;
-}
-
 static int save_root(Manager *m, const uint8_t *seed, Identity **ret) {
         int r;
 
@@ -504,7 +464,7 @@ int manager_create_network(
                                 error, -EINVAL, "InvalidArgument",
                                 "a network's name has 1 to %u bytes of UTF-8 and no control characters",
                                 NETWORK_NAME_MAX_LEN);
-        if (!is_visible(options->name))
+        if (!manager_name_is_visible(options->name))
                 return manager_fail(
                                 error, -EINVAL, "InvalidArgument",
                                 "a network's name has no spaces and no control characters");
@@ -515,7 +475,7 @@ int manager_create_network(
                                         error, -EEXIST, "NameTaken",
                                         "there is a network of this name already");
         g_strlcpy(ms.name, options->name, sizeof ms.name);
-        r = choose_names(options->host_name, options->owner, &ms, error);
+        r = manager_choose_names(options->host_name, options->owner, &ms, error);
         if (r >= 0)
                 r = manager_choose_subnet(m, options, &ms.subnet, error);
         if (r < 0)
@@ -645,7 +605,7 @@ int manager_join(
                                         "become one",
                                         managed_network_membership(n)->name);
         }
-        r = choose_names(options->host_name, options->owner, &ms, error);
+        r = manager_choose_names(options->host_name, options->owner, &ms, error);
         if (r >= 0 && ip_is_set(&invite.subnet.addr))
                 r = manager_check_subnet(m, NULL, &invite.subnet, options->any_subnet, error);
         if (r < 0) {

@@ -112,6 +112,11 @@ unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
 /* The same, to all networks. */
 void manager_publish_endpoints(Manager *m);
 
+/* --- manager-names.c --- */
+bool manager_name_is_visible(const char *text);
+/* Sets both names of @m; NULL: the machine's, none. Return: 0, or negative errno and @error. */
+int manager_choose_names(const char *host_name, const char *owner, Membership *m, ManagerError *error);
+
 /* --- manager-subnet.c --- */
 /* May a network have these addresses here? @self: whose, NULL: a new one; @any: root says that they
  * need not be private. Return: 0, or negative errno and @error. */
