@@ -230,7 +230,7 @@ read_target(sd_bus_message *call,
                                 error, OMERTA_ERROR_INVALID_ARGUMENT,
                                 "a timeout is between 1 us and %u s",
                                 (unsigned) (NETSTACK_TIMEOUT_USEC_MAX / USEC_PER_SEC));
-        r = bus_authorize(b, call, OMERTA_ACTION_CONNECT, error);
+        r = bus_authorize(b, call, OMERTA_ACTION_DIAL, error);
         if (r <= 0)
                 return r < 0 ? r : -EINPROGRESS;
         if (network) {

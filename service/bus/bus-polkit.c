@@ -16,7 +16,7 @@ typedef struct Authorization {
         sd_bus_message *call;
         char *action;
         sd_bus_slot *slot;
-        bool answered, allowed;
+        bool answered, allowed, challenge;
         char *refusal; /* why not */
 } Authorization;
 
@@ -43,6 +43,7 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
                 if (r >= 0)
                         r = sd_bus_message_read(reply, "bb", &authorized, &challenge);
                 a->allowed = r >= 0 && authorized;
+                a->challenge = r >= 0 && challenge;
                 if (!a->allowed)
                         a->refusal =
                                         g_strdup(challenge ? "needs an administrator's password"
@@ -99,8 +100,10 @@ int bus_authorize(Bus *b, sd_bus_message *call, const char *action, sd_bus_error
 
                 r = allowed ? 1
                             : sd_bus_error_setf(
-                                              error, SD_BUS_ERROR_ACCESS_DENIED, "%s: %s", action,
-                                              a->refusal ?: "not allowed");
+                                              error,
+                                              a->challenge ? SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED
+                                                           : SD_BUS_ERROR_ACCESS_DENIED,
+                                              "%s: %s", action, a->refusal ?: "not allowed");
                 g_hash_table_remove(b->authorizations, call);
                 return r;
         }

@@ -713,6 +713,9 @@ class CliTest(unittest.TestCase):
         self.fake.answers['Network.Up'] = Error(
             DBUS_ERROR + 'AccessDenied', "org.omerta.Mesh1.connect: needs a password")
         self.fails(5, 'up', says='omerta: org.omerta.Mesh1.connect: needs a password\n')
+        self.fake.answers['Network.Up'] = Error(
+            DBUS_ERROR + 'InteractiveAuthorizationRequired', "org.omerta.Mesh1.connect: needs it")
+        self.fails(5, 'up', says="needs an administrator's password, and nobody could be asked")
 
     def test_older_daemon(self):
         self.home()
@@ -767,8 +770,45 @@ class CliTest(unittest.TestCase):
             # Asking for versions starts nothing.
             self.assertEqual(self.omerta('version', environment=there).code, 0)
             self.assertFalse(os.path.exists(started))
-            self.fails(3, 'status', environment=there, says='could not be started')
+            # Nor does looking: what was stopped stays stopped.
+            for words in (['status'], ['network', 'peers'], ['ping', 'gw'], ['network', 'invites']):
+                self.fails(3, *words, environment=there, says='not running')
+            self.assertFalse(os.path.exists(started))
+            self.fails(3, 'network', 'create', 'x', environment=there, says='could not be started')
             self.assertTrue(os.path.exists(started))
+
+    def test_unit_absent(self):
+        """systemd is asked how the unit is; nobody waits for what cannot come."""
+        with fake.Bus() as bus:
+            there = {'DBUS_SYSTEM_BUS_ADDRESS': bus.address}
+            systemd = fake.Systemd(bus)
+            started = f'{bus.directory}/started'
+            bus.offer_service(f"/bin/sh -c 'touch {started}; exit 1'")
+            fails = lambda says, *words: self.fails(
+                3, *(words or ['status']), environment=there, says=says)
+
+            systemd.unit = dict(LoadState='not-found', ActiveState='inactive')
+            fails('systemctl daemon-reload')
+            systemd.unit = dict(LoadState='masked', ActiveState='inactive', UnitFileState='masked')
+            fails('systemctl unmask omertad')
+            systemd.unit = dict(LoadState='loaded', ActiveState='inactive', UnitFileState='disabled')
+            fails('sudo systemctl enable --now omertad')
+            fails('sudo systemctl enable --now omertad', 'network', 'create', 'x')
+            systemd.unit['UnitFileState'] = 'enabled'
+            fails("has been stopped\nStart it with 'sudo systemctl start omertad'")
+            systemd.unit.update(ActiveState='failed', Result='exit-code', StatusText='no luck')
+            fails('omertad has failed (exit-code: no luck)')
+            systemd.unit.update(ExecMainStatus=217, StatusText='')
+            fails('sudo systemd-sysusers')
+            systemd.unit.update(ActiveState='activating', StatusText='waits 30 s')
+            fails('omertad is not on the bus (systemd: activating: waits 30 s)')
+            fails('systemctl reload dbus', 'up')
+            self.assertFalse(os.path.exists(started))
+            # Enabled and stopped: who asks for a change starts it.
+            systemd.unit.update(ActiveState='inactive', StatusText='', ExecMainStatus=0)
+            fails('has been stopped', 'up')
+            self.assertTrue(os.path.exists(started))
+            systemd.close()
 
 
 def mock_iso(usec):

@@ -57,5 +57,6 @@ datagram "$ll%eth0" >/dev/null
 wait_for 10 "a datagram over IPv6 to start the daemon" active gw
 ok "a datagram over IPv6 starts it"
 stop
-check "a client starts it" on gw omerta status
+refuse "looking does not start it" on gw omerta status
+check "who asks for a change starts it" on gw omerta network create home
 lab_done
