@@ -102,8 +102,6 @@ int manager_open_sockets(Manager *m);
 /* Return: the fd, which is the caller's now, or -EBADF. */
 int manager_claim_fd(Manager *m, const char *name);
 void manager_close_passed_fds(Manager *m);
-/* Where this machine can be reached, as far as it knows itself. Return: how many. */
-unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
 /* The same, to all networks. */
 void manager_publish_endpoints(Manager *m);
 

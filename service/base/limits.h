@@ -52,6 +52,8 @@
 #define APPROVALS_PENDING_MAX 64U
 /* Endpoints in a presence record or an invite. */
 #define ENDPOINTS_MAX 8U
+/* Of this machine's own, shown so that one that found no room can be named with --endpoint. */
+#define LOCAL_ENDPOINTS_SHOWN_MAX 64U
 /* A signed record: certificate, lease, revocation, presence. */
 #define RECORD_MAX 1024U
 

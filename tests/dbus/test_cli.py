@@ -777,6 +777,17 @@ class CliTest(unittest.TestCase):
             self.fails(3, 'network', 'create', 'x', environment=there, says='could not be started')
             self.assertTrue(os.path.exists(started))
 
+    def test_invite_left_out(self):
+        self.home()
+        self.fake.answers['Network.Invite'] = (LINK,)
+        self.fake.objects[ROOT]['org.omerta.Mesh1.Manager']['Endpoints'] = fake.typed(
+            'as', [f'192.0.2.{i}:18002' for i in range(1, 9)])
+        r = self.omerta('network', 'invite')
+        self.assertEqual((r.out, r.err), (LINK + '\n', ''))
+        r = self.omerta('network', 'invite', '--endpoint', '203.0.113.1:1')
+        self.assertEqual(r.out, LINK + '\n')
+        self.assertIn('not in it: 192.0.2.8:18002. ', r.err)
+
     def test_unit_absent(self):
         """systemd is asked how the unit is; nobody waits for what cannot come."""
         with fake.Bus() as bus:
