@@ -111,6 +111,9 @@ int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, Mana
 /* The packet thread does not use @n->netif any more. Calls under way fail, forwards wait. */
 void managed_network_close_netstack(ManagedNetwork *n);
 
+/* An answer to an echo of ours that did not go through the stack. */
+void managed_network_echo_answered(ManagedNetwork *n, uint64_t number);
+
 /* --- manager-dialer.c --- */
 /* @only: NULL: whichever network a target is in. Borrows all. */
 void manager_dialer_init(ManagerDialer *d, Manager *m, ManagedNetwork *only);
