@@ -137,6 +137,11 @@ static CliExit run(Cli *cli, char **words) {
         return v->run(cli, words + n);
 }
 
+CliExit cli_help(Cli *cli, char **args) {
+        cli->options.help = true;
+        return run(cli, args);
+}
+
 CliExit cli_main(int argc, char **argv) {
         Cli cli = { .now = now_usec(CLOCK_REALTIME) };
         CliExit e = CLI_USAGE;

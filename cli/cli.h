@@ -71,6 +71,7 @@ void cli_hint(const char *format, ...) _printf_(1, 2);
 void cli_note(const char *format, ...) _printf_(1, 2);
 
 CliExit cli_status(Cli *cli, char **args);
+CliExit cli_help(Cli *cli, char **args);
 CliExit cli_version(Cli *cli, char **args);
 CliExit cli_nc(Cli *cli, char **args);
 CliExit cli_ssh(Cli *cli, char **args);

@@ -8,7 +8,7 @@
 
 /* In the order in which the help lists them. Lines of .help are at most 80 columns. */
 const CliVerb cli_verbs[] = {
-        { "status", NULL, "", 0, 0, 0, N_("Show networks and how they are"),
+        { "status", NULL, "", 0, 0, B(WATCH), N_("Show networks and how they are"),
           N_("Shows the daemon, every network this machine is in, its state and address\n"
              "there, and why it is not online if it is not."),
           cli_status },
@@ -84,9 +84,11 @@ const CliVerb cli_verbs[] = {
           N_("Closes the sessions with a machine, or the one of a channel, on both sides.\n"
              "The next packet makes a new one."),
           cli_tunnel_close, CLI_ASKS },
-        { "ping", NULL, "MACHINE", 1, 1, B(COUNT), N_("See whether a machine answers, and how fast"),
+        { "ping", NULL, "MACHINE", 1, 1, B(COUNT) | B(INTERVAL),
+          N_("See whether a machine answers, and how fast"),
           N_("Sends echo requests to a machine, one a second, and shows how long each answer\n"
-             "took and whether the machine is reached directly. Needs no interface."),
+             "took and whether the machine is reached directly: until Ctrl-C on a terminal,\n"
+             "else four. Ends with a summary. Needs no interface."),
           cli_ping, CLI_ASKS },
         { "nc", NULL, "MACHINE PORT", 2, 2, B(FDPASS), N_("Connect standard input and output"),
           N_("Connects to a TCP port of a machine and copies the standard input there, and\n"
@@ -121,5 +123,7 @@ const CliVerb cli_verbs[] = {
           cli_unforward, CLI_CHANGES },
         { "version", NULL, "", 0, 0, 0, N_("Show the versions of omerta and omertad"),
           N_("Shows the version of this program and of the running daemon."), cli_version },
+        { "help", NULL, "[COMMAND...]", 0, 2, 0, N_("Show this help, or that of a command"),
+          N_("Shows all commands, or explains one."), cli_help },
         { NULL },
 };

@@ -137,6 +137,13 @@ class Fake:
         self.objects.setdefault(path, {})[f'{NAME}.{interface}'] = {
             name: typed(t, properties.get(name, empty[t])) for name, t in types.items()}
 
+    def change(self, path, interface, name, value):
+        """A property changes, and the bus hears of it."""
+        self.objects[path][f'{NAME}.{interface}'][name] = value
+        m = dbus.lowlevel.SignalMessage(path, 'org.freedesktop.DBus.Properties', 'PropertiesChanged')
+        m.append(f'{NAME}.{interface}', {name: value}, [], signature='sa{sv}as')
+        self.connection.send_message(m)
+
     def properties(self, path, interface):
         if path not in self.objects:
             raise Error(DBUS_ERROR + 'UnknownObject', f'Unknown object {path}')

@@ -141,6 +141,10 @@ class DocsTest(unittest.TestCase):
         self.assertEqual(complete('network', 'invite', '--expires', '2'), {'24h'})
         self.assertEqual(complete('network', 'invite', '--expires', '=', '2'), {'24h'})
         self.assertEqual(complete('network', 'list', ''), set())
+        # Before there is a command, and after the end of the options.
+        self.assertIn('--json', complete('--'))
+        self.assertIn('--json', complete('--json', '--'))
+        self.assertEqual(complete('--', 'net'), {'network'})
 
     @unittest.skipUnless(shutil.which('mandoc'), 'there is no mandoc')
     def test_lint(self):
