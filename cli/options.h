@@ -32,6 +32,8 @@ typedef enum CliOptionId {
         OPTION_FORCE,
         OPTION_FDPASS,
         OPTION_COUNT,
+        OPTION_INTERVAL,
+        OPTION_WATCH,
         OPTION_REVERSE,
         OPTION_KEEP,
         _CLI_OPTION_MAX,
@@ -70,7 +72,8 @@ typedef struct CliOptions {
         unsigned uses;    /* 0: not given */
         usec_t expires;   /* 0: not given */
         unsigned count;   /* 0: not given */
-        bool any_subnet, approval, qr, force, fdpass, reverse, keep;
+        usec_t interval;  /* 0: not given */
+        bool any_subnet, approval, qr, force, fdpass, reverse, keep, watch;
 
         unsigned given; /* CLI_OPTION_BITs */
 } CliOptions;

@@ -42,6 +42,7 @@
 #define OMERTA_ERROR_FAILED OMERTA_ERROR_PREFIX "Failed"
 
 /* polkit actions, data/org.omerta.Mesh1.policy */
+#define OMERTA_ACTION_DIAL "org.omerta.Mesh1.dial"
 #define OMERTA_ACTION_CONNECT "org.omerta.Mesh1.connect"
 #define OMERTA_ACTION_MANAGE_NETWORKS "org.omerta.Mesh1.manage-networks"
 #define OMERTA_ACTION_MANAGE_GATEWAY "org.omerta.Mesh1.manage-gateway"

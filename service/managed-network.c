@@ -769,6 +769,7 @@ int managed_network_invite(
         with_endpoints.n_endpoints += manager_local_endpoints(
                         n->manager, endpoints + options->n_endpoints,
                         (unsigned) ELEMENTSOF(endpoints) - options->n_endpoints);
+        with_endpoints.n_endpoints = MIN(with_endpoints.n_endpoints, ENDPOINTS_MAX);
         if (with_endpoints.n_endpoints == 0)
                 return manager_fail(
                                 error, -EADDRNOTAVAIL, "NoAddress",

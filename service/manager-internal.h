@@ -107,8 +107,6 @@ int manager_open_sockets(Manager *m);
 /* Return: the fd, which is the caller's now, or -EBADF. */
 int manager_claim_fd(Manager *m, const char *name);
 void manager_close_passed_fds(Manager *m);
-/* Where this machine can be reached, as far as it knows itself. Return: how many. */
-unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
 /* The same, to all networks. */
 void manager_publish_endpoints(Manager *m);
 
@@ -119,7 +117,8 @@ int manager_choose_names(const char *host_name, const char *owner, Membership *m
 
 /* --- manager-subnet.c --- */
 /* May a network have these addresses here? @self: whose, NULL: a new one; @any: root says that they
- * need not be private. Return: 0, or negative errno and @error. */
+ * need not be private. Return: 0, or negative errno and @error: -EINVAL, -EEXIST: never, and not
+ * beside a network this machine has; -EADDRINUSE: not beside a route, which may go. */
 int manager_check_subnet(
                 Manager *m,
                 const ManagedNetwork *self,
@@ -137,6 +136,9 @@ bool managed_network_is_diverted(const ManagedNetwork *n, const IpAddr *address)
 int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error);
 /* The packet thread does not use @n->netif any more. Calls under way fail, forwards wait. */
 void managed_network_close_netstack(ManagedNetwork *n);
+
+/* An answer to an echo of ours that did not go through the stack. */
+void managed_network_echo_answered(ManagedNetwork *n, uint64_t number);
 
 /* --- manager-dialer.c --- */
 /* @only: NULL: whichever network a target is in. Borrows all. */

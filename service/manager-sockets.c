@@ -10,6 +10,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "core/crypto/kdf.h"
 #include "manager-internal.h"
 
 int manager_take_passed_fds(Manager *m) {
@@ -137,21 +138,24 @@ int manager_open_sockets(Manager *m) {
 }
 
 unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max) {
-        unsigned skip[NETWORKS_MAX], n_skip = 0;
+        unsigned ifindex[NETWORKS_MAX];
+        IpPrefix prefix[NETWORKS_MAX];
+        RtnlOurs ours = { .ifindex = ifindex, .prefix = prefix };
         int n;
 
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *net = m->networks->pdata[i];
 
-                if (net->netif)
-                        skip[n_skip++] = net->netif->ifindex;
+                if (net->netif && net->netif->ifindex > 0)
+                        ifindex[ours.n_ifindex++] = net->netif->ifindex;
+                prefix[ours.n_prefixes++] = ula_prefix(&net->id);
         }
-        n = rtnl_local_endpoints(m->rtnl, skip, n_skip, ret, max);
+        n = rtnl_local_endpoints(m->rtnl, &ours, ret, max);
         if (n < 0) {
                 (void) log_warning_errno(n, "cannot read the addresses of this machine: %m");
                 return 0;
         }
-        for (int i = 0; i < n; i++)
+        for (unsigned i = 0; i < MIN((unsigned) n, max); i++)
                 endpoint_set_port(&ret[i], m->port);
         return (unsigned) n;
 }
@@ -160,6 +164,7 @@ void manager_publish_endpoints(Manager *m) {
         Endpoint endpoints[ENDPOINTS_MAX];
         unsigned n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
 
+        n = MIN(n, (unsigned) ELEMENTSOF(endpoints));
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *net = m->networks->pdata[i];
 

@@ -96,7 +96,7 @@ static int check_range(const IpPrefix *subnet, bool any, ManagerError *error) {
                                 any ? "" : "; root may say --any-subnet if more is meant");
         if (!any && !ip_prefix_is_private(subnet))
                 return manager_fail(
-                                error, -EPERM, ERROR_REFUSED,
+                                error, -EINVAL, ERROR_REFUSED,
                                 "the network has the addresses %s, which are others' on the internet "
                                 "and could not be reached any more; a network has some of 10.0.0.0/8, "
                                 "172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10. Root may say "
@@ -138,7 +138,7 @@ int manager_check_subnet(
                 g_autofree char *text = route_text(route);
 
                 return manager_fail(
-                                error, -EEXIST, ERROR_REFUSED,
+                                error, -EADDRINUSE, ERROR_REFUSED,
                                 "the network's addresses %s collide with %s of this machine: "
                                 "disconnect that, or ask for a network with others",
                                 ip_prefix_format(subnet).text, text);

@@ -90,6 +90,9 @@ ManagedNetwork *manager_network(const Manager *m, unsigned i);
  * are no networks. */
 int manager_find_network(const Manager *m, const char *text, ManagedNetwork **ret);
 
+/* Where this machine can be reached, as far as it knows itself, the best first (host/rtnl.h).
+ * Return: how many there are, of which the first @max are in @ret. */
+unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
 /* Where a machine may be reached besides what it says itself (--bootstrap), in all networks. */
 void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endpoint);
 /* The machine woke up, or its connectivity changed in a way the kernel does not tell. */

@@ -52,6 +52,8 @@
 #define APPROVALS_PENDING_MAX 64U
 /* Endpoints in a presence record or an invite. */
 #define ENDPOINTS_MAX 8U
+/* Of this machine's own, shown so that one that found no room can be named with --endpoint. */
+#define LOCAL_ENDPOINTS_SHOWN_MAX 64U
 /* A signed record: certificate, lease, revocation, presence. */
 #define RECORD_MAX 1024U
 
@@ -82,3 +84,13 @@
 /* For one address; under the two minutes after which programs commonly give up themselves. */
 #define PROXY_DIAL_USEC (30 * USEC_PER_SEC)
 #define FORWARDS_MAX 256U
+
+/* Starts of the daemon that did not last this long wait before they serve (start-delay.h): not the
+ * first three, which a crash on somebody's packet is; then a second, two, four, up to what an
+ * administrator who has mended the cause would wait for without wondering. */
+#define START_LASTS_USEC USEC_PER_MINUTE
+#define START_DELAY_FREE 3U
+#define START_DELAY_MIN_USEC USEC_PER_SEC
+#define START_DELAY_MAX_USEC (30 * USEC_PER_SEC)
+/* More is not counted. */
+#define START_DELAY_COUNT_MAX 1000U

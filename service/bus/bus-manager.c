@@ -241,7 +241,7 @@ read_target(sd_bus_message *call,
                                 error, OMERTA_ERROR_INVALID_ARGUMENT,
                                 "a timeout is between 1 us and %u s",
                                 (unsigned) (NETSTACK_TIMEOUT_USEC_MAX / USEC_PER_SEC));
-        r = bus_authorize(b, call, OMERTA_ACTION_CONNECT, error);
+        r = bus_authorize(b, call, OMERTA_ACTION_DIAL, error);
         if (r <= 0)
                 return r < 0 ? r : -EINPROGRESS;
         if (network) {
@@ -340,6 +340,16 @@ static int method_get_namespaces(sd_bus_message *call, void *userdata, sd_bus_er
         return sd_bus_reply_method_return(call, "hh", user_fd, net_fd);
 }
 
+static int append_endpoints(sd_bus_message *reply, Manager *m) {
+        Endpoint endpoints[LOCAL_ENDPOINTS_SHOWN_MAX];
+        unsigned n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
+        int r = sd_bus_message_open_container(reply, 'a', "s");
+
+        for (unsigned i = 0; r >= 0 && i < MIN(n, (unsigned) ELEMENTSOF(endpoints)); i++)
+                r = sd_bus_message_append(reply, "s", endpoint_format(&endpoints[i]).text);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int
 get_property(sd_bus *bus,
              const char *path,
@@ -369,6 +379,9 @@ get_property(sd_bus *bus,
                                 reply, "s", netstack_engine_to_string(manager_netstack(m)));
         if (strcmp(property, "NetstackReason") == 0)
                 return sd_bus_message_append(reply, "s", manager_netstack_reason(m));
+
+        if (strcmp(property, "Endpoints") == 0)
+                return append_endpoints(reply, m);
 
         r = sd_bus_message_open_container(reply, 'a', "o");
         for (unsigned i = 0; r >= 0 && i < manager_n_networks(m); i++) {
@@ -431,6 +444,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Cipher", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Netstack", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("NetstackReason", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Endpoints", "as", get_property, 0, 0),
         SD_BUS_PROPERTY("Networks", "ao", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,
 };

@@ -27,7 +27,7 @@ typedef struct Authorization {
         uid_t uid;
         char id[24]; /* of the question, to call it off */
         sd_bus_slot *slot, *leave_slot;
-        bool answered, allowed, called_off;
+        bool answered, allowed, challenge, called_off;
         char *refusal; /* why not */
 } Authorization;
 
@@ -77,6 +77,7 @@ static void take_answer(Authorization *a, sd_bus_message *reply) {
         if (r >= 0)
                 r = sd_bus_message_read(reply, "bb", &authorized, &challenge);
         a->allowed = r >= 0 && authorized;
+        a->challenge = r >= 0 && challenge;
         if (!a->allowed)
                 a->refusal =
                                 g_strdup(challenge ? "needs an administrator's password"
@@ -226,8 +227,10 @@ int bus_authorize(Bus *b, sd_bus_message *call, const char *action, sd_bus_error
 
                 r = allowed ? 1
                             : sd_bus_error_setf(
-                                              error, SD_BUS_ERROR_ACCESS_DENIED, "%s: %s", action,
-                                              a->refusal ?: "not allowed");
+                                              error,
+                                              a->challenge ? SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED
+                                                           : SD_BUS_ERROR_ACCESS_DENIED,
+                                              "%s: %s", action, a->refusal ?: "not allowed");
                 g_hash_table_remove(b->authorizations, call);
                 return r;
         }

@@ -33,10 +33,21 @@ int rtnl_address_remove(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_
 /* Removes every address of the link that is not one of @keep: what a former life left there. */
 int rtnl_address_keep_only(Rtnl *r, unsigned ifindex, const IpAddr *keep, unsigned n_keep);
 
-/* Every address of the machine that a peer could send to: up, no loopback, not on @skip
- * interfaces (our own), not deprecated or tentative, no link-local IPv6; port 0.
- * Return: how many, at most @max. */
-int rtnl_local_endpoints(Rtnl *r, const unsigned *skip, unsigned n_skip, Endpoint *ret, unsigned max);
+/* What is the virtual networks' own, and leads nowhere else. */
+typedef struct RtnlOurs {
+        const unsigned *ifindex; /* our interfaces */
+        unsigned n_ifindex;
+        const IpPrefix *prefix; /* an interface with an address in one is another daemon's for the
+                                   same network */
+        unsigned n_prefixes;
+} RtnlOurs;
+
+/* Every address of the machine that a peer could send to: up, no loopback, not @ours and on no tun
+ * "omerta*", not deprecated or tentative, no link-local IPv6; port 0. Those of the interface of
+ * the default route first, those of bridges and other interfaces inside the machine last; both
+ * families are among the first @max where there are both.
+ * Return: how many there are, of which the first @max are in @ret. */
+int rtnl_local_endpoints(Rtnl *r, const RtnlOurs *ours, Endpoint *ret, unsigned max);
 
 /* Addresses that this machine reaches otherwise than over a default route. */
 typedef struct RtnlRoute {

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A polkit made up for a test, on the bus of a machine: says no, yes, or nothing at all, and tells
-on standard output what it was asked.
+"""A polkit made up for a test, on the bus of a machine: says no, yes, that a password is needed,
+or nothing at all, and tells on standard output what it was asked.
 
     ask ID ACTION NAME      NAME: on the bus, who the question is about
     cancel ID
 
-polkit.py BUS-ADDRESS no|yes|hold
+polkit.py BUS-ADDRESS no|yes|password|hold
 """
 
 import sys
@@ -36,7 +36,8 @@ def on_message(connection, message):
         if sys.argv[2] == "hold":
             held[question] = message
         else:
-            reply(connection, message, (sys.argv[2] == "yes", False, {}), signature="(bba{ss})")
+            reply(connection, message, (sys.argv[2] == "yes", sys.argv[2] == "password", {}),
+                  signature="(bba{ss})")
     elif message.get_member() == "CancelCheckAuthorization":
         print("cancel", args[0], flush=True)
         question = held.pop(args[0], None)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-from machines import main, wait_for
+from machines import OMERTA, main, wait_for
 
 TOP = pathlib.Path(sys.argv[0]).resolve().parent.parent.parent
 NOBODY, OTHER = pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("daemon").pw_uid
@@ -18,7 +18,7 @@ MANAGER = "org.omerta.Mesh1.Manager"
 
 
 class Polkit:
-    """@answer: no, yes, hold"""
+    """@answer: no, yes, password, hold"""
 
     def __init__(self, m, answer):
         self.out = m.dir / "polkit"
@@ -127,6 +127,17 @@ def test_questions_of_one_user(lab):
     lab.spawn(as_user(gw, NOBODY, "/usr/bin/python3", "-c", FLOOD, gw.bus_address, "16"), env=gw.env)
     wait_for("new questions", lambda: len(polkit.lines("ask")) == 33)
     assert other.poll() is None
+
+
+def test_a_refusal_says_whether_a_password_helps(lab):
+    gw = lab.gateway()
+    for answer, words in (("no", "not allowed by polkit"), ("password", "pkttyagent")):
+        polkit = Polkit(gw, answer)
+        r = subprocess.run(as_user(gw, NOBODY, OMERTA, "network", "create", "x"), env=gw.env,
+                           capture_output=True, text=True, timeout=60)
+        assert r.returncode == 5 and words in r.stderr, (answer, r)
+        polkit.process.kill()
+        polkit.process.wait()
 
 
 def test_names_are_read(lab):

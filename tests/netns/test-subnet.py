@@ -8,7 +8,7 @@ import json
 import pwd
 import subprocess
 
-from machines import OMERTA, main, wait_for
+from machines import OMERTA, WAIT, main, wait_for
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 
@@ -147,6 +147,19 @@ def test_chosen_ones(lab):
     subnets = {n["subnet"] for n in m.json("network", "list")["networks"]}
     assert len(subnets) == 8 and all(s.startswith("10.") for s in subnets), subnets
     assert subnets != {f"10.{i}.0.0/16" for i in range(8)}, "not at random"
+
+
+def test_what_is_worth_another_start(lab):
+    """A LAN goes, what is no one's to have stays so: the exit status tells systemd which it is."""
+    m = lab.machine("m1")
+    lan(m, "lan0")
+    m.run("ip", "address", "add", "10.7.3.1/24", "dev", "lan0")
+    for subnet, status in (("10.7.0.0/16", 1), ("8.8.8.0/24", 78), ("10.7.0.0/30", 78)):
+        m.start("--vpn", "--gateway", "--subnet", subnet, wait=False)
+        assert m.daemon.wait(timeout=WAIT) == status, f"{subnet}: {m.daemon.returncode}"
+    m.run("ip", "address", "del", "10.7.3.1/24", "dev", "lan0")
+    m.start("--vpn", "--gateway", "--subnet", "10.7.0.0/16")
+    wait_for("the network", lambda: state(m)[0] == "online")
 
 
 def on_link(m, prefix):

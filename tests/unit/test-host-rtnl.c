@@ -145,10 +145,12 @@ static void test_routes(void **state) {
 static void test_local_endpoints(void **state) {
         IpAddr v4 = ip("192.0.2.7"), v6 = ip("2001:db8::7");
         Rtnl *r = need_root(state);
+        RtnlOurs ours = { .n_ifindex = 1 };
         Endpoint found[16];
         unsigned ifindex;
         int n;
 
+        ours.ifindex = &ifindex;
         /* ip(8) only to make what we cannot: a link that is no loopback. */
         if (system("ip link add dummy7 type dummy 2>/dev/null") != 0 &&
             system("ip link add dummy7 type veth peer name dummy8") != 0) {
@@ -158,10 +160,10 @@ static void test_local_endpoints(void **state) {
         assert_int_equal(rtnl_link_index(r, "dummy7", &ifindex), 0);
         assert_int_equal(rtnl_address_add(r, ifindex, &v4, 24), 0);
         /* Down: not usable. */
-        assert_int_equal(rtnl_local_endpoints(r, NULL, 0, found, ELEMENTSOF(found)), 0);
+        assert_int_equal(rtnl_local_endpoints(r, &(RtnlOurs){}, found, ELEMENTSOF(found)), 0);
         assert_int_equal(rtnl_link_configure(r, ifindex, 1400, 0, true), 0);
         assert_int_equal(rtnl_address_add(r, ifindex, &v6, 64), 0);
-        n = rtnl_local_endpoints(r, NULL, 0, found, ELEMENTSOF(found));
+        n = rtnl_local_endpoints(r, &(RtnlOurs){}, found, ELEMENTSOF(found));
         assert_int_equal(n, 2);
         for (int i = 0; i < n; i++) {
                 const char *text = found[i].sa.sa_family == AF_INET ? "192.0.2.7:0"
@@ -169,9 +171,69 @@ static void test_local_endpoints(void **state) {
 
                 assert_string_equal(endpoint_format(&found[i]).text, text);
         }
-        assert_int_equal(rtnl_local_endpoints(r, NULL, 0, found, 1), 1);
-        assert_int_equal(rtnl_local_endpoints(r, &ifindex, 1, found, ELEMENTSOF(found)), 0);
+        assert_int_equal(rtnl_local_endpoints(r, &(RtnlOurs){}, found, 1), 2);
+        assert_int_equal(rtnl_local_endpoints(r, &ours, found, ELEMENTSOF(found)), 0);
         assert_return_code(system("ip link del dummy7"), 0);
+}
+
+/* What the first @max are, in one line. Return: how many there are. */
+static int endpoints(Rtnl *r, const RtnlOurs *ours, unsigned max, char *text, size_t size) {
+        Endpoint found[16];
+        int n = rtnl_local_endpoints(r, ours, found, max);
+
+        *text = '\0';
+        for (int i = 0; i < MIN(n, (int) max); i++) {
+                g_strlcat(text, i > 0 ? " " : "", size);
+                g_strlcat(text, endpoint_format(&found[i]).text, size);
+        }
+        return n;
+}
+
+static void test_endpoints_in_order(void **state) {
+        IpPrefix ula = { .addr = ip("fd12:3456:789a::"), .len = 64 };
+        RtnlOurs none = {}, ours = { .prefix = &ula, .n_prefixes = 1 };
+        Rtnl *r = need_root(state);
+        char text[512];
+
+        if (system("ip link add br7 type bridge && ip link set br7 up && "
+                   "ip address add 172.17.0.1/16 dev br7 && "
+                   "ip tuntap add wan7 mode tun && ip link set wan7 up && "
+                   "ip address add 198.51.100.7/24 dev wan7 && "
+                   "ip tuntap add lan7 mode tun && ip link set lan7 up && "
+                   "ip address add 192.0.2.7/24 dev lan7 && "
+                   "ip address add 2001:db8::7/64 dev lan7 nodad && "
+                   "ip route add default via 192.0.2.1") != 0) {
+                print_message("skipped: no bridge or tun interfaces here\n");
+                skip();
+        }
+        /* The default route's interface, the others, what is inside the machine. */
+        assert_int_equal(endpoints(r, &none, 16, text, sizeof text), 4);
+        assert_string_equal(text, "192.0.2.7:0 [2001:db8::7]:0 198.51.100.7:0 172.17.0.1:0");
+
+        /* A default route with a lower metric goes before. */
+        assert_return_code(
+                        system("ip route add default via 198.51.100.1 metric 0 2>/dev/null || "
+                               "ip route replace default via 198.51.100.1"),
+                        0);
+        assert_int_equal(endpoints(r, &none, 16, text, sizeof text), 4);
+        assert_string_equal(text, "198.51.100.7:0 192.0.2.7:0 [2001:db8::7]:0 172.17.0.1:0");
+
+        /* Where there is room for two, both families. */
+        assert_int_equal(endpoints(r, &none, 2, text, sizeof text), 4);
+        assert_string_equal(text, "198.51.100.7:0 [2001:db8::7]:0");
+
+        /* Another daemon's interface: by its name where it is a tun, by the network's prefix. */
+        assert_return_code(
+                        system("ip tuntap add omerta7 mode tun && ip link set omerta7 up && "
+                               "ip address add 10.7.0.2/16 dev omerta7 && "
+                               "ip tuntap add vpn7 mode tun && ip link set vpn7 up && "
+                               "ip address add 10.8.0.2/16 dev vpn7 && "
+                               "ip address add fd12:3456:789a::8/64 dev vpn7 nodad"),
+                        0);
+        assert_int_equal(endpoints(r, &ours, 16, text, sizeof text), 4);
+        assert_string_equal(text, "198.51.100.7:0 192.0.2.7:0 [2001:db8::7]:0 172.17.0.1:0");
+        assert_int_equal(endpoints(r, &none, 16, text, sizeof text), 6);
+        assert_return_code(system("for l in br7 wan7 lan7 omerta7 vpn7; do ip link del $l; done"), 0);
 }
 
 static bool readable(int fd) {
@@ -208,6 +270,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_local_endpoints, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_endpoints_in_order, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_monitor, setup, teardown),
         };
 
