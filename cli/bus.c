@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "cli/agent.h"
 #include "cli/bus.h"
+#include "cli/daemon.h"
 #include "cli/i18n.h"
 #include "dbus/names.h"
 
@@ -41,6 +43,7 @@ int cli_bus_open_quietly(Cli *cli) {
 }
 
 CliExit cli_bus_open(Cli *cli) {
+        CliExit e;
         int r;
 
         if (cli->bus)
@@ -60,7 +63,10 @@ CliExit cli_bus_open(Cli *cli) {
         }
         /* Without this polkit may not ask for a password. */
         (void) sd_bus_set_allow_interactive_authorization(cli->bus, true);
-        return CLI_OK;
+        e = cli_daemon_find(cli);
+        if (e == CLI_OK)
+                cli_agent_open(cli);
+        return e;
 }
 
 CliExit cli_bus_failed(int r, const sd_bus_error *error) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/agent.h"
 #include "cli/bus.h"
 #include "cli/format.h"
 #include "cli/help.h"
@@ -156,7 +157,13 @@ static CliExit run(Cli *cli, char **words) {
                 }
         if (!verb_fits(v, &cli->options, words + n))
                 return CLI_USAGE;
+        cli->verb = v;
         return v->run(cli, words + n);
+}
+
+CliExit cli_help(Cli *cli, char **args) {
+        cli->options.help = true;
+        return run(cli, args);
 }
 
 CliExit cli_main(int argc, char **argv) {
@@ -167,6 +174,7 @@ CliExit cli_main(int argc, char **argv) {
         if (cli_options_parse(argc, argv, &cli.options, &words) >= 0)
                 e = run(&cli, argv + words);
         cli_options_done(&cli.options);
+        cli_agent_close(&cli);
         sd_bus_flush_close_unref(cli.bus);
         /* A link or a table that did not reach its file is a failure. */
         if ((fflush(stdout) != 0 || ferror(stdout)) && e == CLI_OK) {

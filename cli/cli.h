@@ -7,6 +7,7 @@
  */
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <systemd/sd-bus.h>
 
 #include "base/macros.h"
@@ -27,13 +28,24 @@ typedef enum CliExit {
         CLI_NO_PROGRAM = 127,
 } CliExit;
 
+typedef struct CliVerb CliVerb;
+
 typedef struct Cli {
         CliOptions options;
+        const CliVerb *verb;
         sd_bus *bus; /* NULL until cli_bus_open() */
         usec_t now;  /* realtime, once, so that all lines speak of one instant */
+        pid_t agent; /* cli/agent.h; 0: none */
 } Cli;
 
-typedef struct CliVerb {
+/* What it does to the daemon. */
+typedef enum CliVerbKind {
+        CLI_LOOKS,   /* everybody may, and nothing is started for it */
+        CLI_ASKS,    /* may need polkit's leave */
+        CLI_CHANGES, /* the same, and starts the daemon */
+} CliVerbKind;
+
+struct CliVerb {
         const char *noun;
         const char *verb;      /* NULL: the noun is the command */
         const char *arguments; /* "LINK|-|FILE"; "": none */
@@ -42,7 +54,8 @@ typedef struct CliVerb {
         const char *summary;   /* for the list of commands */
         const char *help;      /* a paragraph, broken at 80 columns */
         CliExit (*run)(Cli *cli, char **args);
-} CliVerb;
+        CliVerbKind kind;
+};
 
 /* Ends with a noun of NULL. */
 extern const CliVerb cli_verbs[];
@@ -65,6 +78,7 @@ bool cli_ask(bool by_default, const char *format, ...) _printf_(2, 3);
 void cli_note(const char *format, ...) _printf_(1, 2);
 
 CliExit cli_status(Cli *cli, char **args);
+CliExit cli_help(Cli *cli, char **args);
 CliExit cli_version(Cli *cli, char **args);
 CliExit cli_nc(Cli *cli, char **args);
 CliExit cli_ssh(Cli *cli, char **args);

@@ -178,13 +178,13 @@ int cli_parse_duration(const char *text, usec_t *ret) {
                 const char *name;
                 usec_t usec;
         } units[] = {
-                { "s", USEC_PER_SEC },         { "sec", USEC_PER_SEC },
-                { "m", USEC_PER_MINUTE },      { "min", USEC_PER_MINUTE },
-                { "h", USEC_PER_HOUR },        { "hour", USEC_PER_HOUR },
-                { "hours", USEC_PER_HOUR },    { "d", USEC_PER_DAY },
-                { "day", USEC_PER_DAY },       { "days", USEC_PER_DAY },
-                { "w", 7 * USEC_PER_DAY },     { "week", 7 * USEC_PER_DAY },
-                { "weeks", 7 * USEC_PER_DAY },
+                { "ms", USEC_PER_MSEC },      { "s", USEC_PER_SEC },
+                { "sec", USEC_PER_SEC },      { "m", USEC_PER_MINUTE },
+                { "min", USEC_PER_MINUTE },   { "h", USEC_PER_HOUR },
+                { "hour", USEC_PER_HOUR },    { "hours", USEC_PER_HOUR },
+                { "d", USEC_PER_DAY },        { "day", USEC_PER_DAY },
+                { "days", USEC_PER_DAY },     { "w", 7 * USEC_PER_DAY },
+                { "week", 7 * USEC_PER_DAY }, { "weeks", 7 * USEC_PER_DAY },
         };
         const usec_t most = 36525 * USEC_PER_DAY;
         usec_t sum = 0;

@@ -237,6 +237,25 @@ static CliExit link_show(Cli *cli, const char *link) {
         return CLI_OK;
 }
 
+/* The link has room for some of this machine's addresses only: which are not in it, so that the one
+ * that matters can be named. */
+static void say_left_out(Cli *cli, unsigned n_given) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        g_autofree char *list = NULL;
+        ClientManager *m = NULL;
+        unsigned room = n_given < ENDPOINTS_MAX ? ENDPOINTS_MAX - n_given : 0;
+
+        if (client_manager_get(cli->bus, &error, &m) < 0)
+                return; /* the invite is made, and that is what was asked for */
+        if (g_strv_length(m->endpoints) > room) {
+                list = g_strjoinv(", ", m->endpoints + room);
+                cli_note(_("The link has room for %u addresses of this machine; not in it: %s. Name "
+                           "one that matters with --endpoint."),
+                         ENDPOINTS_MAX, list);
+        }
+        client_manager_free(m);
+}
+
 CliExit cli_network_invite(Cli *cli, char **args) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         g_autoptr(GPtrArray) endpoints = g_ptr_array_new_with_free_func(g_free);
@@ -260,6 +279,7 @@ CliExit cli_network_invite(Cli *cli, char **args) {
         e = link_show(cli, link);
         if (e != CLI_OK)
                 return e;
+        say_left_out(cli, endpoints->len);
         lifetime = cli_format_duration(o->expires > 0 ? o->expires : USEC_PER_DAY);
         if (o->approval)
                 cli_hint(_("Whoever joins with it waits for 'omerta network approve'; good for %u "

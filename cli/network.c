@@ -53,6 +53,7 @@ CliExit cli_network_create(Cli *cli, char **args) {
         if ((r = sd_bus_message_append_basic(m, 's', args[0])) < 0 ||
             (r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
             (r = cli_bus_option_string(m, "subnet", o->subnet)) < 0 ||
+            (r = cli_bus_option_bool(m, "any-subnet", o->any_subnet)) < 0 ||
             (r = cli_bus_option_string(m, "host-name", o->host_name)) < 0 ||
             (r = cli_bus_option_string(m, "owner", o->owner)) < 0 ||
             (r = sd_bus_message_close_container(m)) < 0)
@@ -77,6 +78,7 @@ CliExit cli_network_join(Cli *cli, char **args) {
         if ((r = sd_bus_message_sensitive(m)) < 0 ||
             (r = sd_bus_message_append_basic(m, 's', link)) < 0 ||
             (r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
+            (r = cli_bus_option_bool(m, "any-subnet", o->any_subnet)) < 0 ||
             (r = cli_bus_option_string(m, "host-name", o->host_name)) < 0 ||
             (r = cli_bus_option_string(m, "owner", o->owner)) < 0 ||
             (r = sd_bus_message_close_container(m)) < 0)

@@ -14,7 +14,7 @@
 const CliOption cli_options[_CLI_OPTION_MAX] = {
         [OPTION_HELP] = OPTION("help", 'h', NULL, CLI_OPTION_TRUE, help, N_("Show this help")),
         [OPTION_VERSION] =
-                        OPTION("version", 0, NULL, CLI_OPTION_TRUE, version, N_("Show the version")),
+                        OPTION("version", 'V', NULL, CLI_OPTION_TRUE, version, N_("Show the version")),
         [OPTION_JSON] = OPTION("json", 0, NULL, CLI_OPTION_TRUE, json, N_("Print JSON, for programs")),
         [OPTION_NETWORK] =
                         OPTION("network",
@@ -33,6 +33,13 @@ const CliOption cli_options[_CLI_OPTION_MAX] = {
                                CLI_OPTION_STRING,
                                subnet,
                                N_("Addresses of the network, 10.7.0.0/16")),
+        [OPTION_ANY_SUBNET] =
+                        OPTION("any-subnet",
+                               0,
+                               NULL,
+                               CLI_OPTION_TRUE,
+                               any_subnet,
+                               N_("Root: even addresses that are not private")),
         [OPTION_HOST_NAME] =
                         OPTION("host-name",
                                0,
@@ -104,13 +111,15 @@ const CliOption cli_options[_CLI_OPTION_MAX] = {
                                CLI_OPTION_TRUE,
                                fdpass,
                                N_("Pass the connection to the calling program")),
-        [OPTION_COUNT] =
-                        OPTION("count",
-                               'c',
-                               "N",
-                               CLI_OPTION_COUNT,
-                               count,
-                               N_("How many packets are sent (4)")),
+        [OPTION_COUNT] = OPTION("count", 'c', "N", CLI_OPTION_COUNT, count, N_("How many packets are sent")),
+        [OPTION_INTERVAL] =
+                        OPTION("interval",
+                               'i',
+                               "TIME",
+                               CLI_OPTION_DURATION,
+                               interval,
+                               N_("From one packet to the next: 200ms (1s)")),
+        [OPTION_WATCH] = OPTION("watch", 0, NULL, CLI_OPTION_TRUE, watch, N_("Again whenever it changes")),
         [OPTION_REVERSE] =
                         OPTION("reverse",
                                'R',

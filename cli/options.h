@@ -19,6 +19,7 @@ typedef enum CliOptionId {
         OPTION_USER,
         /* Of some; CliVerb.options says which. */
         OPTION_SUBNET,
+        OPTION_ANY_SUBNET,
         OPTION_HOST_NAME,
         OPTION_OWNER,
         OPTION_USES,
@@ -31,6 +32,8 @@ typedef enum CliOptionId {
         OPTION_FORCE,
         OPTION_FDPASS,
         OPTION_COUNT,
+        OPTION_INTERVAL,
+        OPTION_WATCH,
         OPTION_REVERSE,
         OPTION_KEEP,
         OPTION_YES,
@@ -72,7 +75,9 @@ typedef struct CliOptions {
         unsigned uses;    /* 0: not given */
         usec_t expires;   /* 0: not given */
         unsigned count;   /* 0: not given */
-        bool approval, qr, force, fdpass, reverse, keep, yes, withdraw_invite, keep_invite;
+        usec_t interval;  /* 0: not given */
+        bool any_subnet, approval, qr, force, fdpass, reverse, keep, watch, yes, withdraw_invite;
+        bool keep_invite;
 
         unsigned given; /* CLI_OPTION_BITs */
 } CliOptions;

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/drop-reason.h"
 #include "cli/format.h"
 #include "cli/i18n.h"
 #include "cli/status.h"
 #include "cli/table.h"
+#include "cli/wait.h"
 #include "config.h"
 #include "dbus/names.h"
+
+/* A burst of signals is one change. */
+#define WATCH_SETTLE_USEC (100 * USEC_PER_MSEC)
 
 /* The longest label, "Certificate". */
 #define LABEL_WIDTH 12
@@ -200,7 +205,7 @@ static CliExit status_network(Cli *cli, const ClientNetwork *n, JsonBuilder *b) 
         return CLI_OK;
 }
 
-CliExit cli_status(Cli *cli, char **args) {
+static CliExit status_once(Cli *cli) {
         g_autoptr(ClientSnapshot) s = NULL;
         g_autoptr(GArray) drops = NULL;
         g_autoptr(JsonBuilder) b = NULL;
@@ -233,6 +238,52 @@ CliExit cli_status(Cli *cli, char **args) {
         } else if (s->networks->len == 0)
                 cli_hint("%s", _(client_error_text(OMERTA_ERROR_NOT_JOINED)->advice));
         return CLI_OK;
+}
+
+static int on_change(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        *(bool *) userdata = true;
+        return 0;
+}
+
+/* Again after each signal of the daemon, which come in bursts: no more often than a person reads. */
+static CliExit status_watch(Cli *cli) {
+        bool changed = true, clear = isatty(STDOUT_FILENO) && !cli->options.json;
+        CliWait wait;
+        CliExit e;
+        int r;
+
+        e = cli_bus_open(cli);
+        if (e != CLI_OK)
+                return e;
+        /* Before the first look, so that no change falls between. */
+        r = sd_bus_match_signal(
+                        cli->bus, NULL, OMERTA_BUS_NAME, NULL, NULL, NULL, on_change, &changed);
+        if (r < 0)
+                return cli_bus_failed(r, NULL);
+        (void) cli_wait_init(&wait);
+        while (e == CLI_OK && r >= 0) {
+                changed = false;
+                if (clear)
+                        fputs("\033[H\033[J", stdout);
+                cli->now = now_usec(CLOCK_REALTIME);
+                e = status_once(cli);
+                if (!clear && !cli->options.json)
+                        putchar('\n');
+                (void) fflush(stdout);
+                if (e == CLI_OK)
+                        r = cli_wait(&wait, cli->bus, USEC_INFINITY, &changed);
+                if (e == CLI_OK && r >= 0)
+                        r = cli_wait(&wait, cli->bus, now_usec(CLOCK_MONOTONIC) + WATCH_SETTLE_USEC,
+                                     NULL);
+        }
+        cli_wait_done(&wait);
+        if (e == CLI_OK && r != -EINTR)
+                e = cli_bus_failed(r, NULL);
+        return e;
+}
+
+CliExit cli_status(Cli *cli, char **args) {
+        return cli->options.watch ? status_watch(cli) : status_once(cli);
 }
 
 /* The daemon's version; NULL if it does not run. It is not started for this. */

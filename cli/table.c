@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include "base/macros.h"
 #include "cli/format.h"
 #include "cli/table.h"
@@ -74,11 +77,80 @@ static void row_print(const CliTable *t, unsigned row, const unsigned *widths, F
         fputc('\n', out);
 }
 
-void cli_table_print(const CliTable *t, FILE *out) {
+/* What the longest word of a column's title needs, and a shortened text at least. */
+#define SHORT_MIN 8U
+
+static bool is_hidden(const CliTable *t, unsigned column) {
+        return t->hidden >> column & 1;
+}
+
+/* The widest column gives way, again and again, until the line fits. Numbers are left whole: half
+ * a number is another number. */
+static void fit(const CliTable *t, unsigned *widths, unsigned line) {
+        for (;;) {
+                unsigned sum = 0, widest = 0;
+                bool found = false;
+
+                for (unsigned i = 0; i < t->columns; i++) {
+                        if (is_hidden(t, i))
+                                continue;
+                        sum += widths[i] + (sum > 0 ? GAP : 0);
+                        if (!(t->right >> i & 1) && widths[i] > SHORT_MIN &&
+                            (!found || widths[i] > widths[widest])) {
+                                widest = i;
+                                found = true;
+                        }
+                }
+                if (sum <= line || !found)
+                        return;
+                widths[widest]--;
+        }
+}
+
+/* Return: newly allocated; at most @width columns, the last a mark where it was longer. */
+static char *shorten(const char *text, unsigned width) {
+        GString *s = g_string_new(text);
+
+        while (s->len > 0 && cli_text_width(s->str) + 1 > width)
+                g_string_truncate(s, (gsize) (g_utf8_find_prev_char(s->str, s->str + s->len) - s->str));
+        g_string_append(s, "\u2026");
+        return g_string_free(s, FALSE);
+}
+
+void cli_table_fit(CliTable *t, unsigned line) {
         g_autofree unsigned *widths = g_new0(unsigned, t->columns);
-        unsigned rows = t->cells->len / t->columns;
+
+        for (unsigned i = 0; i < t->cells->len; i++)
+                widths[i % t->columns] =
+                                MAX(widths[i % t->columns],
+                                    cli_text_width(g_ptr_array_index(t->cells, i)));
+        fit(t, widths, line);
+        for (unsigned i = 0; i < t->cells->len; i++) {
+                char *text = g_ptr_array_index(t->cells, i);
+
+                if (cli_text_width(text) <= widths[i % t->columns])
+                        continue;
+                t->cells->pdata[i] = shorten(text, widths[i % t->columns]);
+                g_free(text);
+        }
+}
+
+/* Of the terminal; 0: it is none, and what reads instead wants all of it. */
+static unsigned line_width(FILE *out) {
+        struct winsize size;
+
+        if (!isatty(fileno(out)) || ioctl(fileno(out), TIOCGWINSZ, &size) < 0)
+                return 0;
+        return size.ws_col;
+}
+
+void cli_table_print(CliTable *t, FILE *out) {
+        g_autofree unsigned *widths = g_new0(unsigned, t->columns);
+        unsigned rows = t->cells->len / t->columns, line = line_width(out);
 
         assert(t->cells->len % t->columns == 0);
+        if (line > 0)
+                cli_table_fit(t, line);
         for (unsigned row = 0; row < rows; row++)
                 for (unsigned i = 0; i < t->columns; i++)
                         widths[i] = MAX(widths[i], cli_text_width(cell(t, row, i)));

@@ -20,4 +20,8 @@ void cli_table_take(CliTable *t, char *text);
 void cli_table_hide(CliTable *t, unsigned column);
 
 unsigned cli_table_rows(const CliTable *t);
-void cli_table_print(const CliTable *t, FILE *out);
+/* Shortens the widest texts, with a mark at their end, until a row is at most @line columns, if
+ * that can be done: columns of numbers stay, and a few characters of each. */
+void cli_table_fit(CliTable *t, unsigned line);
+/* On a terminal it is fitted to that; else nothing is left out. */
+void cli_table_print(CliTable *t, FILE *out);

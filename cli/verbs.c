@@ -8,40 +8,40 @@
 
 /* In the order in which the help lists them. Lines of .help are at most 80 columns. */
 const CliVerb cli_verbs[] = {
-        { "status", NULL, "", 0, 0, 0, N_("Show networks and how they are"),
+        { "status", NULL, "", 0, 0, B(WATCH), N_("Show networks and how they are"),
           N_("Shows the daemon, every network this machine is in, its state and address\n"
              "there, and why it is not online if it is not."),
           cli_status },
-        { "network", "create", "NAME", 1, 1, B(SUBNET) | B(HOST_NAME) | B(OWNER),
+        { "network", "create", "NAME", 1, 1, B(SUBNET) | B(ANY_SUBNET) | B(HOST_NAME) | B(OWNER),
           N_("Make a network; this is its gateway"),
           N_("Makes a network and its root key. This machine becomes the gateway: it lets\n"
-             "others in and hands out addresses. Without --subnet one is chosen that\n"
-             "overlaps no route of this machine."),
-          cli_network_create },
+             "others in and hands out addresses. Without --subnet one is chosen at\n"
+             "random that overlaps no route of this machine."),
+          cli_network_create, CLI_CHANGES },
         { "network", "invite", "", 0, 0,
           B(USES) | B(EXPIRES) | B(NAME) | B(APPROVAL) | B(ENDPOINT) | B(QR) | B(OUTPUT),
           N_("Print a link that lets a machine in"),
           N_("Prints an invite link, alone. It is a secret: whoever has it gets in, until it\n"
              "is used up or expires. On the gateway only. --endpoint may be given several\n"
              "times; names are looked up now."),
-          cli_network_invite },
+          cli_network_invite, CLI_CHANGES },
         { "network", "invites", "", 0, 0, 0, N_("List invites that can still be used"),
           N_("Lists the invites that have not expired. The links themselves are not stored."),
-          cli_network_invites },
+          cli_network_invites, CLI_ASKS },
         { "network", "uninvite", "ID", 1, 1, 0, N_("Withdraw an invite"),
           N_("Deletes an invite ('omerta network invites' shows the ids): nobody can use its\n"
              "link any more. Machines that have joined with it stay."),
-          cli_network_uninvite },
-        { "network", "join", "LINK|-|FILE", 1, 1, B(HOST_NAME) | B(OWNER),
+          cli_network_uninvite, CLI_CHANGES },
+        { "network", "join", "LINK|-|FILE", 1, 1, B(ANY_SUBNET) | B(HOST_NAME) | B(OWNER),
           N_("Join by an invite link"),
           N_("Joins a network and returns when this machine has its address there. The link\n"
              "is the argument, or stands in a file, or is read from the standard input (-),\n"
              "where other users of this machine cannot see it."),
-          cli_network_join },
+          cli_network_join, CLI_CHANGES },
         { "network", "leave", "", 0, 0, B(FORCE), N_("Leave a network and forget its keys"),
           N_("Tells the others that this machine has left, and forgets the network with its\n"
              "keys. On the gateway that is the end of the network, and needs --force."),
-          cli_network_leave },
+          cli_network_leave, CLI_CHANGES },
         { "network", "list", "", 0, 0, 0, N_("List the networks of this machine"),
           N_("Lists the networks this machine is in, or waits to be let into."), cli_network_list },
         { "network", "peers", "", 0, 0, 0, N_("List the machines"),
@@ -49,20 +49,21 @@ const CliVerb cli_verbs[] = {
         { "network", "address", "", 0, 0, 0, N_("Print this machine's address"),
           N_("Prints this machine's address in the network, alone."), cli_network_address },
         { "network", "pending", "", 0, 0, 0, N_("List who asks to be let in"),
-          N_("Lists machines that wait for 'omerta network approve'."), cli_network_pending },
+          N_("Lists machines that wait for 'omerta network approve'."), cli_network_pending,
+          CLI_ASKS },
         { "network", "approve", "MACHINE", 1, 1, 0, N_("Let a machine in"),
           N_("Lets a machine of 'omerta network pending' in. On the gateway only."),
-          cli_network_approve },
+          cli_network_approve, CLI_CHANGES },
         { "network", "refuse", "MACHINE", 1, 1, 0, N_("Send a machine away"),
           N_("Sends a machine of 'omerta network pending' away. On the gateway only."),
-          cli_network_refuse },
+          cli_network_refuse, CLI_CHANGES },
         { "network", "revoke", "MACHINE", 1, 1, B(YES) | B(WITHDRAW_INVITE) | B(KEEP_INVITE),
           N_("End a machine's membership"),
           N_("Ends a machine's membership for good: every member cuts it off within seconds.\n"
              "On the gateway only. This cannot be undone; with a new invite the machine can\n"
              "come back only under a new key. Asks first, and whether the invite it came by\n"
              "shall be withdrawn, if a person is there to answer."),
-          cli_network_revoke },
+          cli_network_revoke, CLI_CHANGES },
         { "network", "revoked", "", 0, 0, 0, N_("List whose membership has ended"),
           N_("Lists the machines that were revoked or have left, with the reason and when."),
           cli_network_revoked },
@@ -74,20 +75,21 @@ const CliVerb cli_verbs[] = {
              "90d, at least 30d; none (the default): for ever. grace: how long a certificate\n"
              "counts beyond its end among members that reach no gateway, 180d unless set.\n"
              "On the gateway only."),
-          cli_network_set },
+          cli_network_set, CLI_CHANGES },
         { "network", "get", "[SETTING]", 0, 1, 0, N_("Show what was set"),
           N_("Shows the settings of 'omerta network set', or one of them alone."), cli_network_get },
         { "network", "repair-time", "", 0, 0, 0, N_("Say that this machine's clock is right"),
           N_("For when 'omerta status' says that the clock cannot be right, but it is, and no\n"
              "member is there who could confirm it. A gateway then signs again, and signs\n"
              "anew what it had signed by a clock that was ahead."),
-          cli_network_repair_time },
+          cli_network_repair_time, CLI_CHANGES },
         { "up", NULL, "", 0, 0, 0, N_("Switch a network on"),
-          N_("Switches interface and links of a network on. Remembered over restarts."), cli_up },
+          N_("Switches interface and links of a network on. Remembered over restarts."), cli_up,
+          CLI_CHANGES },
         { "down", NULL, "", 0, 0, 0, N_("Switch a network off"),
           N_("Switches interface and links of a network off; membership and address stay.\n"
              "Remembered over restarts."),
-          cli_down },
+          cli_down, CLI_CHANGES },
         { "mesh", "status", "", 0, 0, 0, N_("Show the links to other machines"),
           N_("Shows the encrypted links beneath the networks: paths, endpoints, handshakes,\n"
              "and what was not taken, with reasons."),
@@ -99,15 +101,17 @@ const CliVerb cli_verbs[] = {
         { "tunnel", "close", "MACHINE [CHANNEL]", 1, 2, 0, N_("Close sessions with a machine"),
           N_("Closes the sessions with a machine, or the one of a channel, on both sides.\n"
              "The next packet makes a new one."),
-          cli_tunnel_close },
-        { "ping", NULL, "MACHINE", 1, 1, B(COUNT), N_("See whether a machine answers, and how fast"),
+          cli_tunnel_close, CLI_ASKS },
+        { "ping", NULL, "MACHINE", 1, 1, B(COUNT) | B(INTERVAL),
+          N_("See whether a machine answers, and how fast"),
           N_("Sends echo requests to a machine, one a second, and shows how long each answer\n"
-             "took and whether the machine is reached directly. Needs no interface."),
-          cli_ping },
+             "took and whether the machine is reached directly: until Ctrl-C on a terminal,\n"
+             "else four. Ends with a summary. Needs no interface."),
+          cli_ping, CLI_ASKS },
         { "nc", NULL, "MACHINE PORT", 2, 2, B(FDPASS), N_("Connect standard input and output"),
           N_("Connects to a TCP port of a machine and copies the standard input there, and\n"
              "what comes back to the standard output. Needs no interface."),
-          cli_nc },
+          cli_nc, CLI_ASKS },
         { "ssh", NULL, "DESTINATION...", 1, UINT_MAX, 0, N_("Run ssh to a machine"),
           N_("Runs ssh(1), which connects through omertad: all options behind 'ssh' are\n"
              "ssh's, those of omerta stand before it."),
@@ -116,26 +120,28 @@ const CliVerb cli_verbs[] = {
           N_("Runs a program whose only network is the virtual one, with the names of its\n"
              "machines. For your own omertad, where it uses the kernel's TCP ('omerta\n"
              "status'). All that stands behind 'exec' is the program's; a leading -- is not."),
-          cli_exec },
+          cli_exec, CLI_ASKS },
         { "forward", NULL, "PORT:MACHINE:PORT", 1, 1, B(REVERSE) | B(KEEP),
           N_("Let a port of this machine lead to another's"),
           N_("Has omertad listen at a port of this machine (0: any that is free) and connect\n"
              "whoever comes to a port of a machine; prints where it listens, alone. An address\n"
              "may stand before the first port, or a path instead of it. With --reverse it is\n"
              "'omerta expose'."),
-          cli_forward },
+          cli_forward, CLI_CHANGES },
         { "expose", NULL, "PORT[:PORT]", 1, 1, B(KEEP),
           N_("Let the network reach a port of this machine"),
           N_("Has omertad listen at a port in the network and connect every member that comes\n"
              "to a port of this machine, the same one if no other is given. Where this\n"
              "machine has an interface in the network that is for ports only loopback has."),
-          cli_expose },
+          cli_expose, CLI_CHANGES },
         { "forwards", NULL, "", 0, 0, 0, N_("List forwarded and exposed ports"),
           N_("Lists what 'omerta forward' and 'omerta expose' made, and its traffic."), cli_forwards },
         { "unforward", NULL, "ID", 1, 1, 0, N_("End a forwarded or exposed port"),
           N_("Ends a forward ('omerta forwards' shows the ids), and its connections."),
-          cli_unforward },
+          cli_unforward, CLI_CHANGES },
         { "version", NULL, "", 0, 0, 0, N_("Show the versions of omerta and omertad"),
           N_("Shows the version of this program and of the running daemon."), cli_version },
+        { "help", NULL, "[COMMAND...]", 0, 2, 0, N_("Show this help, or that of a command"),
+          N_("Shows all commands, or explains one."), cli_help },
         { NULL },
 };

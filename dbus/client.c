@@ -34,6 +34,7 @@ static const Field manager_fields[] = {
         FIELD(ClientManager, "Netstack", FIELD_STRING, netstack),
         FIELD(ClientManager, "NetstackReason", FIELD_STRING, netstack_reason),
         FIELD(ClientManager, "Networks", FIELD_STRINGS, networks),
+        FIELD(ClientManager, "Endpoints", FIELD_STRINGS, endpoints),
         FIELD(ClientManager, "Port", FIELD_U32, port),
         END_OF_FIELDS,
 };

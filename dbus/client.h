@@ -25,6 +25,7 @@ typedef struct ClientManager {
         char *netstack;
         char *netstack_reason;
         char **networks; /* object paths */
+        char **endpoints;
         uint32_t port;
 } ClientManager;
 

@@ -75,6 +75,9 @@ static const ClientErrorText error_texts[] = {
         { OMERTA_ERROR_INTERFACE_UNAVAILABLE, CLIENT_ERROR_FAILED,
           N_("The network interface cannot be made."),
           N_("omertad needs /dev/net/tun ('modprobe tun') and CAP_NET_ADMIN; with --user see --netstack in omertad(8).") },
+        { OMERTA_ERROR_SUBNET_REFUSED, CLIENT_ERROR_FAILED,
+          N_("The network's addresses cannot be used on this machine."),
+          N_("'ip route' shows what they collide with; a network made with --subnet has others.") },
         { OMERTA_ERROR_LIMIT_REACHED, CLIENT_ERROR_FAILED, N_("There are too many of these already."),
           N_("Remove one that is no longer needed first.") },
         { OMERTA_ERROR_STATE_DAMAGED, CLIENT_ERROR_FAILED,
@@ -85,11 +88,11 @@ static const ClientErrorText error_texts[] = {
         /* The bus. */
         { "org.freedesktop.DBus.Error.ServiceUnknown", CLIENT_ERROR_UNREACHABLE,
           N_("omertad is not running."),
-          N_("Start it with 'systemctl start omertad' ('systemctl --user start omertad' and "
+          N_("Start it with 'sudo systemctl start omertad' ('systemctl --user start omertad' and "
              "--user for your own).") },
         { "org.freedesktop.DBus.Error.NameHasNoOwner", CLIENT_ERROR_UNREACHABLE,
           N_("omertad is not running."),
-          N_("Start it with 'systemctl start omertad' ('systemctl --user start omertad' and "
+          N_("Start it with 'sudo systemctl start omertad' ('systemctl --user start omertad' and "
              "--user for your own).") },
         { "org.freedesktop.DBus.Error.NoReply", CLIENT_ERROR_UNREACHABLE,
           N_("omertad went away before it answered."),
@@ -106,8 +109,9 @@ static const ClientErrorText error_texts[] = {
           N_("You are not allowed to do this."),
           N_("Run it as root, or ask an administrator for the polkit action (org.omerta.Mesh1.*).") },
         { "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", CLIENT_ERROR_DENIED,
-          N_("This needs an authorization, and there was nobody to ask."),
-          N_("Run it as root, or with a polkit agent (a desktop session, or pkttyagent).") },
+          N_("This needs an administrator's password, and nobody could be asked for it."),
+          N_("Run it with sudo, or where the question can be answered: on a terminal (pkttyagent), or "
+             "logged in at this machine.") },
         { "org.freedesktop.DBus.Error.UnknownMethod", CLIENT_ERROR_UNREACHABLE,
           N_("The running omertad does not know this command."),
           N_("It is probably of another version ('omerta version'): restart it with 'systemctl "

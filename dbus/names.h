@@ -38,11 +38,13 @@
 #define OMERTA_ERROR_NOT_PERMITTED OMERTA_ERROR_PREFIX "NotPermitted"
 #define OMERTA_ERROR_NOT_SUPPORTED OMERTA_ERROR_PREFIX "NotSupported"
 #define OMERTA_ERROR_INTERFACE_UNAVAILABLE OMERTA_ERROR_PREFIX "InterfaceUnavailable"
+#define OMERTA_ERROR_SUBNET_REFUSED OMERTA_ERROR_PREFIX "SubnetRefused"
 #define OMERTA_ERROR_LIMIT_REACHED OMERTA_ERROR_PREFIX "LimitReached"
 #define OMERTA_ERROR_STATE_DAMAGED OMERTA_ERROR_PREFIX "StateDamaged"
 #define OMERTA_ERROR_FAILED OMERTA_ERROR_PREFIX "Failed"
 
 /* polkit actions, data/org.omerta.Mesh1.policy */
+#define OMERTA_ACTION_DIAL "org.omerta.Mesh1.dial"
 #define OMERTA_ACTION_CONNECT "org.omerta.Mesh1.connect"
 #define OMERTA_ACTION_MANAGE_NETWORKS "org.omerta.Mesh1.manage-networks"
 #define OMERTA_ACTION_MANAGE_GATEWAY "org.omerta.Mesh1.manage-gateway"

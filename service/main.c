@@ -7,15 +7,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
+#include "base/log-ids.h"
 #include "base/log.h"
 #include "bus/bus.h"
 #include "config.h"
 #include "manager.h"
+#include "notify.h"
+#include "start-delay.h"
 
 typedef struct Arguments {
         ManagerOptions manager;
@@ -267,6 +272,7 @@ static int ensure_gateway(Manager *m, const Arguments *a) {
         }
         if (!create.name)
                 create.name = "omerta";
+        create.usual_subnet = true;
         r = manager_create_network(m, &create, &n, &error);
         if (r < 0)
                 log_error("cannot make the network: %s", error.message);
@@ -300,10 +306,42 @@ static int add_signals(sd_event *event, Manager *m) {
         return r;
 }
 
+/* After starts that did not last. Return: whether to go on; false: told to end meanwhile. */
+static bool wait_for_turn(const char *runtime_dir, const sigset_t *end) {
+        usec_t delay = start_delay_next(runtime_dir, now_usec(CLOCK_BOOTTIME));
+        struct timespec t = { .tv_sec = (time_t) (delay / USEC_PER_SEC) };
+
+        if (delay == 0)
+                return true;
+        log_warning("this daemon has ended by itself several times in short order: it waits %u s "
+                    "before it serves again ('journalctl -u omertad' says why it ended)",
+                    (unsigned) t.tv_sec);
+        /* The time a start may take is meant for starting. */
+        (void) sd_notifyf(
+                        false,
+                        "EXTEND_TIMEOUT_USEC=%llu\nSTATUS=Ended by itself several times; waits %u s",
+                        (unsigned long long) (delay + 2 * USEC_PER_MINUTE), (unsigned) t.tv_sec);
+        return sigtimedwait(end, NULL, &t) < 0;
+}
+
+/* systemd's sockets have a port, which goes before ours: a packet for it may have started us. */
+static void check_port(const Manager *m, const Arguments *a) {
+        LogContext context = { .message_id = MESSAGE_ID_PORT_IGNORED };
+
+        if (a->port_given && a->manager.port != 0 && a->manager.port != manager_port(m))
+                (void) log_full(LOG_WARNING, 0, &context,
+                                "--port %u is not used: systemd passes sockets of UDP port %u; "
+                                "change it in omertad.socket and omertad6.socket (omertad(8))",
+                                a->manager.port, manager_port(m));
+}
+
+/* Return: an exit status, omertad(8). */
 static int run(Arguments *a) {
         sd_event *event = NULL;
+        Notify *notify = NULL;
         Manager *m = NULL;
         Bus *bus = NULL;
+        bool misconfigured = false;
         int r;
 
         r = sd_event_default(&event);
@@ -320,17 +358,20 @@ static int run(Arguments *a) {
                 r = bus_new(event, m, &bus);
         if (r >= 0)
                 r = manager_start(m);
-        if (r >= 0 && a->gateway)
+        if (r >= 0 && a->gateway) {
                 r = ensure_gateway(m, a);
+                misconfigured = r == -EEXIST || r == -EINVAL;
+        }
         if (r >= 0 && a->has_bootstrap)
                 manager_add_hint(m, &a->bootstrap, &a->bootstrap_endpoint);
         if (r >= 0)
                 r = bus_start(bus);
+        if (r >= 0)
+                r = notify_new(event, m, &notify);
         if (r < 0)
                 goto finish;
-        (void) sd_notifyf(
-                        false, "READY=1\nSTATUS=UDP port %u, %u network(s)", manager_port(m),
-                        manager_n_networks(m));
+        (void) sd_notify(false, "READY=1");
+        check_port(m, a);
         log_info("omertad %s, machine %s, UDP port %u, %s", OMERTA_VERSION,
                  machine_id_format_short(manager_machine_id(m)).text, manager_port(m),
                  manager_cipher(m));
@@ -339,10 +380,13 @@ static int run(Arguments *a) {
                 (void) log_error_errno(r, "event loop: %m");
 
 finish:
+        notify_free(notify);
         bus_free(bus);
         manager_free(m);
         sd_event_unref(event);
-        return r;
+        if (misconfigured)
+                return EX_CONFIG;
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* Each connection through the proxy takes descriptors. The soft limit is low for the sake of programs
@@ -358,18 +402,29 @@ static void raise_fd_limit(void) {
                 log_debug_errno(-errno, "cannot raise the limit of descriptors: %m");
 }
 
+/* What is in this process's memory is in no file: keys would be in a core, and a program of the
+ * same user could read them (prctl(2), PR_SET_DUMPABLE; ptrace(2)). */
+static int close_memory(void) {
+        const struct rlimit none = {};
+
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+                return -errno;
+        return 0;
+}
+
 int main(int argc, char **argv) {
         Arguments a = {
                 .manager = { .port = OMERTA_PORT_DEFAULT },
                 .log_level = LOG_INFO,
         };
+        const char *runtime_dir = getenv("RUNTIME_DIRECTORY");
         g_autofree char *user_state = NULL;
-        sigset_t signals;
+        sigset_t signals, end;
         int r;
 
         r = parse_arguments(argc, argv, &a);
         if (r <= 0)
-                return r < 0 ? 2 : EXIT_SUCCESS;
+                return r < 0 ? EX_USAGE : EXIT_SUCCESS;
         if (!a.manager.state_dir)
                 a.manager.state_dir = getenv("STATE_DIRECTORY");
         if (!a.manager.state_dir && a.manager.user_mode)
@@ -379,11 +434,17 @@ int main(int argc, char **argv) {
                 a.manager.state_dir = OMERTA_STATE_DIR;
         log_setup(a.log_level);
         raise_fd_limit();
+        r = close_memory();
+        if (r < 0) {
+                (void) log_error_errno(r, "cannot keep keys out of core files: %m");
+                return EXIT_FAILURE;
+        }
 
         /* Blocked before any thread starts, so that sd-event gets them all. */
         sigemptyset(&signals);
         sigaddset(&signals, SIGTERM);
         sigaddset(&signals, SIGINT);
+        end = signals;
         sigaddset(&signals, SIGHUP);
         if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
                 return EXIT_FAILURE;
@@ -391,5 +452,8 @@ int main(int argc, char **argv) {
                 log_error("libsodium does not work on this machine");
                 return EXIT_FAILURE;
         }
-        return run(&a) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        r = wait_for_turn(runtime_dir, &end) ? run(&a) : EXIT_SUCCESS;
+        if (r == EXIT_SUCCESS)
+                start_delay_clear(runtime_dir);
+        return r;
 }

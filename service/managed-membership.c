@@ -12,57 +12,6 @@
 
 #define JOIN_TIMEOUT_USEC (10 * USEC_PER_SEC)
 
-static void default_host_name(char ret[static HOST_NAME_MAX_LEN + 1]) {
-        char host[256] = "";
-
-        (void) gethostname(host, sizeof host - 1);
-        host_name_normalize(host, ret);
-}
-
-static int choose_names(const char *host_name, const char *owner, Membership *m, ManagerError *error) {
-        if (host_name && !host_name_is_valid(host_name))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "'%s' is no host name: lower-case letters, digits and inner "
-                                "hyphens, at most 63",
-                                host_name);
-        if (owner && (strlen(owner) > OWNER_MAX_LEN || !g_utf8_validate(owner, -1, NULL)))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "the owner's name is longer than %u bytes or not UTF-8",
-                                OWNER_MAX_LEN);
-        if (host_name)
-                g_strlcpy(m->host_name, host_name, sizeof m->host_name);
-        else
-                default_host_name(m->host_name);
-        g_strlcpy(m->owner, owner ?: "", sizeof m->owner);
-        return 0;
-}
-
-static int choose_subnet(Manager *m, const char *wanted, IpPrefix *ret, ManagerError *error) {
-        IpPrefix used[256];
-        int n, r;
-
-        if (wanted) {
-                r = ip_prefix_parse(wanted, ret);
-                if (r < 0 || ret->addr.family != AF_INET || ret->len < 8 || ret->len > 24)
-                        return manager_fail(
-                                        error, -EINVAL, "InvalidArgument",
-                                        "'%s' is no subnet: an IPv4 prefix like 10.7.0.0/16, "
-                                        "/8 to /24",
-                                        wanted);
-                return 0;
-        }
-        n = rtnl_used_prefixes(m->rtnl, NULL, 0, used, ELEMENTSOF(used));
-        r = vnet_choose_subnet(used, n > 0 ? (unsigned) n : 0, ret);
-        if (r < 0)
-                return manager_fail(
-                                error, r, "InvalidArgument",
-                                "every private /16 overlaps a route of this machine: choose "
-                                "a subnet yourself");
-        return 0;
-}
-
 static int save_root(Manager *m, const uint8_t *seed, Identity **ret) {
         int r;
 
@@ -91,8 +40,12 @@ int manager_create_network(
         if (!network_name_is_valid(options->name))
                 return manager_fail(
                                 error, -EINVAL, "InvalidArgument",
-                                "a network's name has 1 to %u bytes and no control characters",
+                                "a network's name has 1 to %u bytes of UTF-8 and no control characters",
                                 NETWORK_NAME_MAX_LEN);
+        if (!manager_name_is_visible(options->name))
+                return manager_fail(
+                                error, -EINVAL, "InvalidArgument",
+                                "a network's name has no spaces and no control characters");
         for (unsigned i = 0; i < m->networks->len; i++)
                 if (strcmp(managed_network_membership(m->networks->pdata[i])->name, options->name) ==
                     0)
@@ -100,9 +53,9 @@ int manager_create_network(
                                         error, -EEXIST, "NameTaken",
                                         "there is a network of this name already");
         g_strlcpy(ms.name, options->name, sizeof ms.name);
-        r = choose_names(options->host_name, options->owner, &ms, error);
+        r = manager_choose_names(options->host_name, options->owner, &ms, error);
         if (r >= 0)
-                r = choose_subnet(m, options->subnet, &ms.subnet, error);
+                r = manager_choose_subnet(m, options, &ms.subnet, error);
         if (r < 0)
                 return r;
 
@@ -205,8 +158,7 @@ static int check_not_member(const Manager *m, const NetworkId *network, ManagerE
 int manager_join(
                 Manager *m,
                 const char *link,
-                const char *host_name,
-                const char *owner,
+                const JoinOptions *options,
                 ManagerJoinDone done,
                 void *userdata,
                 ManagerError *error) {
@@ -228,10 +180,15 @@ int manager_join(
                                 "this machine is in %u networks already", NETWORKS_MAX);
         r = check_not_member(m, &invite.network, error);
         if (r >= 0)
-                r = choose_names(host_name, owner, &ms, error);
-        if (r < 0)
+                r = manager_choose_names(options->host_name, options->owner, &ms, error);
+        if (r >= 0 && ip_is_set(&invite.subnet.addr))
+                r = manager_check_subnet(m, NULL, &invite.subnet, options->any_subnet, error);
+        if (r < 0) {
+                sodium_memzero(&invite, sizeof invite);
                 return r;
+        }
         n = managed_network_new(m, &invite.network);
+        n->any_subnet = options->any_subnet;
         g_strlcpy(n->stored.membership.name, invite.network_name, sizeof n->stored.membership.name);
         /* Before the invite is shown: it should not be used up for nothing. */
         r = managed_network_open_interface(n, error);

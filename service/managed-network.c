@@ -33,6 +33,8 @@ void managed_network_log(const ManagedNetwork *n, int level, const char *id, con
 
 /* --- interface --- */
 
+static const char *const state_properties[] = { "State", "StateReason", NULL };
+
 static void choose_interface_name(Manager *m, const char *wanted, char ret[static 16]) {
         for (unsigned k = 0;; k++) {
                 bool taken = false;
@@ -114,6 +116,16 @@ void managed_network_close_interface(ManagedNetwork *n, bool forget) {
         managed_network_close_netstack(n);
 }
 
+static void look_for_conflict(ManagedNetwork *n) {
+        if (!managed_network_find_conflict(n))
+                return;
+        if (n->conflict)
+                managed_network_log(n, LOG_WARNING, MESSAGE_ID_SUBNET_CONFLICT, "%s", n->conflict);
+        else
+                managed_network_log(n, LOG_NOTICE, NULL, "its addresses are free again");
+        OBSERVE(n->manager, network_changed, n, state_properties);
+}
+
 void managed_network_configure_interface(ManagedNetwork *n) {
         Vnet *v = n->core ? network_vnet(n->core) : NULL;
         const Membership *m = managed_network_membership(n);
@@ -122,6 +134,7 @@ void managed_network_configure_interface(ManagedNetwork *n) {
 
         if (!n->netif || !v)
                 return;
+        look_for_conflict(n);
         if (!n->in_dataplane) {
                 DataplaneNetwork dn = {
                         .mesh = network_mesh(n->core),
@@ -141,7 +154,8 @@ void managed_network_configure_interface(ManagedNetwork *n) {
                 n->in_dataplane = true;
         }
         if (network_state(n->core) != NETWORK_REVOKED) {
-                address = vnet_local_address(v);
+                if (!n->is_shut_out)
+                        address = vnet_local_address(v);
                 address6 = vnet_local_address6(v);
         }
         r = n->netif->ops->configure(
@@ -152,13 +166,33 @@ void managed_network_configure_interface(ManagedNetwork *n) {
                                 "cannot give %s its address: %s", n->netif->name, g_strerror(-r));
 }
 
+void managed_network_routes_changed(ManagedNetwork *n) {
+        bool was = n->is_shut_out;
+
+        if (!n->core || !network_vnet(n->core))
+                return;
+        look_for_conflict(n);
+        if (was != n->is_shut_out)
+                managed_network_configure_interface(n);
+}
+
 /* --- what the core reports --- */
+
+static char *on_refuse_subnet(void *userdata, Network *core, const IpPrefix *subnet) {
+        ManagedNetwork *n = userdata;
+        ManagerError e = {};
+
+        if (manager_check_subnet(n->manager, n, subnet, n->any_subnet, &e) >= 0)
+                return NULL;
+        g_free(e.name);
+        return e.message;
+}
 
 static int on_joined(void *userdata, Network *core, const Membership *m) {
         ManagedNetwork *n = userdata;
         int r;
 
-        n->stored.membership = *m;
+        membership_copy(&n->stored.membership, m);
         n->stored.up = true;
         n->stored.created = now_usec(CLOCK_REALTIME);
         r = store_put_network(n->manager->store, &n->stored);
@@ -169,7 +203,6 @@ static int on_joined(void *userdata, Network *core, const Membership *m) {
         return 0;
 }
 
-static const char *const state_properties[] = { "State", "StateReason", NULL };
 static const char *const address_properties[] = {
         "Address", "Address6", "Interface", "GatewayAddress", "State", "StateReason", NULL
 };
@@ -186,7 +219,7 @@ static void on_revoked(ManagedNetwork *n, Network *core) {
                         "%s: 'omerta network leave' forgets it", network_state_reason(core));
         if (n->stored.membership.is_revoked)
                 return; /* since before the start */
-        n->stored.membership = *network_membership(core);
+        membership_copy(&n->stored.membership, network_membership(core));
         r = n->is_stored ? store_put_network(n->manager->store, &n->stored) : 0;
         if (r < 0)
                 managed_network_log(
@@ -303,6 +336,7 @@ NetworkConfig managed_network_core_config(ManagedNetwork *n) {
                 .software = "omerta " OMERTA_VERSION,
                 .handler = {
                         .userdata = n,
+                        .refuse_subnet = on_refuse_subnet,
                         .joined = on_joined,
                         .state_changed = on_state,
                         .address_changed = on_address,
@@ -355,8 +389,9 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         identity_free(n->identity);
         store_mesh_done(&n->store);
         g_ptr_array_remove(n->manager->networks, n);
-        sodium_memzero(&n->stored, sizeof n->stored);
+        membership_clear(&n->stored.membership);
         g_free(n->down_reason);
+        g_free(n->conflict);
         g_free(n->last_logged);
         g_free(n);
         return NULL;
@@ -411,6 +446,7 @@ int managed_network_load(Manager *m, const StoredNetwork *stored) {
         int r = 0;
 
         n->stored = *stored;
+        n->stored.membership.secret = secret_ref(stored->membership.secret);
         n->is_stored = true;
         r = load_identity(n, &error);
         if (r >= 0 && stored->up)
@@ -439,12 +475,19 @@ const Membership *managed_network_membership(const ManagedNetwork *n) {
 }
 
 const char *managed_network_state(const ManagedNetwork *n) {
-        if (n->core)
-                return network_state_to_string(network_state(n->core));
-        return n->stored.membership.is_revoked ? network_state_to_string(NETWORK_REVOKED) : "down";
+        if (!n->core)
+                return n->stored.membership.is_revoked ? network_state_to_string(NETWORK_REVOKED)
+                                                       : "down";
+        /* Who has been removed, or has no address, has another trouble. */
+        if (n->conflict &&
+            (network_state(n->core) == NETWORK_ONLINE || network_state(n->core) == NETWORK_OFFLINE))
+                return "conflict";
+        return network_state_to_string(network_state(n->core));
 }
 
 const char *managed_network_reason(const ManagedNetwork *n) {
+        if (strcmp(managed_network_state(n), "conflict") == 0)
+                return n->conflict;
         if (n->core)
                 return network_state_reason(n->core) ?: "";
         if (n->stored.membership.is_revoked)
@@ -518,7 +561,7 @@ int managed_network_down(ManagedNetwork *n, ManagerError *error) {
                 return r;
         if (!n->is_stored)
                 return manager_fail(error, -EBUSY, "NotJoined", "the network is about to be joined");
-        n->stored.membership = *network_membership(n->core);
+        membership_copy(&n->stored.membership, network_membership(n->core));
         r = store_up(n, false, error);
         if (r < 0)
                 return r;
@@ -554,6 +597,7 @@ int managed_network_invite(
         with_endpoints.n_endpoints += manager_local_endpoints(
                         n->manager, endpoints + options->n_endpoints,
                         (unsigned) ELEMENTSOF(endpoints) - options->n_endpoints);
+        with_endpoints.n_endpoints = MIN(with_endpoints.n_endpoints, ENDPOINTS_MAX);
         if (with_endpoints.n_endpoints == 0)
                 return manager_fail(
                                 error, -EADDRNOTAVAIL, "NoAddress",

@@ -3,6 +3,7 @@
 /* Connections into the networks: whom a name means, through which network they go, and what is
  * left of them when that network goes down. */
 
+#include <sodium.h>
 #include <string.h>
 
 #include "base/macros.h"
@@ -22,6 +23,10 @@ struct ManagerCall {
         NetstackEchoed echoed; /* or */
         NetstackAccepted accepted;
         void *userdata;
+        /* An echo by the packet path, where the kernel lets us send none. */
+        Timer timer;
+        uint64_t number; /* 0: not one */
+        usec_t sent;     /* CLOCK_BOOTTIME */
 };
 
 /* --- the stack of a network --- */
@@ -52,6 +57,7 @@ int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, Mana
 }
 
 static void call_unlink(ManagerCall *c) {
+        timer_clear(&c->timer);
         g_queue_unlink(&c->network->calls, &c->link);
 }
 
@@ -124,7 +130,7 @@ int managed_network_dial(
                 ManagerCall **ret) {
         ManagerCall *c;
 
-        if (!n->netstack)
+        if (!n->netstack || managed_network_is_diverted(n, address))
                 return -ENETUNREACH;
         c = call_new(n, done, NULL, userdata);
         return call_started(
@@ -168,6 +174,49 @@ int managed_network_udp(ManagedNetwork *n, NetstackDialed done, void *userdata, 
         return call_started(c, netstack_udp(n->netstack, 0, on_dialed, c, &c->call), ret);
 }
 
+/* --- echoes by the packet path --- */
+
+static void on_echo_due(void *userdata) {
+        ManagerCall *c = userdata;
+
+        /* Our own address has no way to it: nothing is nearer. */
+        call_finish(c, 0, c->sent > 0 ? USEC_INFINITY : 0);
+}
+
+void managed_network_echo_answered(ManagedNetwork *n, uint64_t number) {
+        for (GList *l = n->calls.head; l; l = l->next) {
+                ManagerCall *c = l->data;
+
+                if (c->number == number) {
+                        call_finish(c, 0, usec_sub(now_usec(CLOCK_BOOTTIME), c->sent));
+                        return;
+                }
+        }
+}
+
+static int start_echo(ManagerCall *c, const IpAddr *address, usec_t timeout) {
+        ManagedNetwork *n = c->network;
+        Manager *m = n->manager;
+        Vnet *v = n->core ? network_vnet(n->core) : NULL;
+        IpAddr own = {};
+
+        if (!v || !n->in_dataplane)
+                return -ENETUNREACH;
+        own = address->family == AF_INET6 ? ula_address(&n->id, manager_machine_id(m))
+                                          : vnet_local_address(v);
+        if (!ip_is_set(&own))
+                return -ENETUNREACH;
+        c->number = 1 + (uint64_t) randombytes_random();
+        if (ip_equal(&own, address)) {
+                timer_set(m->timers, &c->timer, now_usec(CLOCK_BOOTTIME), on_echo_due, c);
+                return 0;
+        }
+        c->sent = now_usec(CLOCK_BOOTTIME);
+        timer_set(m->timers, &c->timer, usec_add(c->sent, timeout), on_echo_due, c);
+        dataplane_echo(m->dataplane, network_mesh(n->core), &own, address, c->number);
+        return 0;
+}
+
 int managed_network_echo(
                 ManagedNetwork *n,
                 const IpAddr *address,
@@ -176,15 +225,17 @@ int managed_network_echo(
                 void *userdata,
                 ManagerCall **ret) {
         ManagerCall *c;
+        int r;
 
-        if (!n->netstack)
+        if (!n->netstack || managed_network_is_diverted(n, address))
                 return -ENETUNREACH;
         c = call_new(n, NULL, done, userdata);
-        return call_started(
-                        c,
-                        netstack_echo(n->netstack, address, ECHO_PAYLOAD, timeout, on_echoed, c,
-                                      &c->call),
-                        ret);
+        r = netstack_echo(n->netstack, address, ECHO_PAYLOAD, timeout, on_echoed, c, &c->call);
+        /* Of the machine's own network namespace: ping(8) has a privilege, or the sysctl
+         * net.ipv4.ping_group_range our group. Debian's containers have neither. */
+        if (r == -EACCES && netstack_engine(n->netstack) == NETSTACK_TUN)
+                r = start_echo(c, address, timeout);
+        return call_started(c, r, ret);
 }
 
 ManagerCall *manager_call_cancel(ManagerCall *c) {
@@ -207,11 +258,6 @@ int manager_call_error(int r, const char *host, uint16_t port, ManagerError *err
         case -ENETUNREACH:
         case -EHOSTUNREACH:
                 return manager_fail(error, r, "Unreachable", "%s cannot be reached now", host);
-        case -EACCES:
-                /* Only of the machine's own network namespace (ping(8) has a privilege). */
-                return manager_fail(
-                                error, r, "NotPermitted",
-                                "omertad may not send echo requests: see net.ipv4.ping_group_range");
         case -EMFILE:
         case -ENFILE:
         case -ENOBUFS:

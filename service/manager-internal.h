@@ -80,6 +80,11 @@ struct ManagedNetwork {
         ManagerDialer dialer;
         bool in_dataplane;
         char *down_reason;
+        bool any_subnet; /* while joining: root said so */
+        /* What on this machine is in the way of its addresses, a sentence; NULL: nothing. */
+        char *conflict;
+        IpPrefix conflict_prefix;
+        bool is_shut_out;  /* so much that the interface has no IPv4 address */
         char *last_logged; /* state logged last, so that flapping is not */
 
         Timer certificate_timer; /* says when it is not renewed */
@@ -112,10 +117,8 @@ uint64_t manager_socket_drops(const Manager *m);
 /* Return: the fd, which is the caller's now, or -EBADF. */
 int manager_claim_fd(Manager *m, const char *name);
 void manager_close_passed_fds(Manager *m);
-/* Where this machine can be reached, as far as it knows itself. Return: how many. */
-unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
-/* The same, to all networks, and what lies inside one of them: whenever a network comes or goes,
- * its address changed, or the machine's. */
+/* To all networks where this machine can be reached, as far as it knows itself, and what lies
+ * inside one of them: whenever a network comes or goes, its address changed, or the machine's. */
 void manager_publish_endpoints(Manager *m);
 /* Endpoints that people name: -EINVAL if one lies inside a virtual network. */
 int managed_network_check_endpoints(
@@ -124,11 +127,35 @@ int managed_network_check_endpoints(
                 unsigned n_endpoints,
                 ManagerError *error);
 
+/* --- manager-names.c --- */
+bool manager_name_is_visible(const char *text);
+/* Sets both names of @m; NULL: the machine's, none. Return: 0, or negative errno and @error. */
+int manager_choose_names(const char *host_name, const char *owner, Membership *m, ManagerError *error);
+
+/* --- manager-subnet.c --- */
+/* May a network have these addresses here? @self: whose, NULL: a new one; @any: root says that they
+ * need not be private. Return: 0, or negative errno and @error: -EINVAL, -EEXIST: never, and not
+ * beside a network this machine has; -EADDRINUSE: not beside a route, which may go. */
+int manager_check_subnet(
+                Manager *m,
+                const ManagedNetwork *self,
+                const IpPrefix *subnet,
+                bool any,
+                ManagerError *error);
+int manager_choose_subnet(Manager *m, const CreateOptions *options, IpPrefix *ret, ManagerError *error);
+/* Looks at the routes again, for .conflict. Return: whether it changed. */
+bool managed_network_find_conflict(ManagedNetwork *n);
+/* Whether the kernel sends what goes to @address elsewhere. */
+bool managed_network_is_diverted(const ManagedNetwork *n, const IpAddr *address);
+
 /* --- manager-connect.c --- */
 /* Beside the tun, or in user mode in its place: then @n->netif is set too. */
 int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error);
 /* The packet thread does not use @n->netif any more. Calls under way fail, forwards wait. */
 void managed_network_close_netstack(ManagedNetwork *n);
+
+/* An answer to an echo of ours that did not go through the stack. */
+void managed_network_echo_answered(ManagedNetwork *n, uint64_t number);
 
 /* --- manager-dialer.c --- */
 /* @only: NULL: whichever network a target is in. Borrows all. */
@@ -165,5 +192,7 @@ int managed_network_open_interface(ManagedNetwork *n, ManagerError *error);
 void managed_network_close_interface(ManagedNetwork *n, bool forget);
 /* Gives it the addresses that there are. */
 void managed_network_configure_interface(ManagedNetwork *n);
+/* The routes of the machine changed. */
+void managed_network_routes_changed(ManagedNetwork *n);
 /* Starts what the store has. */
 int managed_network_load(Manager *m, const StoredNetwork *stored);

@@ -158,22 +158,33 @@ static unsigned own_interfaces(const Manager *m, unsigned ret[static NETWORKS_MA
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *net = m->networks->pdata[i];
 
-                if (net->netif)
+                if (net->netif && net->netif->ifindex > 0)
                         ret[n++] = net->netif->ifindex;
         }
         return n;
 }
 
 unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max) {
-        unsigned skip[NETWORKS_MAX], n_skip = own_interfaces(m, skip);
+        unsigned ifindex[NETWORKS_MAX];
+        IpPrefix prefix[NETWORKS_MAX];
+        RtnlOurs ours = {
+                .ifindex = ifindex,
+                .n_ifindex = own_interfaces(m, ifindex),
+                .prefix = prefix,
+        };
         int n;
 
-        n = rtnl_local_endpoints(m->rtnl, skip, n_skip, ret, max);
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                const ManagedNetwork *net = m->networks->pdata[i];
+
+                prefix[ours.n_prefixes++] = ula_prefix(&net->id);
+        }
+        n = rtnl_local_endpoints(m->rtnl, &ours, ret, max);
         if (n < 0) {
                 (void) log_warning_errno(n, "cannot read the addresses of this machine: %m");
                 return 0;
         }
-        for (int i = 0; i < n; i++)
+        for (unsigned i = 0; i < MIN((unsigned) n, max); i++)
                 endpoint_set_port(&ret[i], m->port);
         return (unsigned) n;
 }
@@ -214,6 +225,7 @@ void manager_publish_endpoints(Manager *m) {
         }
         n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
 
+        n = MIN(n, (unsigned) ELEMENTSOF(endpoints));
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *net = m->networks->pdata[i];
 

@@ -180,6 +180,13 @@ static void on_want_session(void *userdata, PacketPeer *peer) {
                 network_want_session(n->core, peer);
 }
 
+static void on_echo(void *userdata, void *mesh, uint64_t number) {
+        ManagedNetwork *n = network_of(userdata, mesh);
+
+        if (n)
+                managed_network_echo_answered(n, number);
+}
+
 static void on_failed(void *userdata, Netif *netif, int error) {
         Manager *m = userdata;
 
@@ -214,8 +221,10 @@ static void on_addresses_settled(void *userdata) {
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *n = m->networks->pdata[i];
 
-                if (n->core)
-                        network_changed(n->core);
+                if (!n->core)
+                        continue;
+                managed_network_routes_changed(n);
+                network_changed(n->core);
         }
 }
 
@@ -325,10 +334,14 @@ static int setup_dataplane(Manager *m) {
                         .frame = on_frame,
                         .arrival = on_arrival,
                         .want_session = on_want_session,
+                        .echo = on_echo,
                         .failed = on_failed,
                 },
         };
-        Cipher cipher = aead_choose(aead_ciphers());
+        Cipher cipher;
+
+        randombytes_buf(&config.echo_secret, sizeof config.echo_secret);
+        cipher = aead_choose(aead_ciphers());
 
         m->cipher = g_strdup_printf(
                         "%s (%s)", cipher_to_string(cipher), aead_backend_for(cipher)->name);

@@ -94,6 +94,9 @@ ManagedNetwork *manager_network(const Manager *m, unsigned i);
  * are no networks. */
 int manager_find_network(const Manager *m, const char *text, ManagedNetwork **ret);
 
+/* Where this machine can be reached, as far as it knows itself, the best first (host/rtnl.h).
+ * Return: how many there are, of which the first @max are in @ret. */
+unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
 /* Where a machine may be reached besides what it says itself (--bootstrap), in all networks. */
 void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endpoint);
 /* The machine woke up, or its connectivity changed in a way the kernel does not tell. */
@@ -110,7 +113,9 @@ void manager_error_clear(ManagerError *e);
 
 typedef struct CreateOptions {
         const char *name;
-        const char *subnet;            /* NULL: chosen */
+        const char *subnet;            /* NULL: chosen at random */
+        bool usual_subnet;             /* chosen: 10.0.0.0/16 where nothing collides */
+        bool any_subnet;               /* need not be private */
         const char *host_name, *owner; /* NULL: of the machine, none */
 } CreateOptions;
 /* Return: 0, or negative errno and @error. */
@@ -120,14 +125,17 @@ int manager_create_network(
                 ManagedNetwork **ret,
                 ManagerError *error);
 
+typedef struct JoinOptions {
+        const char *host_name, *owner; /* NULL: of the machine, none */
+        bool any_subnet;               /* of the network: need not be private */
+} JoinOptions;
 /* @error: NULL for success; valid during the call. Called once. @n is NULL when nothing of the
  * attempt is left. */
 typedef void (*ManagerJoinDone)(void *userdata, ManagedNetwork *n, const ManagerError *error);
 int manager_join(
                 Manager *m,
                 const char *link,
-                const char *host_name,
-                const char *owner,
+                const JoinOptions *options,
                 ManagerJoinDone done,
                 void *userdata,
                 ManagerError *error);

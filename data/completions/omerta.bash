@@ -20,13 +20,14 @@ _omerta() {
                 [tunnel]='sessions close'
         )
         local -A options=(
-                ['network create']='--subnet --host-name --owner'
+                ['network create']='--subnet --any-subnet --host-name --owner'
                 ['network invite']='--uses --expires --name --approval --endpoint --qr --output'
-                ['network join']='--host-name --owner'
+                ['network join']='--any-subnet --host-name --owner'
                 ['network leave']='--force'
                 ['network revoke']='--yes --withdraw-invite --keep-invite'
                 ['nc']='--fdpass'
-                ['ping']='--count'
+                ['ping']='--count --interval'
+                ['status']='--watch'
                 ['forward']='--reverse --keep'
                 ['expose']='--keep'
         )
@@ -55,7 +56,7 @@ _omerta() {
                         ((i++))
                         ;;
                 --subnet | --host-name | --owner | --uses | --expires | --name | --endpoint | \
-                        -o | --output | -c | --count)
+                        -o | --output | -c | --count | -i | --interval)
                         [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
                         ((i++))
                         ;;
@@ -81,21 +82,23 @@ _omerta() {
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 return
                 ;;
-        --subnet | --host-name | --owner | --uses | --name | --endpoint | -c | --count)
+        --subnet | --host-name | --owner | --uses | --name | --endpoint | -c | --count | -i | --interval)
                 return
                 ;;
         esac
 
         if [[ $cur == -* ]]; then
+                # A subscript may not be empty: before there is a command only the global ones are.
+                word=${words[*]:0:2}
                 mapfile -t COMPREPLY < <(
-                        compgen -W "${options[${words[*]:0:2}]} $global" -- "$cur")
+                        compgen -W "${word:+${options[$word]-}} $global" -- "$cur")
                 return
         fi
 
         case "${words[*]}" in
         '')
                 word='status network up down mesh dhcp tunnel ping nc ssh exec forward expose
-                        forwards unforward version'
+                        forwards unforward version help'
                 ;;
         network | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}

@@ -19,7 +19,7 @@ function __omerta_words
         end
         switch $word
             case -n --network --subnet --host-name --owner --uses --expires --name --endpoint \
-                    -o --output -c --count
+                    -o --output -c --count -i --interval
                 set skip 1
             case '-?*'
             case '*'
@@ -40,7 +40,7 @@ end
 
 complete -c omerta -f
 complete -c omerta -s h -l help -d 'Show help'
-complete -c omerta -l version -d 'Show the version'
+complete -c omerta -s V -l version -d 'Show the version'
 complete -c omerta -l json -d 'Print JSON'
 complete -c omerta -s n -l network -x -a '(__omerta_column NETWORK network list)' -d Network
 complete -c omerta -l system -d "Ask the system's omertad"
@@ -62,6 +62,7 @@ complete -c omerta -n '__omerta_at' -a expose -d 'Let the network reach a port o
 complete -c omerta -n '__omerta_at' -a forwards -d 'List forwarded and exposed ports'
 complete -c omerta -n '__omerta_at' -a unforward -d 'End a forwarded or exposed port'
 complete -c omerta -n '__omerta_at' -a version -d 'Show versions'
+complete -c omerta -n '__omerta_at' -a help -d 'Show help'
 
 complete -c omerta -n '__omerta_at network' -a create -d 'Make a network; this is its gateway'
 complete -c omerta -n '__omerta_at network' -a invite -d 'Print a link that lets a machine in'
@@ -88,6 +89,7 @@ complete -c omerta -n '__omerta_at tunnel' -a close -d 'Close sessions with a ma
 
 complete -c omerta -n '__omerta_in network create' -l subnet -x -d 'Addresses of the network'
 for verb in create join
+    complete -c omerta -n "__omerta_in network $verb" -l any-subnet -d 'Root: even addresses that are not private'
     complete -c omerta -n "__omerta_in network $verb" -l host-name -x -d 'Name of this machine'
     complete -c omerta -n "__omerta_in network $verb" -l owner -x -d 'Whom this machine belongs to'
 end
@@ -106,6 +108,8 @@ complete -c omerta -n '__omerta_in network revoke' -l withdraw-invite \
 complete -c omerta -n '__omerta_in network revoke' -l keep-invite -d 'Leave the invite it came by'
 
 complete -c omerta -n '__omerta_in ping' -s c -l count -x -d 'How many packets are sent'
+complete -c omerta -n '__omerta_in ping' -s i -l interval -x -d 'From one packet to the next'
+complete -c omerta -n '__omerta_in status' -l watch -d 'Again whenever it changes'
 complete -c omerta -n '__omerta_in nc' -l fdpass -d 'Pass the connection to the caller'
 
 complete -c omerta -n '__omerta_in forward' -s R -l reverse -d 'From the network to this machine'

@@ -103,3 +103,16 @@ bool prefix_set_contains(const PrefixSet *set, const IpAddr *a) {
                         return true;
         return false;
 }
+
+bool ip_prefix_is_private(const IpPrefix *p) {
+        static const IpPrefix ranges[] = {
+                { { AF_INET, { 10 } }, 8 },        { { AF_INET, { 172, 16 } }, 12 },
+                { { AF_INET, { 192, 168 } }, 16 }, { { AF_INET, { 100, 64 } }, 10 },
+                { { AF_INET6, { 0xfc } }, 7 },
+        };
+
+        for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+                if (p->len >= ranges[i].len && ip_prefix_contains(&ranges[i], &p->addr))
+                        return true;
+        return false;
+}

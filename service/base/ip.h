@@ -60,4 +60,7 @@ bool ip_prefix_contains(const IpPrefix *p, const IpAddr *a);
 /* Host bits are cleared; what is there already or does not fit any more is left out. */
 void prefix_set_add(PrefixSet *set, const IpAddr *addr, uint8_t len);
 bool prefix_set_contains(const PrefixSet *set, const IpAddr *a);
+/* Within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 (RFC 1918), 100.64.0.0/10 (RFC 6598) or fc00::/7
+ * (RFC 4193): addresses that are nobody's on the internet. */
+bool ip_prefix_is_private(const IpPrefix *p);
 bool ip_prefix_overlaps(const IpPrefix *a, const IpPrefix *b);

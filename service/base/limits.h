@@ -97,8 +97,23 @@
 /* Prefixes that lie inside a virtual network: two of each network of ours, and as many of another
  * daemon on this machine. */
 #define INSIDE_PREFIXES_MAX (4U * NETWORKS_MAX)
+/* Of this machine's own, shown so that one that found no room can be named with --endpoint. */
+#define LOCAL_ENDPOINTS_SHOWN_MAX 64U
 /* A signed record: certificate, lease, revocation, presence. */
 #define RECORD_MAX 1024U
+
+/* Calls that polkit is asked about at once, of one user and of all. The system bus lets a connection
+ * wait for 128 answers (dbus-daemon(1), max_replies_per_connection); the rest is for logind. */
+#define QUESTIONS_PER_USER_MAX 16U
+#define QUESTIONS_MAX 112U
+
+/* Answers to GetManagedObjects that wait to be written, of one user and of all; each takes a second
+ * or less. */
+#define LISTINGS_PER_USER_MAX 8U
+#define LISTINGS_MAX 64U
+/* Objects of one kind that introspection names in one network: enough to look at ("busctl tree"),
+ * and each node of such a tree is asked for them again. GetManagedObjects has all. */
+#define INTROSPECTED_MAX 256U
 
 /* Connections through the SOCKS5 and HTTP proxy, and as many through all port forwards; what an
  * engine of netif/netstack.h carries. Two fds each, three where lwIP carries it, five a UDP
@@ -117,3 +132,13 @@
 /* For one address; under the two minutes after which programs commonly give up themselves. */
 #define PROXY_DIAL_USEC (30 * USEC_PER_SEC)
 #define FORWARDS_MAX 256U
+
+/* Starts of the daemon that did not last this long wait before they serve (start-delay.h): not the
+ * first three, which a crash on somebody's packet is; then a second, two, four, up to what an
+ * administrator who has mended the cause would wait for without wondering. */
+#define START_LASTS_USEC USEC_PER_MINUTE
+#define START_DELAY_FREE 3U
+#define START_DELAY_MIN_USEC USEC_PER_SEC
+#define START_DELAY_MAX_USEC (30 * USEC_PER_SEC)
+/* More is not counted. */
+#define START_DELAY_COUNT_MAX 1000U

@@ -33,6 +33,7 @@ static const char *const of_wire[] = {
         [WIRE_ERROR_ADDRESS_LOST] = OMERTA_ERROR_NO_ADDRESS,
         [WIRE_ERROR_REVOKED] = OMERTA_ERROR_NOT_PERMITTED,
         [WIRE_ERROR_WAITING] = NULL,
+        [WIRE_ERROR_SUBNET] = OMERTA_ERROR_SUBNET_REFUSED,
 };
 static_assert(ELEMENTSOF(of_wire) == _WIRE_ERROR_MAX, "a name on the bus for every error");
 

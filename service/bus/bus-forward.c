@@ -121,7 +121,7 @@ get_number(sd_bus *bus,
         return sd_bus_message_append(reply, "t", v);
 }
 
-static const sd_bus_vtable vtable[] = {
+const sd_bus_vtable bus_forward_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS(
                         "Remove",
@@ -147,5 +147,6 @@ static const sd_bus_vtable vtable[] = {
 
 int bus_add_forward(Bus *b) {
         return sd_bus_add_fallback_vtable(
-                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_FORWARD, vtable, find, b);
+                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_FORWARD, bus_forward_vtable,
+                        find, b);
 }

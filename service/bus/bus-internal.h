@@ -48,7 +48,11 @@ struct Bus {
         GHashTable *announced; /* paths clients know of */
         sd_event_source *signals_source;
 
+        GQueue listings; /* of bus-objects.c: who waits for a list of all objects */
+        sd_event_source *listing_source;
+
         GHashTable *authorizations; /* of bus-polkit.c, by message */
+        uint64_t n_questions;       /* to polkit, ever */
         sd_bus_slot *sleep_slot;
 };
 
@@ -65,6 +69,11 @@ ManagedNetwork *bus_network_of_path(Bus *b, const char *path, const char **ret_r
 
 /* Something of the object at @path changed; @property NULL: it may have come or gone. */
 void bus_touch(Bus *b, const char *path, const char *interface, const char *property);
+
+/* What has gathered, now; not while an answer is written that it follows. */
+void bus_send_signals(Bus *b);
+/* Every object below OMERTA_NETWORK_PATH, of char *; the caller unrefs. */
+GPtrArray *bus_object_paths(Bus *b);
 
 int bus_append_drops(sd_bus_message *reply, const DropCounters *drops);
 /* Unix time of a monotonic one; 0 stays 0. */
@@ -90,11 +99,32 @@ int bus_set_error(sd_bus_error *error, ManagerError *e);
  *
  * Root and our own user always may. Everybody else is asked about at polkit; the call is kept
  * and its handler runs again when the answer is there.
+ * A user has QUESTIONS_PER_USER_MAX of them under way; more are refused at once.
  * Return: 1 yes, 0 the answer is on its way (the handler returns 1), negative with @error set.
  */
 int bus_authorize(Bus *b, sd_bus_message *call, const char *action, sd_bus_error *error);
 
+/* For what polkit is not asked about: root alone, and who owns a user's daemon.
+ * @what: completes "only root may say ...". Return: 0, or negative with @error set. */
+int bus_require_root(Bus *b, sd_bus_message *call, const char *what, sd_bus_error *error);
+
 void bus_authorizations_init(Bus *b);
+
+/* Return: 0, or negative with @error set. */
+int bus_sender_uid(sd_bus_message *call, uid_t *ret, sd_bus_error *error);
+
+/* --- bus-objects.c --- */
+int bus_add_objects(Bus *b);
+void bus_drop_listings(Bus *b);
+/* An answer is being written: signals wait for it. */
+bool bus_is_listing(const Bus *b);
+const char *bus_interface_of_path(const char *path);
+
+extern const sd_bus_vtable bus_network_vtable[];
+extern const sd_bus_vtable bus_machine_vtable[];
+extern const sd_bus_vtable bus_session_vtable[];
+extern const sd_bus_vtable bus_lease_vtable[];
+extern const sd_bus_vtable bus_forward_vtable[];
 
 /* --- one per interface --- */
 int bus_add_log_control(Bus *b);

@@ -81,7 +81,7 @@ get_number(sd_bus *bus,
                                                          : ref->lease->body.not_after);
 }
 
-static const sd_bus_vtable vtable[] = {
+const sd_bus_vtable bus_lease_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Address", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Machine", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
@@ -94,5 +94,6 @@ static const sd_bus_vtable vtable[] = {
 
 int bus_add_lease(Bus *b) {
         return sd_bus_add_fallback_vtable(
-                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_LEASE, vtable, find, b);
+                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_LEASE, bus_lease_vtable,
+                        find, b);
 }

@@ -216,7 +216,7 @@ get_number(sd_bus *bus,
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 #define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
 
-static const sd_bus_vtable vtable[] = {
+const sd_bus_vtable bus_machine_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Id", "s", get_text, 0, CONSTANT),
         SD_BUS_PROPERTY("Network", "o", get_network, 0, CONSTANT),
@@ -246,5 +246,6 @@ static const sd_bus_vtable vtable[] = {
 
 int bus_add_machine(Bus *b) {
         return sd_bus_add_fallback_vtable(
-                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_MACHINE, vtable, find, b);
+                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_MACHINE, bus_machine_vtable,
+                        find, b);
 }

@@ -13,7 +13,9 @@
 static int method_create_network(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         CreateOptions options = {};
+        int any_subnet = 0;
         const BusOption table[] = {
+                { "any-subnet", "b", &any_subnet },
                 { "subnet", "s", &options.subnet },
                 { "host-name", "s", &options.host_name },
                 { "owner", "s", &options.owner },
@@ -27,11 +29,14 @@ static int method_create_network(sd_bus_message *call, void *userdata, sd_bus_er
         r = sd_bus_message_read(call, "s", &options.name);
         if (r >= 0)
                 r = bus_read_options(call, table, error);
+        if (r >= 0 && any_subnet)
+                r = bus_require_root(b, call, "any-subnet", error);
         if (r < 0)
                 return r;
         r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_NETWORKS, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
+        options.any_subnet = any_subnet;
         r = manager_create_network(b->manager, &options, &n, &e);
         if (r < 0)
                 return bus_set_error(error, &e);
@@ -57,10 +62,13 @@ static void on_joined(void *userdata, ManagedNetwork *n, const ManagerError *err
 
 static int method_join(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
-        const char *link, *host_name = NULL, *owner = NULL;
+        JoinOptions options = {};
+        const char *link;
+        int any_subnet = 0;
         const BusOption table[] = {
-                { "host-name", "s", &host_name },
-                { "owner", "s", &owner },
+                { "any-subnet", "b", &any_subnet },
+                { "host-name", "s", &options.host_name },
+                { "owner", "s", &options.owner },
                 {},
         };
         ManagerError e = {};
@@ -69,12 +77,15 @@ static int method_join(sd_bus_message *call, void *userdata, sd_bus_error *error
         r = sd_bus_message_read(call, "s", &link);
         if (r >= 0)
                 r = bus_read_options(call, table, error);
+        if (r >= 0 && any_subnet)
+                r = bus_require_root(b, call, "any-subnet", error);
         if (r < 0)
                 return r;
-        r = bus_authorize(b, call, OMERTA_ACTION_CONNECT, error);
+        r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_NETWORKS, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = manager_join(b->manager, link, host_name, owner, on_joined, sd_bus_message_ref(call), &e);
+        options.any_subnet = any_subnet;
+        r = manager_join(b->manager, link, &options, on_joined, sd_bus_message_ref(call), &e);
         if (r < 0) {
                 sd_bus_message_unref(call);
                 return bus_set_error(error, &e);
@@ -229,7 +240,7 @@ read_target(sd_bus_message *call,
                                 error, OMERTA_ERROR_INVALID_ARGUMENT,
                                 "a timeout is between 1 us and %u s",
                                 (unsigned) (NETSTACK_TIMEOUT_USEC_MAX / USEC_PER_SEC));
-        r = bus_authorize(b, call, OMERTA_ACTION_CONNECT, error);
+        r = bus_authorize(b, call, OMERTA_ACTION_DIAL, error);
         if (r <= 0)
                 return r < 0 ? r : -EINPROGRESS;
         if (network) {
@@ -328,6 +339,16 @@ static int method_get_namespaces(sd_bus_message *call, void *userdata, sd_bus_er
         return sd_bus_reply_method_return(call, "hh", user_fd, net_fd);
 }
 
+static int append_endpoints(sd_bus_message *reply, Manager *m) {
+        Endpoint endpoints[LOCAL_ENDPOINTS_SHOWN_MAX];
+        unsigned n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
+        int r = sd_bus_message_open_container(reply, 'a', "s");
+
+        for (unsigned i = 0; r >= 0 && i < MIN(n, (unsigned) ELEMENTSOF(endpoints)); i++)
+                r = sd_bus_message_append(reply, "s", endpoint_format(&endpoints[i]).text);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int
 get_property(sd_bus *bus,
              const char *path,
@@ -357,6 +378,9 @@ get_property(sd_bus *bus,
                                 reply, "s", netstack_engine_to_string(manager_netstack(m)));
         if (strcmp(property, "NetstackReason") == 0)
                 return sd_bus_message_append(reply, "s", manager_netstack_reason(m));
+
+        if (strcmp(property, "Endpoints") == 0)
+                return append_endpoints(reply, m);
 
         r = sd_bus_message_open_container(reply, 'a', "o");
         for (unsigned i = 0; r >= 0 && i < manager_n_networks(m); i++) {
@@ -419,6 +443,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Cipher", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Netstack", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("NetstackReason", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Endpoints", "as", get_property, 0, 0),
         SD_BUS_PROPERTY("Networks", "ao", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,
 };

@@ -712,7 +712,7 @@ get_number(sd_bus *bus,
 #define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
 #define ANYBODY SD_BUS_VTABLE_UNPRIVILEGED
 
-static const sd_bus_vtable vtable[] = {
+const sd_bus_vtable bus_network_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS(
                         "Invite",
@@ -827,5 +827,6 @@ static const sd_bus_vtable vtable[] = {
 
 int bus_add_network(Bus *b) {
         return sd_bus_add_fallback_vtable(
-                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_NETWORK, vtable, find, b);
+                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_NETWORK, bus_network_vtable,
+                        find, b);
 }

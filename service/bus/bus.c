@@ -8,8 +8,10 @@
 
 #include "bus/bus.h"
 
+#include <limits.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "bus/bus-internal.h"
 
@@ -124,11 +126,14 @@ int bus_find_machine(ManagedNetwork *n, const char *text, MachineId *ret, sd_bus
 typedef struct Enumeration {
         ManagedNetwork *network;
         GPtrArray *paths;
+        unsigned max, n_machines, n_leases, n_sessions; /* of each kind */
 } Enumeration;
 
 static void add_machine(void *userdata, Record *certificate) {
         Enumeration *e = userdata;
 
+        if (e->n_machines++ >= e->max)
+                return;
         g_ptr_array_add(e->paths, bus_machine_path(e->network, &certificate->body.machine));
 }
 
@@ -136,21 +141,28 @@ static void add_lease(void *userdata, Record *lease) {
         Enumeration *e = userdata;
         Directory *d = network_directory(managed_network_core(e->network));
 
+        if (e->n_leases >= e->max)
+                return;
+
         /* A released lease, or one that lost its address, is no object. */
-        if (directory_lease_of_address(d, &lease->body.lease.address) == lease)
-                g_ptr_array_add(e->paths, bus_lease_path(e->network, &lease->body.lease.address));
+        if (directory_lease_of_address(d, &lease->body.lease.address) != lease)
+                return;
+        e->n_leases++;
+        g_ptr_array_add(e->paths, bus_lease_path(e->network, &lease->body.lease.address));
 }
 
 static void add_session(void *userdata, Session *s) {
         Enumeration *e = userdata;
 
-        g_ptr_array_add(e->paths, bus_session_path(e->network, s));
+        if (e->n_sessions++ < e->max)
+                g_ptr_array_add(e->paths, bus_session_path(e->network, s));
 }
 
-static void enumerate_network(ManagedNetwork *n, GPtrArray *paths) {
+/* @max: of each kind that a network can have many of. */
+static void enumerate_network(ManagedNetwork *n, unsigned max, GPtrArray *paths) {
         Forwards *forwards = managed_network_forwards(n);
         Network *core = managed_network_core(n);
-        Enumeration e = { n, paths };
+        Enumeration e = { .network = n, .paths = paths, .max = max };
 
         g_ptr_array_add(paths, bus_network_path(n));
         for (unsigned i = 0; forwards && i < forwards_count(forwards); i++)
@@ -163,6 +175,15 @@ static void enumerate_network(ManagedNetwork *n, GPtrArray *paths) {
                 session_pool_foreach(network_sessions(core), add_session, &e);
 }
 
+GPtrArray *bus_object_paths(Bus *b) {
+        GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
+
+        for (unsigned i = 0; i < manager_n_networks(b->manager); i++)
+                enumerate_network(manager_network(b->manager, i), UINT_MAX, paths);
+        return paths;
+}
+
+/* For introspection. */
 static int
 enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
         g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
@@ -170,7 +191,7 @@ enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd
         char **nodes;
 
         for (unsigned i = 0; i < manager_n_networks(b->manager); i++)
-                enumerate_network(manager_network(b->manager, i), paths);
+                enumerate_network(manager_network(b->manager, i), INTROSPECTED_MAX, paths);
         /* sd-bus frees this with free(), so it is made with malloc(). */
         nodes = calloc(paths->len + 1, sizeof *nodes);
         for (unsigned i = 0; nodes && i < paths->len; i++) {
@@ -236,17 +257,24 @@ static void emit(Bus *b, const char *path, Touched *t) {
                 (void) log_debug_errno(r, "cannot signal a change of %s: %m", path);
 }
 
-static int on_signals(sd_event_source *s, void *userdata) {
-        Bus *b = userdata;
+void bus_send_signals(Bus *b) {
         g_autoptr(GHashTable) touched = TAKE_PTR(b->touched);
         GHashTableIter i;
         void *path, *t;
 
         b->touched = g_hash_table_new_similar(touched);
-        (void) sd_event_source_set_enabled(s, SD_EVENT_OFF);
         g_hash_table_iter_init(&i, touched);
         while (g_hash_table_iter_next(&i, &path, &t))
                 emit(b, path, t);
+}
+
+static int on_signals(sd_event_source *s, void *userdata) {
+        Bus *b = userdata;
+
+        (void) sd_event_source_set_enabled(s, SD_EVENT_OFF);
+        /* The end of the answer sends them. */
+        if (!bus_is_listing(b))
+                bus_send_signals(b);
         return 0;
 }
 
@@ -275,16 +303,11 @@ void bus_touch(Bus *b, const char *path, const char *interface, const char *prop
 static void announce(Bus *b, ManagedNetwork *n) {
         g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
 
-        enumerate_network(n, paths);
+        enumerate_network(n, UINT_MAX, paths);
         for (unsigned i = 0; i < paths->len; i++) {
                 const char *path = paths->pdata[i];
-                const char *interface = strstr(path, "/machine/")   ? OMERTA_IFACE_MACHINE
-                                        : strstr(path, "/session/") ? OMERTA_IFACE_SESSION
-                                        : strstr(path, "/lease/")   ? OMERTA_IFACE_LEASE
-                                        : strstr(path, "/forward/") ? OMERTA_IFACE_FORWARD
-                                                                    : OMERTA_IFACE_NETWORK;
 
-                bus_touch(b, path, interface, NULL);
+                bus_touch(b, path, bus_interface_of_path(path), NULL);
         }
 }
 
@@ -452,6 +475,8 @@ int bus_new(sd_event *event, Manager *manager, Bus **ret) {
         if (r >= 0)
                 r = add_objects(b);
         if (r >= 0)
+                r = bus_add_objects(b);
+        if (r >= 0)
                 r = sd_bus_attach_event(b->bus, event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0 && !user)
                 r = sd_bus_match_signal_async(
@@ -477,6 +502,7 @@ Bus *bus_free(Bus *b) {
                 return NULL;
         manager_observe(b->manager, &(ManagerObserver){});
         b->signals_source = sd_event_source_disable_unref(b->signals_source);
+        bus_drop_listings(b);
         g_hash_table_unref(b->authorizations);
         sd_bus_slot_unref(b->sleep_slot);
         sd_bus_flush_close_unref(b->bus);
@@ -494,7 +520,7 @@ int bus_start(Bus *b) {
         for (unsigned i = 0; i < manager_n_networks(b->manager); i++) {
                 g_autoptr(GPtrArray) paths = g_ptr_array_new();
 
-                enumerate_network(manager_network(b->manager, i), paths);
+                enumerate_network(manager_network(b->manager, i), UINT_MAX, paths);
                 for (unsigned k = 0; k < paths->len; k++)
                         g_hash_table_add(b->announced, paths->pdata[k]);
         }

@@ -420,7 +420,7 @@ static int network_alloc(const NetworkConfig *config, const Membership *m, Netwo
 
         n->config = *config;
         n->env = config->env;
-        n->membership = *m;
+        membership_copy(&n->membership, m);
         n->state = NETWORK_JOINING;
         r = directory_new(&m->id, config->env, config->store, &n->directory);
         if (r >= 0) {
@@ -465,6 +465,7 @@ static int start_gateway(Network *n) {
                 .network = m->id,
                 .network_name = m->name,
                 .subnet = m->subnet,
+                .secret = m->secret,
                 .max_absence = m->max_absence,
                 .grace = m->grace,
                 .pending_changed = on_pending,
@@ -481,9 +482,7 @@ static int start_gateway(Network *n) {
         };
         int r;
 
-        memcpy(ec.secret, m->secret, sizeof ec.secret);
         r = enrol_service_new(&ec, &n->enrol_service);
-        sodium_memzero(&ec, sizeof ec);
         if (r < 0)
                 return r;
         r = lease_service_new(&lc, &n->lease_service);
@@ -582,6 +581,16 @@ int network_new(const NetworkConfig *config, const Membership *m, Network **ret)
         return 0;
 }
 
+static Secret *new_secret(const MeshEnv *env) {
+        uint8_t bytes[SECRET_SIZE];
+        Secret *s;
+
+        env_random(env, bytes, sizeof bytes);
+        s = secret_new(bytes);
+        sodium_memzero(bytes, sizeof bytes);
+        return s;
+}
+
 int network_create(const NetworkConfig *config, const Identity *root, Membership *m, Network **ret) {
         g_autoptr(Record) certificate = NULL;
         Network *n;
@@ -590,7 +599,7 @@ int network_create(const NetworkConfig *config, const Identity *root, Membership
         m->id = root->id;
         m->gateway = config->identity->id;
         m->is_gateway = true;
-        env_random(config->env, m->secret, sizeof m->secret);
+        m->secret = new_secret(config->env);
         r = enrol_make_gateway_certificate(
                         root, &config->identity->id, m->host_name, m->owner,
                         env_realtime(config->env), &certificate);
@@ -633,7 +642,8 @@ static int take_welcome(Network *n, const EnrolResponse *response) {
         g_strlcpy(m->name, response->network_name, sizeof m->name);
         m->subnet = response->subnet;
         m->gateway = response->gateway;
-        memcpy(m->secret, response->secret, sizeof m->secret);
+        secret_unref(m->secret);
+        m->secret = secret_new(response->secret);
         if (response->issuer_certificate) {
                 r = directory_offer(n->directory, response->issuer_certificate, false, NULL);
                 if (r < 0)
@@ -655,8 +665,15 @@ static int take_welcome(Network *n, const EnrolResponse *response) {
         return network_start(n);
 }
 
+static char *refuse_subnet(Network *n, const IpPrefix *subnet) {
+        const NetworkHandler *h = &n->config.handler;
+
+        return h->refuse_subnet ? h->refuse_subnet(h->userdata, n, subnet) : NULL;
+}
+
 static void on_enrolled(void *userdata, WireError error, const EnrolResponse *response) {
         Network *n = userdata;
+        g_autofree char *refusal = NULL;
         int r;
 
         if (error) {
@@ -676,6 +693,14 @@ static void on_enrolled(void *userdata, WireError error, const EnrolResponse *re
         if (response->status == ENROL_PENDING) {
                 set_state(n, NETWORK_WAITING, wire_error_text(WIRE_ERROR_WAITING));
                 join_finish(n, WIRE_ERROR_WAITING, NULL);
+                return;
+        }
+        refusal = refuse_subnet(n, &response->subnet);
+        if (refusal) {
+                n->enrol_client = enrol_client_free(n->enrol_client);
+                /* Who waited for an approval was told so long ago. */
+                set_state(n, n->state, refusal);
+                join_finish(n, WIRE_ERROR_SUBNET, refusal);
                 return;
         }
         /* A link of a joining machine serves enrolment only; that of a member is made anew. */
@@ -749,7 +774,7 @@ Network *network_free(Network *n) {
                 (void) directory_flush(n->directory);
         directory_free(n->directory);
         g_free(n->reason);
-        sodium_memzero(&n->membership, sizeof n->membership);
+        membership_clear(&n->membership);
         g_free(n);
         return NULL;
 }

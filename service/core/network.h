@@ -46,6 +46,10 @@ typedef enum NetworkTrouble {
 /* Any may be NULL. None may free the network, except from a deferred call. */
 typedef struct NetworkHandler {
         void *userdata;
+        /* The gateway says which addresses the network has. Return: NULL, or why they cannot be had
+         * here, a sentence that the caller frees: then nothing of the network is kept. Only when
+         * joining. */
+        char *(*refuse_subnet)(void *userdata, Network *n, const IpPrefix *subnet);
         /* We are a member now: @m must be on disk when this returns 0. Only when joining. */
         int (*joined)(void *userdata, Network *n, const Membership *m);
         void (*state_changed)(void *userdata, Network *n);
@@ -110,7 +114,8 @@ int network_new(const NetworkConfig *config, const Membership *m, Network **ret)
 /**
  * network_create() - a new network with us as its gateway
  * @root: its root; the caller keeps it (offline, if it likes)
- * @m: name, subnet, host name, owner are set; the rest is filled in
+ * @m: name, subnet, host name, owner are set; the rest is filled in, also if this fails, and the
+ *     caller clears it
  *
  * The certificate is in @config->store, durable, when this returns.
  */

@@ -145,6 +145,7 @@ static ControlRoom room_of(ControlKind kind) {
         case CONTROL_FRAME:
         case CONTROL_ARRIVAL:
         case CONTROL_WANT_SESSION:
+        case CONTROL_ECHO:
                 return CONTROL_ROOM_MEMBERS;
         case CONTROL_FAILED:
                 break;

@@ -37,6 +37,7 @@ typedef enum ControlKind {
         CONTROL_ARRIVAL,
         CONTROL_WANT_SESSION,
         CONTROL_FAILED,
+        CONTROL_ECHO, /* @data: the number, 8 bytes */
 } ControlKind;
 
 typedef enum ControlRoom {
@@ -52,7 +53,7 @@ typedef struct ControlMessage {
         uint32_t size;             /* of the record, with this header; multiple of 8 */
         uint32_t len;              /* of @data */
         int32_t error;             /* CONTROL_FAILED */
-        void *object;              /* Keypair, PacketPeer or Netif */
+        void *object;              /* Keypair, PacketPeer, Netif or Mesh */
         _Atomic uint32_t *waiting; /* of the sender; or NULL */
         Endpoint from;
         uint8_t data[] __attribute__((aligned(8)));

@@ -27,6 +27,7 @@ typedef enum CommandKind {
         COMMAND_ADD_NETWORK,
         COMMAND_REMOVE_NETWORK,
         COMMAND_FLUSH_PENDING,
+        COMMAND_ECHO,
         COMMAND_RETIRE,
         COMMAND_STOP,
 } CommandKind;
@@ -38,6 +39,8 @@ typedef struct Command {
         const DataplaneNetwork *network; /* ADD_NETWORK */
         void *object;                    /* Mesh, PacketPeer, or what is retired */
         void (*destroy)(void *object);   /* RETIRE */
+        IpAddr from, to;                 /* ECHO */
+        uint64_t number;                 /* ECHO */
         uint64_t position;               /* RETIRE: of the queue when it was carried out */
         bool is_waited_for;              /* else freed by who finishes it */
         bool done;

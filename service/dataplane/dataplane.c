@@ -187,6 +187,17 @@ void dataplane_flush_pending(Dataplane *d, PacketPeer *peer) {
         submit(d, c);
 }
 
+void dataplane_echo(Dataplane *d, void *mesh, const IpAddr *from, const IpAddr *to, uint64_t number) {
+        Command *c = NEW(Command);
+
+        c->kind = COMMAND_ECHO;
+        c->object = mesh;
+        c->from = *from;
+        c->to = *to;
+        c->number = number;
+        submit(d, c);
+}
+
 void dataplane_retire(Dataplane *d, void *object, void (*destroy)(void *object)) {
         Command *c = NEW(Command);
 
@@ -221,6 +232,9 @@ static void dispatch_one(Dataplane *d, ControlMessage *m) {
                 /* First: packets that come while this is handled may ask again. */
                 atomic_store_explicit(&peer->wanted, false, memory_order_relaxed);
                 h->want_session(h->userdata, peer);
+                return;
+        case CONTROL_ECHO:
+                h->echo(h->userdata, m->object, read_le64(m->data));
                 return;
         case CONTROL_FAILED:
                 h->failed(h->userdata, m->object, m->error);

@@ -37,12 +37,15 @@ typedef struct DataplaneHandler {
         void (*want_session)(void *userdata, PacketPeer *peer);
         /* An interface is gone (somebody deleted it), or a socket fails for good. */
         void (*failed)(void *userdata, Netif *netif, int error);
+        /* An answer to dataplane_echo(), whose network may be gone; NULL: there are no echoes. */
+        void (*echo)(void *userdata, void *mesh, uint64_t number);
 } DataplaneHandler;
 
 typedef struct DataplaneConfig {
         IndexTable *indices;
         DropCounters *drops; /* of the daemon: datagrams that belong to no network */
         DataplaneHandler handler;
+        uint64_t echo_secret; /* random, for what dataplane_echo() sends */
 } DataplaneConfig;
 
 /* Starts the thread. */
@@ -77,6 +80,10 @@ int dataplane_add_network(Dataplane *d, const DataplaneNetwork *network);
 int dataplane_remove_network(Dataplane *d, void *mesh);
 /* PacketPeer.tx of @peer is set now: packets that wait for it are sent. */
 void dataplane_flush_pending(Dataplane *d, PacketPeer *peer);
+
+/* Sends an echo request from our address in a network, by whatever way its packets go; one that
+ * gets no answer is not heard of again. @number: random, for DataplaneHandler.echo. */
+void dataplane_echo(Dataplane *d, void *mesh, const IpAddr *from, const IpAddr *to, uint64_t number);
 
 /* Calls @destroy(@object) when no packet thread can still look at @object; MeshEnv.retire.
  * Objects retired earlier are destroyed earlier. On the control thread, from

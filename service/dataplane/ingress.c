@@ -5,6 +5,7 @@
  * belongs together.
  */
 
+#include "dataplane/echo.h"
 #include "dataplane/packet-router-internal.h"
 
 void ingress_settle(PacketRouter *r) {
@@ -48,6 +49,7 @@ accept_packet(PacketRouter *r,
               size_t len,
               PacketView *ret) {
         bool partial = flags & DATA_FLAG_CSUM_PARTIAL;
+        uint64_t echo;
 
         if (!atomic_load_explicit(&peer->accept, memory_order_relaxed))
                 return DROP_NO_SESSION;
@@ -58,6 +60,9 @@ accept_packet(PacketRouter *r,
                 return DROP_SOURCE_SPOOFED;
         if (!is_for_us(n, packet, ret))
                 return DROP_NOT_FOR_US;
+        if (r->sink.echo && echo_is_reply(packet, ret, r->sink.echo_secret, &echo))
+                return r->sink.echo(r->sink.userdata, n->config.mesh, echo) ? DROP_NONE
+                                                                            : DROP_CONTROL_OVERFLOW;
         if (gro_is_full(n->gro)) {
                 gro_finish(n->gro);
                 router_write(r, n, n->gro->out, n->gro->n);

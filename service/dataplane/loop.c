@@ -5,6 +5,7 @@
 
 #include "base/macros.h"
 #include "dataplane/dataplane-internal.h"
+#include "dataplane/echo.h"
 
 /*
  * The packet thread. A turn serves every descriptor that is ready once, with one bounded batch:
@@ -103,6 +104,14 @@ static bool sink_want_session(void *userdata, PacketPeer *peer) {
         Dataplane *d = userdata;
 
         return control_queue_post(d->queue, CONTROL_WANT_SESSION, peer, 0, NULL, NULL, 0);
+}
+
+static bool sink_echo(void *userdata, void *mesh, uint64_t number) {
+        Dataplane *d = userdata;
+        uint8_t data[8];
+
+        write_le64(data, number);
+        return control_queue_post(d->queue, CONTROL_ECHO, mesh, 0, NULL, data, sizeof data);
 }
 
 static void sink_failed(void *userdata, Netif *netif, int error) {
@@ -217,6 +226,18 @@ static int remove_network(Dataplane *d, void *mesh) {
         return -ENOENT;
 }
 
+static void send_echo(Dataplane *d, const Command *c) {
+        EchoToken token = { .secret = d->config.echo_secret, .number = c->number };
+        uint8_t buffer[ECHO_SIZE_MAX];
+        PacketIn packet = { .data = buffer };
+
+        packet.len = echo_build(&c->from, &c->to, &token, buffer);
+        for (unsigned i = 0; i < NETWORKS_MAX; i++)
+                if (d->network[i].netif && d->network[i].mesh == c->object)
+                        packet_router_egress(d->router, d->network[i].router, &packet, 1);
+        (void) packet_router_end(d->router);
+}
+
 static int run_command(Dataplane *d, Command *c) {
         switch (c->kind) {
         case COMMAND_ADD_SOCKET:
@@ -230,6 +251,9 @@ static int run_command(Dataplane *d, Command *c) {
         case COMMAND_FLUSH_PENDING:
                 packet_router_flush_pending(d->router, c->object);
                 (void) packet_router_end(d->router);
+                return 0;
+        case COMMAND_ECHO:
+                send_echo(d, c);
                 return 0;
         case COMMAND_RETIRE:
                 packet_router_forget(d->router, c->object);
@@ -336,6 +360,8 @@ int loop_init(Dataplane *d) {
                 .frame = sink_frame,
                 .arrival = sink_arrival,
                 .want_session = sink_want_session,
+                .echo = d->config.handler.echo ? sink_echo : NULL,
+                .echo_secret = d->config.echo_secret,
                 .failed = sink_failed,
         };
 

@@ -37,6 +37,9 @@ typedef struct PacketSink {
         bool (*want_session)(void *userdata, PacketPeer *peer);
         /* The interface is gone; it is not written any more. */
         void (*failed)(void *userdata, Netif *netif, int error);
+        /* An answer to one of our own echoes, which no interface gets; NULL: there are none. */
+        bool (*echo)(void *userdata, void *mesh, uint64_t number);
+        uint64_t echo_secret; /* EchoToken */
 } PacketSink;
 
 /* @indices, @drops: borrowed, see DataplaneConfig; @indices may be NULL where

@@ -288,8 +288,20 @@ int rtnl_address_keep_only(Rtnl *r, unsigned ifindex, const IpAddr *keep, unsign
 
 /* --- what the machine has --- */
 
+/* Interfaces with addresses worth trying, in this order. */
+typedef enum LinkRank {
+        LINK_DEFAULT, /* the default route goes there */
+        LINK_OTHER,
+        LINK_VIRTUAL, /* inside this machine, of containers and virtual machines */
+} LinkRank;
+
+typedef struct UsableLink {
+        unsigned ifindex;
+        LinkRank rank;
+} UsableLink;
+
 typedef struct UsableLinks {
-        unsigned ifindex[LINKS_SEEN_MAX];
+        UsableLink link[LINKS_SEEN_MAX];
         unsigned n;
 } UsableLinks;
 
@@ -297,59 +309,193 @@ static void reset_links(void *userdata) {
         ((UsableLinks *) userdata)->n = 0;
 }
 
+/* IFLA_INFO_KIND; "" for hardware. Not terminated in the message. */
+static void link_kind(const struct nlattr *info, char ret[static 16]) {
+        struct nlattr *attr;
+
+        mnl_attr_for_each_nested(attr, info) if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+                        g_strlcpy(ret, mnl_attr_get_payload(attr),
+                                  MIN((size_t) mnl_attr_get_payload_len(attr) + 1, 16U));
+}
+
 static int on_usable_link(const struct nlmsghdr *nlh, void *userdata) {
         const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+        char name[16] = "", kind[16] = "";
         UsableLinks *links = userdata;
+        UsableLink l = { .ifindex = (unsigned) ifi->ifi_index, .rank = LINK_OTHER };
+        struct nlattr *attr;
 
-        if ((ifi->ifi_flags & IFF_UP) && !(ifi->ifi_flags & IFF_LOOPBACK) &&
-            links->n < ELEMENTSOF(links->ifindex))
-                links->ifindex[links->n++] = (unsigned) ifi->ifi_index;
+        if (!(ifi->ifi_flags & IFF_UP) || (ifi->ifi_flags & IFF_LOOPBACK) ||
+            links->n >= ELEMENTSOF(links->link))
+                return MNL_CB_OK;
+        mnl_attr_for_each(attr, nlh, sizeof *ifi) {
+                if (mnl_attr_get_type(attr) == IFLA_IFNAME)
+                        g_strlcpy(name, mnl_attr_get_payload(attr),
+                                  MIN((size_t) mnl_attr_get_payload_len(attr) + 1, sizeof name));
+                if (mnl_attr_get_type(attr) == IFLA_LINKINFO)
+                        link_kind(attr, kind);
+        }
+        /* Another omertad's, the system's beside a user's: a tunnel in a tunnel. */
+        if (strcmp(kind, "tun") == 0 && g_str_has_prefix(name, "omerta"))
+                return MNL_CB_OK;
+        if (strcmp(kind, "bridge") == 0 || strcmp(kind, "veth") == 0 || strcmp(kind, "vxlan") == 0)
+                l.rank = LINK_VIRTUAL;
+        links->link[links->n++] = l;
         return MNL_CB_OK;
+}
+
+static UsableLink *find_link(UsableLinks *links, unsigned ifindex) {
+        for (unsigned i = 0; i < links->n; i++)
+                if (links->link[i].ifindex == ifindex)
+                        return &links->link[i];
+        return NULL;
+}
+
+/* Where the default routes of both families go; of several the ones with the lowest metric. */
+typedef struct DefaultRoutes {
+        struct {
+                unsigned ifindex; /* 0: none */
+                uint32_t metric;
+        } v4, v6;
+} DefaultRoutes;
+
+static void reset_defaults(void *userdata) {
+        *(DefaultRoutes *) userdata = (DefaultRoutes){};
+}
+
+static int on_default_route(const struct nlmsghdr *nlh, void *userdata) {
+        const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+        uint32_t table = rtm->rtm_table, metric = 0;
+        DefaultRoutes *d = userdata;
+        struct nlattr *attr;
+        unsigned oif = 0;
+
+        if ((rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6) || rtm->rtm_dst_len > 0 ||
+            rtm->rtm_type != RTN_UNICAST || (rtm->rtm_flags & RTM_F_CLONED))
+                return MNL_CB_OK;
+        mnl_attr_for_each(attr, nlh, sizeof *rtm) {
+                if (mnl_attr_get_payload_len(attr) != 4)
+                        continue;
+                if (mnl_attr_get_type(attr) == RTA_TABLE)
+                        table = mnl_attr_get_u32(attr);
+                if (mnl_attr_get_type(attr) == RTA_OIF)
+                        oif = mnl_attr_get_u32(attr);
+                if (mnl_attr_get_type(attr) == RTA_PRIORITY)
+                        metric = mnl_attr_get_u32(attr);
+        }
+        if (table != RT_TABLE_MAIN || oif == 0)
+                return MNL_CB_OK;
+        if (rtm->rtm_family == AF_INET && (d->v4.ifindex == 0 || metric < d->v4.metric)) {
+                d->v4.ifindex = oif;
+                d->v4.metric = metric;
+        } else if (rtm->rtm_family == AF_INET6 && (d->v6.ifindex == 0 || metric < d->v6.metric)) {
+                d->v6.ifindex = oif;
+                d->v6.metric = metric;
+        }
+        return MNL_CB_OK;
+}
+
+static int read_links(Rtnl *r, UsableLinks *ret) {
+        DefaultRoutes defaults = {};
+        int status;
+
+        status = dump(r, RTM_GETLINK, AF_UNSPEC, on_usable_link, reset_links, ret);
+        if (status >= 0)
+                status = dump(r, RTM_GETROUTE, AF_UNSPEC, on_default_route, reset_defaults,
+                              &defaults);
+        for (unsigned i = 0; i < ret->n; i++)
+                if (ret->link[i].ifindex == defaults.v4.ifindex ||
+                    ret->link[i].ifindex == defaults.v6.ifindex)
+                        ret->link[i].rank = LINK_DEFAULT;
+        return status;
 }
 
 static bool is_link_local_v6(const IpAddr *a) {
         return a->family == AF_INET6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
-int rtnl_local_endpoints(Rtnl *r, const unsigned *skip, unsigned n_skip, Endpoint *ret, unsigned max) {
+static bool is_ours(const IpAddr *a, const IpPrefix *ours, unsigned n) {
+        for (unsigned i = 0; i < n; i++)
+                if (ip_prefix_contains(&ours[i], a))
+                        return true;
+        return false;
+}
+
+static Endpoint endpoint_of(const IpAddr *a) {
+        Endpoint e = {};
+
+        if (a->family == AF_INET) {
+                e.in.sin_family = AF_INET;
+                memcpy(&e.in.sin_addr, a->bytes, 4);
+        } else {
+                e.in6.sin6_family = AF_INET6;
+                memcpy(&e.in6.sin6_addr, a->bytes, 16);
+        }
+        return e;
+}
+
+/* The first of each family where there is one: who has only IPv6 is not helped by eight of IPv4. */
+static void keep_both_families(Endpoint *all, unsigned n, unsigned max) {
+        for (unsigned i = max; max > 1 && i < n; i++) {
+                bool there = false;
+
+                for (unsigned k = 0; k < max; k++)
+                        there = there || all[k].sa.sa_family == all[i].sa.sa_family;
+                if (!there) {
+                        Endpoint last = all[max - 1];
+
+                        all[max - 1] = all[i];
+                        all[i] = last;
+                        return;
+                }
+        }
+}
+
+int rtnl_local_endpoints(Rtnl *r, const RtnlOurs *ours, Endpoint *ret, unsigned max) {
         const uint32_t unusable = IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED;
         g_autofree SeenAddresses *seen = NEW(SeenAddresses);
         g_autofree UsableLinks *links = NEW(UsableLinks);
+        g_autofree Endpoint *all = NULL;
         unsigned n = 0;
         int status;
 
-        status = dump(r, RTM_GETLINK, AF_UNSPEC, on_usable_link, reset_links, links);
+        status = read_links(r, links);
         if (status < 0)
                 return status;
         status = dump_addresses(r, seen);
         if (status < 0)
                 return status;
-        for (unsigned i = 0; i < seen->n && n < max; i++) {
-                const SeenAddress *s = &seen->address[i];
-                Endpoint e = {};
+        /* An interface with an address of a network is that network's, with all its addresses. */
+        for (unsigned i = 0; i < seen->n; i++) {
+                UsableLink *l = find_link(links, seen->address[i].ifindex);
 
-                if ((s->flags & unusable) || !listed(s->ifindex, links->ifindex, links->n) ||
-                    listed(s->ifindex, skip, n_skip) || is_link_local_v6(&s->address))
-                        continue;
-                if (s->address.family == AF_INET) {
-                        e.in.sin_family = AF_INET;
-                        memcpy(&e.in.sin_addr, s->address.bytes, 4);
-                } else {
-                        e.in6.sin6_family = AF_INET6;
-                        memcpy(&e.in6.sin6_addr, s->address.bytes, 16);
-                }
-                ret[n++] = e;
+                if (l && is_ours(&seen->address[i].address, ours->prefix, ours->n_prefixes))
+                        l->ifindex = 0;
         }
+        all = g_new0(Endpoint, seen->n + 1);
+        for (LinkRank rank = LINK_DEFAULT; rank <= LINK_VIRTUAL; rank++)
+                for (unsigned i = 0; i < seen->n; i++) {
+                        const SeenAddress *s = &seen->address[i];
+                        const UsableLink *l = find_link(links, s->ifindex);
+
+                        if (l && l->rank == rank && !(s->flags & unusable) &&
+                            !listed(s->ifindex, ours->ifindex, ours->n_ifindex) &&
+                            !is_link_local_v6(&s->address))
+                                all[n++] = endpoint_of(&s->address);
+                }
+        keep_both_families(all, n, max);
+        memcpy(ret, all, MIN(n, max) * sizeof *ret);
         return (int) n;
 }
 
 typedef struct NamedLinks {
         const char *name;
-        UsableLinks links;
+        unsigned ifindex[LINKS_SEEN_MAX];
+        unsigned n;
 } NamedLinks;
 
 static void reset_named(void *userdata) {
-        ((NamedLinks *) userdata)->links.n = 0;
+        ((NamedLinks *) userdata)->n = 0;
 }
 
 static int on_named_link(const struct nlmsghdr *nlh, void *userdata) {
@@ -361,9 +507,9 @@ static int on_named_link(const struct nlmsghdr *nlh, void *userdata) {
                 if (mnl_attr_get_type(attr) != IFLA_IFNAME ||
                     mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) < 0 ||
                     !g_str_has_prefix(mnl_attr_get_str(attr), named->name) ||
-                    named->links.n == ELEMENTSOF(named->links.ifindex))
+                    named->n == ELEMENTSOF(named->ifindex))
                         continue;
-                named->links.ifindex[named->links.n++] = (unsigned) ifi->ifi_index;
+                named->ifindex[named->n++] = (unsigned) ifi->ifi_index;
         }
         return MNL_CB_OK;
 }
@@ -383,56 +529,65 @@ int rtnl_prefixes_on(Rtnl *r, const char *name, const unsigned *skip, unsigned n
         for (unsigned i = 0; i < seen->n; i++) {
                 const SeenAddress *s = &seen->address[i];
 
-                if (listed(s->ifindex, named->links.ifindex, named->links.n) &&
+                if (listed(s->ifindex, named->ifindex, named->n) &&
                     !listed(s->ifindex, skip, n_skip) && !is_link_local_v6(&s->address))
                         prefix_set_add(set, &s->address, s->prefix_len);
         }
         return 0;
 }
 
-typedef struct UsedPrefixes {
+typedef struct Routes {
         const unsigned *skip;
         unsigned n_skip;
-        IpPrefix *prefix; /* the caller's */
-        unsigned n, max;
-} UsedPrefixes;
+        GArray *found; /* of RtnlRoute */
+} Routes;
 
-static void reset_prefixes(void *userdata) {
-        ((UsedPrefixes *) userdata)->n = 0;
+static void reset_routes(void *userdata) {
+        g_array_set_size(((Routes *) userdata)->found, 0);
 }
 
 static int on_route(const struct nlmsghdr *nlh, void *userdata) {
         const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-        UsedPrefixes *used = userdata;
-        IpPrefix p = { .addr.family = rtm->rtm_family, .len = rtm->rtm_dst_len };
-        uint32_t table = rtm->rtm_table;
-        unsigned oif = 0;
+        RtnlRoute route = { .prefix = { .addr.family = AF_INET, .len = rtm->rtm_dst_len } };
+        RtnlRoute router = { .prefix = { .addr.family = AF_INET, .len = 32 }, .is_router = true };
+        Routes *routes = userdata;
+        bool has_router = false;
         struct nlattr *attr;
 
-        if ((rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6) || rtm->rtm_dst_len == 0 ||
-            (rtm->rtm_flags & RTM_F_CLONED) || used->n >= used->max)
+        /* Blackholes and the like say that nobody is there. */
+        if (rtm->rtm_family != AF_INET || (rtm->rtm_flags & RTM_F_CLONED) ||
+            (rtm->rtm_type != RTN_UNICAST && rtm->rtm_type != RTN_LOCAL))
                 return MNL_CB_OK;
         mnl_attr_for_each(attr, nlh, sizeof *rtm) {
                 uint16_t type = mnl_attr_get_type(attr);
-                size_t len = mnl_attr_get_payload_len(attr);
 
-                if (type == RTA_TABLE && len == 4)
-                        table = mnl_attr_get_u32(attr);
-                if (type == RTA_OIF && len == 4)
-                        oif = mnl_attr_get_u32(attr);
-                if (type == RTA_DST && len == ip_size(&p.addr))
-                        memcpy(p.addr.bytes, mnl_attr_get_payload(attr), len);
+                if (mnl_attr_get_payload_len(attr) != 4)
+                        continue;
+                if (type == RTA_OIF)
+                        route.ifindex = router.ifindex = mnl_attr_get_u32(attr);
+                else if (type == RTA_DST)
+                        memcpy(route.prefix.addr.bytes, mnl_attr_get_payload(attr), 4);
+                else if (type == RTA_GATEWAY) {
+                        memcpy(router.prefix.addr.bytes, mnl_attr_get_payload(attr), 4);
+                        has_router = true;
+                }
         }
-        /* fe80::/64 is on every link and nobody's subnet. */
-        if (table == RT_TABLE_MAIN && !listed(oif, used->skip, used->n_skip) &&
-            !is_link_local_v6(&p.addr))
-                used->prefix[used->n++] = p;
+        if (listed(route.ifindex, routes->skip, routes->n_skip))
+                return MNL_CB_OK;
+        if (route.prefix.len >= RTNL_ROUTE_LEN_MIN)
+                g_array_append_val(routes->found, route);
+        if (has_router)
+                g_array_append_val(routes->found, router);
         return MNL_CB_OK;
 }
 
-int rtnl_used_prefixes(Rtnl *r, const unsigned *skip, unsigned n_skip, IpPrefix *ret, unsigned max) {
-        UsedPrefixes used = { .skip = skip, .n_skip = n_skip, .prefix = ret, .max = max };
-        int status = dump(r, RTM_GETROUTE, AF_UNSPEC, on_route, reset_prefixes, &used);
+int rtnl_routes(Rtnl *r, const unsigned *skip, unsigned n_skip, GArray **ret) {
+        g_autoptr(GArray) found = g_array_new(FALSE, FALSE, sizeof(RtnlRoute));
+        Routes routes = { .skip = skip, .n_skip = n_skip, .found = found };
+        int status = dump(r, RTM_GETROUTE, AF_INET, on_route, reset_routes, &routes);
 
-        return status < 0 ? status : (int) used.n;
+        if (status < 0)
+                return status;
+        *ret = TAKE_PTR(found);
+        return 0;
 }

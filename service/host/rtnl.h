@@ -7,6 +7,7 @@
  * the event loop.
  */
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,13 +33,34 @@ int rtnl_address_remove(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_
 /* Removes every address of the link that is not one of @keep: what a former life left there. */
 int rtnl_address_keep_only(Rtnl *r, unsigned ifindex, const IpAddr *keep, unsigned n_keep);
 
-/* Every address of the machine that a peer could send to: up, no loopback, not on @skip
- * interfaces (our own), not deprecated or tentative, no link-local IPv6; port 0.
- * Return: how many, at most @max. */
-int rtnl_local_endpoints(Rtnl *r, const unsigned *skip, unsigned n_skip, Endpoint *ret, unsigned max);
-/* Prefixes of the main routing table except default routes and those of @skip interfaces: what
- * a new network's subnet should not overlap. Return: how many. */
-int rtnl_used_prefixes(Rtnl *r, const unsigned *skip, unsigned n_skip, IpPrefix *ret, unsigned max);
+/* What is the virtual networks' own, and leads nowhere else. */
+typedef struct RtnlOurs {
+        const unsigned *ifindex; /* our interfaces */
+        unsigned n_ifindex;
+        const IpPrefix *prefix; /* an interface with an address in one is another daemon's for the
+                                   same network */
+        unsigned n_prefixes;
+} RtnlOurs;
+
+/* Every address of the machine that a peer could send to: up, no loopback, not @ours and on no tun
+ * "omerta*", not deprecated or tentative, no link-local IPv6; port 0. Those of the interface of
+ * the default route first, those of bridges and other interfaces inside the machine last; both
+ * families are among the first @max where there are both.
+ * Return: how many there are, of which the first @max are in @ret. */
+int rtnl_local_endpoints(Rtnl *r, const RtnlOurs *ours, Endpoint *ret, unsigned max);
+
+/* Addresses that this machine reaches otherwise than over a default route. */
+typedef struct RtnlRoute {
+        IpPrefix prefix;
+        unsigned ifindex;
+        bool is_router; /* what some route goes over; a prefix of one address */
+} RtnlRoute;
+/* Of IPv4, from all tables, the machine's own addresses among them; neither those of @skip interfaces
+ * nor what is shorter than RTNL_ROUTE_LEN_MIN. @ret: of RtnlRoute, the caller unrefs.
+ * Return: 0, or negative errno. */
+int rtnl_routes(Rtnl *r, const unsigned *skip, unsigned n_skip, GArray **ret);
+/* 0.0.0.0/1 and the like are default routes in disguise (OpenVPN's redirect-gateway def1). */
+#define RTNL_ROUTE_LEN_MIN 8U
 
 /* Prefixes of the addresses on links whose names begin with @name and that are not @skip: what
  * another daemon of ours on this machine has. */

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include "base/macros.h"
 #include "store/store.h"
@@ -58,6 +59,15 @@ int store_step(Store *s, sqlite3_stmt *statement);
 
 /* Takes what was deleted out of the log as well: a key that is gone should be gone. */
 void store_wipe_log(Store *s);
+/* Sets *ret_error, if there is one, in place of what it holds. Return: @r. */
+int store_fail(char **ret_error, int r, const char *format, ...) _printf_(3, 4);
+
+/* store-files.c. Return: 0; -EPERM: it is somebody else's, or others may write to it; -EUCLEAN: no
+ * file, -ENOTDIR: no directory. With a sentence, which the caller frees. */
+int store_check_directory(const char *path, const struct stat *st, char **ret_error);
+int store_check_file(const char *dir, const char *name, const struct stat *st, char **ret_error);
+/* Every file of ours in the directory. */
+int store_check_files(const char *dir, int dir_fd, char **ret_error);
 
 /* store-keys.c; no key there is no error. */
 int store_forget_root(Store *s, const NetworkId *network);

@@ -21,21 +21,30 @@
 
 #define MACHINE_KEY "machine.key"
 
-/* Return: 0, -ENOENT, -EPERM: others may read it, -EUCLEAN: no key. */
+/* @is_private: its mode says who may read it. Return: 0, -ENOENT, -EPERM: others may read it or it
+ * is theirs, -EUCLEAN: no key; @ret_error is set only where there is more to say. */
 static int
-read_key(int dir_fd, const char *name, bool is_private, uint8_t ret[static IDENTITY_SEED_SIZE]) {
+read_key(const char *dir,
+         int dir_fd,
+         bool is_private,
+         uint8_t ret[static IDENTITY_SEED_SIZE],
+         char **ret_error) {
         uint8_t buf[IDENTITY_SEED_SIZE + 1];
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
         ssize_t n;
+        int r;
 
-        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0 || fstat(fd, &st) < 0)
+        if (fstatat(dir_fd, MACHINE_KEY, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
-        if (!S_ISREG(st.st_mode))
-                return -EUCLEAN;
+        r = store_check_file(dir, MACHINE_KEY, &st, ret_error);
+        if (r < 0)
+                return r;
         if (is_private && (st.st_mode & 0077) != 0)
                 return -EPERM;
+        fd = openat(dir_fd, MACHINE_KEY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return -errno;
         n = read(fd, buf, sizeof buf);
         if (n == IDENTITY_SEED_SIZE)
                 memcpy(ret, buf, IDENTITY_SEED_SIZE);
@@ -68,17 +77,20 @@ static int write_key(int dir_fd, const char *name, const uint8_t seed[static IDE
 }
 
 /* From systemd, LoadCredential=machine.key:... (systemd.exec(5)). Return: as read_key(). */
-static int read_credential(uint8_t ret[static IDENTITY_SEED_SIZE]) {
-        const char *dir = getenv("CREDENTIALS_DIRECTORY");
+static int read_credential(const char *dir, uint8_t ret[static IDENTITY_SEED_SIZE], char **ret_error) {
         _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int r;
 
-        if (!dir)
-                return -ENOENT;
         fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
+        if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno;
-        /* systemd guards it by the directory, the mode of the file says nothing. */
-        return read_key(fd, MACHINE_KEY, false, ret);
+        r = store_check_directory(dir, &st, ret_error);
+        if (r < 0)
+                return r;
+        /* systemd guards it by the directory and by access lists: the mode of the file says
+         * nothing about who reads it. */
+        return read_key(dir, fd, false, ret, ret_error);
 }
 
 static char *explain(const char *path, int r) {
@@ -119,24 +131,26 @@ static int make_key(Store *s, uint8_t ret[static IDENTITY_SEED_SIZE]) {
 }
 
 int store_load_identity(Store *s, Identity **ret, char **ret_error) {
-        g_autofree char *path = g_build_filename(s->dir, MACHINE_KEY, NULL);
+        const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+        g_autofree char *path = NULL, *error = NULL;
         uint8_t seed[IDENTITY_SEED_SIZE];
-        int r;
+        const char *dir = credentials;
+        int r = -ENOENT;
 
-        r = read_credential(seed);
-        if (r != 0 && r != -ENOENT) {
-                g_free(path);
-                path = g_build_filename(getenv("CREDENTIALS_DIRECTORY"), MACHINE_KEY, NULL);
+        if (credentials)
+                r = read_credential(credentials, seed, &error);
+        if (r == -ENOENT) {
+                dir = s->dir;
+                r = read_key(s->dir, s->dir_fd, true, seed, &error);
+                if (r == -ENOENT)
+                        r = make_key(s, seed);
         }
-        if (r == -ENOENT)
-                r = read_key(s->dir_fd, MACHINE_KEY, true, seed);
-        if (r == -ENOENT)
-                r = make_key(s, seed);
         if (r >= 0)
                 r = identity_new(seed, ret);
         sodium_memzero(seed, sizeof seed);
+        path = g_build_filename(dir, MACHINE_KEY, NULL);
         if (r < 0 && ret_error)
-                *ret_error = explain(path, r);
+                *ret_error = error ? TAKE_PTR(error) : explain(path, r);
         return r;
 }
 

@@ -17,6 +17,7 @@ static int bind_text(sqlite3_stmt *st, int at, const char *text) {
 
 /* Return: false if the row was not written by us. */
 static bool read_network(sqlite3_stmt *st, StoredNetwork *ret) {
+        const void *secret = sqlite3_column_blob(st, 4);
         Membership *m = &ret->membership;
         char subnet[64];
 
@@ -25,12 +26,13 @@ static bool read_network(sqlite3_stmt *st, StoredNetwork *ret) {
             !store_column_text(st, 1, m->name, sizeof m->name) ||
             !store_column_text(st, 2, subnet, sizeof subnet) ||
             !store_column_bytes(st, 3, m->gateway.bytes, sizeof m->gateway.bytes) ||
-            !store_column_bytes(st, 4, m->secret, sizeof m->secret) ||
+            sqlite3_column_bytes(st, 4) != (int) SECRET_SIZE ||
             !store_column_text(st, 6, m->host_name, sizeof m->host_name) ||
             !store_column_text(st, 7, m->owner, sizeof m->owner) ||
             !store_column_text(st, 8, ret->interface, sizeof ret->interface) ||
             ip_prefix_parse(subnet, &m->subnet) < 0)
                 return false;
+        m->secret = secret_new(secret);
         m->is_gateway = sqlite3_column_int(st, 5) != 0;
         ret->up = sqlite3_column_int(st, 9) != 0;
         ret->created = (usec_t) sqlite3_column_int64(st, 10);
@@ -60,8 +62,8 @@ int store_foreach_network(
         }
         for (unsigned i = 0; r >= 0 && i < networks->len; i++)
                 callback(userdata, &g_array_index(networks, StoredNetwork, i));
-        sodium_memzero(networks->data, networks->len * sizeof(StoredNetwork));
-        sodium_memzero(&network, sizeof network);
+        for (unsigned i = 0; i < networks->len; i++)
+                membership_clear(&g_array_index(networks, StoredNetwork, i).membership);
         return r;
 }
 
@@ -75,7 +77,7 @@ int store_put_network(Store *s, const StoredNetwork *network) {
                 bind_text(st, 2, m->name);
                 bind_text(st, 3, subnet.text);
                 bind_id(st, 4, &m->gateway);
-                sqlite3_bind_blob(st, 5, m->secret, sizeof m->secret, SQLITE_STATIC);
+                sqlite3_bind_blob(st, 5, secret_bytes(m->secret), (int) SECRET_SIZE, SQLITE_STATIC);
                 sqlite3_bind_int(st, 6, m->is_gateway);
                 bind_text(st, 7, m->host_name);
                 bind_text(st, 8, m->owner);

@@ -79,8 +79,7 @@ static const char tidy[] =
                 "DELETE FROM trusted_time WHERE network NOT IN (SELECT id FROM network);"
                 "DELETE FROM forward WHERE network NOT IN (SELECT id FROM network);";
 
-static int fail(char **ret_error, int r, const char *format, ...) _printf_(3, 4);
-static int fail(char **ret_error, int r, const char *format, ...) {
+int store_fail(char **ret_error, int r, const char *format, ...) {
         va_list ap;
 
         if (ret_error) {
@@ -97,17 +96,19 @@ static int take_lock(Store *s, char **ret_error) {
 
         s->lock_fd = openat(s->dir_fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (s->lock_fd < 0)
-                return fail(ret_error, -errno, "cannot open %s/" LOCK ": %s", s->dir,
-                            g_strerror(errno));
+                return store_fail(
+                                ret_error, -errno, "cannot open %s/" LOCK ": %s", s->dir,
+                                g_strerror(errno));
         if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
                 int r = errno == EWOULDBLOCK ? -EBUSY : -errno;
 
                 if (pread(s->lock_fd, pid, sizeof pid - 1, 0) < 0 || pid[0] < '1' || pid[0] > '9')
                         strcpy(pid, "?");
-                return fail(ret_error, r,
-                            "another omertad (process %s) uses the state directory %s; give this "
-                            "one another with --state-dir",
-                            g_strchomp(pid), s->dir);
+                return store_fail(
+                                ret_error, r,
+                                "another omertad (process %s) uses the state directory %s; give this "
+                                "one another with --state-dir",
+                                g_strchomp(pid), s->dir);
         }
         /* For the message above; nothing depends on it. */
         snprintf(pid, sizeof pid, "%d\n", (int) getpid());
@@ -118,29 +119,31 @@ static int take_lock(Store *s, char **ret_error) {
 
 static int open_directory(Store *s, char **ret_error) {
         struct stat st;
+        int r;
 
         if (g_mkdir_with_parents(s->dir, 0700) < 0)
-                return fail(ret_error, -errno, "cannot make the state directory %s: %s", s->dir,
-                            g_strerror(errno));
+                return store_fail(
+                                ret_error, -errno, "cannot make the state directory %s: %s", s->dir,
+                                g_strerror(errno));
         s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (s->dir_fd < 0 || fstat(s->dir_fd, &st) < 0)
-                return fail(ret_error, -errno, "cannot open the state directory %s: %s", s->dir,
-                            g_strerror(errno));
-        if (st.st_mode & 0022)
-                return fail(ret_error, -EPERM,
-                            "others may write to the state directory %s: 'chmod 700 %s', and look "
-                            "who changed what",
-                            s->dir, s->dir);
-        return take_lock(s, ret_error);
+                return store_fail(
+                                ret_error, -errno, "cannot open the state directory %s: %s", s->dir,
+                                g_strerror(errno));
+        r = store_check_directory(s->dir, &st, ret_error);
+        if (r >= 0)
+                r = store_check_files(s->dir, s->dir_fd, ret_error);
+        return r < 0 ? r : take_lock(s, ret_error);
 }
 
 static int damaged(Store *s, const char *what, char **ret_error) {
-        return fail(ret_error, -EUCLEAN,
-                    "%s/" DATABASE
-                    " is damaged (%s): put a copy of the state directory back, or "
-                    "move it away to begin anew (leases, members and keys of a gateway are then "
-                    "lost)",
-                    s->dir, what);
+        return store_fail(
+                        ret_error, -EUCLEAN,
+                        "%s/" DATABASE
+                        " is damaged (%s): put a copy of the state directory back, or "
+                        "move it away to begin anew (leases, members and keys of a gateway are then "
+                        "lost)",
+                        s->dir, what);
 }
 
 static int get_number(Store *s, const char *sql, sqlite3_int64 *ret) {
@@ -180,9 +183,10 @@ static int migrate(Store *s, int from, char **ret_error) {
                                 migrations[version - 1], APPLICATION_ID, version);
 
                 if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
-                        return fail(ret_error, store_errno(sqlite3_errcode(s->db)),
-                                    "cannot write %s/" DATABASE ": %s", s->dir,
-                                    sqlite3_errmsg(s->db));
+                        return store_fail(
+                                        ret_error, store_errno(sqlite3_errcode(s->db)),
+                                        "cannot write %s/" DATABASE ": %s", s->dir,
+                                        sqlite3_errmsg(s->db));
         }
         return 0;
 }
@@ -198,16 +202,17 @@ static int check_schema(Store *s, char **ret_error) {
                 r = get_number(s, "PRAGMA application_id", &application);
         if (r < 0)
                 return r == -EUCLEAN ? damaged(s, sqlite3_errmsg(s->db), ret_error)
-                                     : fail(ret_error, r, "cannot read %s/" DATABASE ": %s", s->dir,
-                                            sqlite3_errmsg(s->db));
+                                     : store_fail(ret_error, r, "cannot read %s/" DATABASE ": %s",
+                                                  s->dir, sqlite3_errmsg(s->db));
         if (tables > 0 && application != APPLICATION_ID)
                 return damaged(s, "it is no database of omerta", ret_error);
         if (version > SCHEMA_VERSION)
-                return fail(ret_error, -EPROTO,
-                            "%s/" DATABASE
-                            " was written by a later version of omerta: install "
-                            "that one again",
-                            s->dir);
+                return store_fail(
+                                ret_error, -EPROTO,
+                                "%s/" DATABASE
+                                " was written by a later version of omerta: install "
+                                "that one again",
+                                s->dir);
         if (tables > 0) {
                 r = quick_check(s, ret_error);
                 if (r < 0)
@@ -229,15 +234,15 @@ static int prepare_file(Store *s, char **ret_error) {
                 return damaged(s, "it is missing or empty, but there is a machine.key", ret_error);
         fd = openat(s->dir_fd, DATABASE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0 || fstat(fd, &st) < 0)
-                return fail(ret_error, -errno, "cannot open %s/" DATABASE ": %s", s->dir,
-                            g_strerror(errno));
-        if (!S_ISREG(st.st_mode))
-                return fail(ret_error, -EUCLEAN, "%s/" DATABASE " is no file", s->dir);
+                return store_fail(
+                                ret_error, -errno, "cannot open %s/" DATABASE ": %s", s->dir,
+                                g_strerror(errno));
         if ((st.st_mode & 0077) != 0 && fchmod(fd, 0600) < 0)
-                return fail(ret_error, -errno, "cannot make %s/" DATABASE " private: %s", s->dir,
-                            g_strerror(errno));
+                return store_fail(
+                                ret_error, -errno, "cannot make %s/" DATABASE " private: %s",
+                                s->dir, g_strerror(errno));
         if (is_new && fsync(s->dir_fd) < 0)
-                return fail(ret_error, -errno, "cannot write %s: %s", s->dir, g_strerror(errno));
+                return store_fail(ret_error, -errno, "cannot write %s: %s", s->dir, g_strerror(errno));
         return 0;
 }
 
@@ -261,16 +266,17 @@ static int open_database(Store *s, char **ret_error) {
                 const char *text = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code);
 
                 return store_errno(code) == -EUCLEAN ? damaged(s, text, ret_error)
-                                                     : fail(ret_error, store_errno(code),
-                                                            "cannot open %s: %s", path, text);
+                                                     : store_fail(ret_error, store_errno(code),
+                                                                  "cannot open %s: %s", path, text);
         }
         return 0;
 }
 
 static int tidy_up(Store *s, char **ret_error) {
         if (sqlite3_exec(s->db, tidy, NULL, NULL, NULL) != SQLITE_OK)
-                return fail(ret_error, store_errno(sqlite3_errcode(s->db)),
-                            "cannot write %s/" DATABASE ": %s", s->dir, sqlite3_errmsg(s->db));
+                return store_fail(
+                                ret_error, store_errno(sqlite3_errcode(s->db)),
+                                "cannot write %s/" DATABASE ": %s", s->dir, sqlite3_errmsg(s->db));
         return 0;
 }
 

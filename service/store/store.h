@@ -6,7 +6,8 @@
  * machine.key, the roots of networks made here root-ID.key, a lock file. The keys of networks that
  * were joined are in the database. Everything is 0600; a
  * second daemon on the same directory is refused; a damaged database is reported, never made
- * anew. Control thread only.
+ * anew; what belongs to another user than us and root, or is a link, is refused. Control thread
+ * only.
  */
 
 #include "core/crypto/identity.h"
@@ -27,15 +28,15 @@ typedef struct StoredNetwork {
  * store_open() - take the state directory, made with mode 0700 if it does not exist
  * @ret_error: on failure a sentence for people: which file, what is wrong, what to do; the caller
  *             frees
- * Return: 0; -EBUSY: another daemon has it; -EUCLEAN: damaged; -EPROTO: written by a later
- * version; other errno.
+ * Return: 0; -EBUSY: another daemon has it; -EPERM: somebody else's, or open to them; -EUCLEAN:
+ * damaged; -EPROTO: written by a later version; other errno.
  */
 int store_open(const char *dir, Store **ret, char **ret_error);
 Store *store_close(Store *s);
 
 /* The machine's key, from $CREDENTIALS_DIRECTORY/machine.key or the state directory; made if
  * there is none. Errors as store_open(); -ENOKEY: it is gone, though networks were joined with
- * it; -EPERM: others may read it. */
+ * it; -EPERM: others may read it, or it is theirs. */
 int store_load_identity(Store *s, Identity **ret, char **ret_error);
 /**
  * store_make_membership_key() - the key this machine joins @network with, and no other network
@@ -51,7 +52,7 @@ int store_delete_membership_key(Store *s, const NetworkId *network);
 /* Durable before it returns. */
 int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]);
 
-/* In order of creation. */
+/* In order of creation; what @network points to is borrowed. */
 int store_foreach_network(
                 Store *s,
                 void (*callback)(void *userdata, const StoredNetwork *network),

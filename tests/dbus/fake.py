@@ -137,6 +137,13 @@ class Fake:
         self.objects.setdefault(path, {})[f'{NAME}.{interface}'] = {
             name: typed(t, properties.get(name, empty[t])) for name, t in types.items()}
 
+    def change(self, path, interface, name, value):
+        """A property changes, and the bus hears of it."""
+        self.objects[path][f'{NAME}.{interface}'][name] = value
+        m = dbus.lowlevel.SignalMessage(path, 'org.freedesktop.DBus.Properties', 'PropertiesChanged')
+        m.append(f'{NAME}.{interface}', {name: value}, [], signature='sa{sv}as')
+        self.connection.send_message(m)
+
     def properties(self, path, interface):
         if path not in self.objects:
             raise Error(DBUS_ERROR + 'UnknownObject', f'Unknown object {path}')
@@ -201,3 +208,32 @@ class Fake:
         loop.run()
         t.join()
         return result[0]
+
+
+class Systemd:
+    """What the command asks systemd about omertad.service."""
+
+    def __init__(self, bus):
+        self.unit = {}
+        self.connection = dbus.bus.BusConnection(
+            bus.address, mainloop=dbus.mainloop.glib.DBusGMainLoop())
+        self.connection.request_name('org.freedesktop.systemd1')
+        self.connection._register_object_path('/', self.handle, lambda *_: None, fallback=True)
+
+    def handle(self, connection, message):
+        if not isinstance(message, dbus.lowlevel.MethodCallMessage):
+            return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
+        reply = dbus.lowlevel.MethodReturnMessage(message)
+        if message.get_member() == 'LoadUnit':
+            assert message.get_args_list() == ['omertad.service']
+            reply.append('/org/freedesktop/systemd1/unit/omertad_2eservice', signature='o')
+        else:
+            name = message.get_args_list()[1]
+            number = name == 'ExecMainStatus'
+            value = self.unit.get(name, 0 if number else '')
+            reply.append(dbus.Int32(value) if number else value, signature='v')
+        connection.send_message(reply)
+        return dbus.lowlevel.HANDLER_RESULT_HANDLED
+
+    def close(self):
+        self.connection.close()

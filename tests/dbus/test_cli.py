@@ -5,6 +5,7 @@
 import json
 import os
 import pty
+import signal
 import stat
 import subprocess
 import sys
@@ -178,7 +179,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 34)
+        self.assertEqual(len(verbs), 35)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -821,6 +822,9 @@ class CliTest(unittest.TestCase):
         self.fake.answers['Network.Up'] = Error(
             DBUS_ERROR + 'AccessDenied', "org.omerta.Mesh1.connect: needs a password")
         self.fails(5, 'up', says='omerta: org.omerta.Mesh1.connect: needs a password\n')
+        self.fake.answers['Network.Up'] = Error(
+            DBUS_ERROR + 'InteractiveAuthorizationRequired', "org.omerta.Mesh1.connect: needs it")
+        self.fails(5, 'up', says="needs an administrator's password, and nobody could be asked")
 
     def test_older_daemon(self):
         self.home()
@@ -875,8 +879,128 @@ class CliTest(unittest.TestCase):
             # Asking for versions starts nothing.
             self.assertEqual(self.omerta('version', environment=there).code, 0)
             self.assertFalse(os.path.exists(started))
-            self.fails(3, 'status', environment=there, says='could not be started')
+            # Nor does looking: what was stopped stays stopped.
+            for words in (['status'], ['network', 'peers'], ['ping', 'gw'], ['network', 'invites']):
+                self.fails(3, *words, environment=there, says='not running')
+            self.assertFalse(os.path.exists(started))
+            self.fails(3, 'network', 'create', 'x', environment=there, says='could not be started')
             self.assertTrue(os.path.exists(started))
+
+    def started(self, *arguments):
+        """A command that goes on, on a terminal of its own: the process, and what reads it."""
+        mine, its = pty.openpty()
+        p = subprocess.Popen(
+            [OMERTA, *arguments], stdin=subprocess.DEVNULL, stdout=its, stderr=its,
+            env={'PATH': os.environ['PATH'], 'LC_ALL': 'C.UTF-8',
+                 'DBUS_SYSTEM_BUS_ADDRESS': self.bus.address,
+                 'DBUS_SESSION_BUS_ADDRESS': 'unix:path=/nonexistent',
+                 'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '')})
+        os.close(its)
+        text = b''
+
+        def until(part):
+            nonlocal text
+            while part is None or part.encode() not in text:
+                try:
+                    more = os.read(mine, 4096)
+                except OSError:  # the other end is closed
+                    more = b''
+                if not more:
+                    self.assertIsNone(part, text)
+                    os.close(mine)
+                    break
+                text += more
+            return text.decode()
+        return p, until
+
+    def test_ping_goes_on(self):
+        self.home()
+        self.fake.answers['Manager.Ping'] = (1300, machine('gateway'))
+
+        def work():
+            p, until = self.started('ping', 'gw', '-i', '10ms')
+            until('(10.0.0.1): 6: 1.3 ms, direct')
+            p.send_signal(signal.SIGINT)
+            return until(None), p.wait()
+        text, code = self.fake.serve(work)
+        self.assertEqual(code, 0, text)
+        self.assertIn(' 0% lost; round trip 1.3 ms to 1.3 ms', text)
+        # One that is not answered yet is no reason to wait.
+        self.fake.answers['Manager.Ping'] = Silence()
+
+        def work():
+            p, until = self.started('ping', 'gw')
+            while not self.called('Manager.Ping'):
+                time.sleep(0.01)
+            p.send_signal(signal.SIGINT)
+            return until(None), p.wait()
+        self.fake.calls.clear()
+        text, code = self.fake.serve(work)
+        self.assertEqual(code, 6, text)
+        self.assertIn('0 sent, 0 received', text)
+
+    def test_status_watch(self):
+        self.home()
+
+        def work():
+            p, until = self.started('status', '--watch')
+            until('home: online')
+            fake.GLib.idle_add(self.fake.change, HOME, 'Network', 'State', 'offline')
+            until('home: offline')
+            p.send_signal(signal.SIGINT)
+            return until(None), p.wait()
+        text, code = self.fake.serve(work)
+        self.assertEqual(code, 0, text)
+
+    def test_help(self):
+        for words in (['help'], ['help', 'network'], ['help', 'network', 'join'], ['help', 'ping']):
+            self.assertEqual(self.ok(*words).out, self.ok(*words[1:], '--help').out)
+        self.fails(2, 'help', 'nothing')
+        self.assertEqual(self.ok('-V').out, self.ok('--version').out)
+
+    def test_invite_left_out(self):
+        self.home()
+        self.fake.answers['Network.Invite'] = (LINK,)
+        self.fake.objects[ROOT]['org.omerta.Mesh1.Manager']['Endpoints'] = fake.typed(
+            'as', [f'192.0.2.{i}:18002' for i in range(1, 9)])
+        r = self.omerta('network', 'invite')
+        self.assertEqual((r.out, r.err), (LINK + '\n', ''))
+        r = self.omerta('network', 'invite', '--endpoint', '203.0.113.1:1')
+        self.assertEqual(r.out, LINK + '\n')
+        self.assertIn('not in it: 192.0.2.8:18002. ', r.err)
+
+    def test_unit_absent(self):
+        """systemd is asked how the unit is; nobody waits for what cannot come."""
+        with fake.Bus() as bus:
+            there = {'DBUS_SYSTEM_BUS_ADDRESS': bus.address}
+            systemd = fake.Systemd(bus)
+            started = f'{bus.directory}/started'
+            bus.offer_service(f"/bin/sh -c 'touch {started}; exit 1'")
+            fails = lambda says, *words: self.fails(
+                3, *(words or ['status']), environment=there, says=says)
+
+            systemd.unit = dict(LoadState='not-found', ActiveState='inactive')
+            fails('systemctl daemon-reload')
+            systemd.unit = dict(LoadState='masked', ActiveState='inactive', UnitFileState='masked')
+            fails('systemctl unmask omertad')
+            systemd.unit = dict(LoadState='loaded', ActiveState='inactive', UnitFileState='disabled')
+            fails('sudo systemctl enable --now omertad')
+            fails('sudo systemctl enable --now omertad', 'network', 'create', 'x')
+            systemd.unit['UnitFileState'] = 'enabled'
+            fails("has been stopped\nStart it with 'sudo systemctl start omertad'")
+            systemd.unit.update(ActiveState='failed', Result='exit-code', StatusText='no luck')
+            fails('omertad has failed (exit-code: no luck)')
+            systemd.unit.update(ExecMainStatus=217, StatusText='')
+            fails('sudo systemd-sysusers')
+            systemd.unit.update(ActiveState='activating', StatusText='waits 30 s')
+            fails('omertad is not on the bus (systemd: activating: waits 30 s)')
+            fails('systemctl reload dbus', 'up')
+            self.assertFalse(os.path.exists(started))
+            # Enabled and stopped: who asks for a change starts it.
+            systemd.unit.update(ActiveState='inactive', StatusText='', ExecMainStatus=0)
+            fails('has been stopped', 'up')
+            self.assertTrue(os.path.exists(started))
+            systemd.close()
 
 
 def mock_iso(usec):

@@ -73,6 +73,39 @@ class DocsTest(unittest.TestCase):
         for option in found:
             self.assertRegex(page, rf'(?m)^\.It Fl .*-{option}\b')
 
+    def test_who_may_do_what(self):
+        rows = {}
+        for line in read('docs/security.md').splitlines():
+            m = re.fullmatch(r'\| ((?:`\w+\.\w+`(?:, )?)+) \| (?:`([a-z-]+)`|everybody) \| (.*) \|', line)
+            for name in re.findall(r'`(\w+\.\w+)`', m[1]) if m else ():
+                self.assertNotIn(name, rows)
+                rows[name] = m[2], m[3]
+        policy = ElementTree.parse(f'{SOURCE}/data/org.omerta.Mesh1.policy').getroot()
+        defaults = {a.get('id').rsplit('.', 1)[1]: [d.text for d in a.find('defaults')]
+                    for a in policy.iter('action')}
+        page = read('docs/man/org.omerta.Mesh1.5')
+        for file in os.listdir(f'{SOURCE}/dbus'):
+            for method in re.finditer(r'((?:<!--(?:(?!-->).)*-->\s*)?)<method name="(\w+)"',
+                                      read(f'dbus/{file}') if file.endswith('.xml') else '', re.S):
+                name = f'{file.split(".")[-2]}.{method[2]}'
+                self.assertIn(name, rows, 'in docs/security.md')
+                action, default = rows.pop(name)
+                said = re.findall(r'polkit: ([a-z-]+)', method[1])
+                if method[2] != 'Down':  # described with Up
+                    self.assertEqual(said, [action] if action else [], name)
+                section = page.split(f'.Ss org.omerta.Mesh1.{name.split(".")[0]}\n')[1].split('\n.Ss')[0]
+                entry = re.search(rf'^\.It Fn {method[2]}\b.*\n((?:.*\n)*?)(?=\.(?:It|El))', section, re.M)
+                if method[2] != 'Up':  # described with Down
+                    self.assertEqual(re.findall(r'^polkit: ([a-z-]+)', entry[1], re.M),
+                                     [action] if action else [], f'{name} in org.omerta.Mesh1(5)')
+                if action:
+                    # of anybody, of who is logged in, of who sits at the machine
+                    self.assertEqual(defaults[action], {
+                        'an administrator\'s password': ['auth_admin', 'auth_admin', 'auth_admin_keep'],
+                        'who sits at the machine': ['auth_admin', 'auth_admin', 'yes'],
+                        'every user': ['yes', 'yes', 'yes']}[default], name)
+        self.assertEqual(rows, {})
+
     def test_manual_of_the_api(self):
         page = read('docs/man/org.omerta.Mesh1.5')
         for name in XML:
@@ -141,6 +174,10 @@ class DocsTest(unittest.TestCase):
         self.assertEqual(complete('network', 'invite', '--expires', '2'), {'24h'})
         self.assertEqual(complete('network', 'invite', '--expires', '=', '2'), {'24h'})
         self.assertEqual(complete('network', 'list', ''), set())
+        # Before there is a command, and after the end of the options.
+        self.assertIn('--json', complete('--'))
+        self.assertIn('--json', complete('--json', '--'))
+        self.assertEqual(complete('--', 'net'), {'network'})
 
     @unittest.skipUnless(shutil.which('mandoc'), 'there is no mandoc')
     def test_lint(self):

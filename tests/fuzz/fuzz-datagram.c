@@ -108,8 +108,8 @@ static void send_response(Fuzz *f, const uint8_t *payload, size_t len) {
                 abort();
         memcpy(message + RESPONSE_RECEIVER_OFFSET, f->initiation + INITIATION_SENDER_OFFSET, 4);
         if (noise_write_response(
-                            &st, f->net->secret, payload, len, message + RESPONSE_EPHEMERAL_OFFSET) <
-            0)
+                            &st, secret_bytes(f->net->secret), payload, len,
+                            message + RESPONSE_EPHEMERAL_OFFSET) < 0)
                 abort();
         mark(f, f->member, message, RESPONSE_OVERHEAD + len);
         give(f, f->member, message, RESPONSE_OVERHEAD + len);

@@ -22,6 +22,7 @@ typedef struct Fuzz {
 
 static MockNetwork net;
 static Identity *joiner;
+static Secret *secret;
 
 static void on_reply(void *userdata, WireError error, const uint8_t *data, size_t len) {
         ((Fuzz *) userdata)->answered = true;
@@ -42,21 +43,24 @@ static void ask_service(Fuzz *f, const char *channel, Asker asker) {
                 .issuer = net.issuer,
                 .network = net.id,
                 .network_name = "home",
+                .secret = secret,
                 .subnet = { .addr = ip_from_v4(10U << 24), .len = 16 },
         };
         InviteOptions options = { .needs_approval = asker == ASKER_TO_BE_APPROVED };
+        _cleanup_(secret_unrefp) Secret *psk = NULL;
         StoredInvite stored;
         char *link = NULL;
 
         FUZZ_ASSERT(enrol_service_new(&config, &f->service) >= 0);
         FUZZ_ASSERT(enrol_service_invite(f->service, &options, &link, &stored) >= 0);
         g_free(link);
+        psk = secret_new(stored.psk);
         if (asker == ASKER_NOBODY)
                 mock_mesh_link_up(f->mesh, f->joiner, f->gateway);
         else
                 FUZZ_ASSERT(mesh_connect_to_enrol(
                                             mock_mesh_of(f->joiner), &net.issuer->id, stored.id,
-                                            stored.psk) >= 0);
+                                            psk) >= 0);
         FUZZ_ASSERT(p->ops->request(p->self, &net.issuer->id, channel, f->data, f->size,
                                     USEC_PER_SEC, on_reply, f, NULL) >= 0);
         mock_mesh_run(f->mesh, 2 * USEC_PER_SEC);
@@ -114,6 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (!net.root) {
                 mock_network_init(&net);
                 joiner = mock_identity(1);
+                secret = secret_new((const uint8_t[SECRET_SIZE]){ 7 });
         }
         f.mesh = mock_mesh_new(1);
         mock_mesh_set_realtime(f.mesh, MOCK_NOW);

@@ -48,14 +48,16 @@ check "systemd's watchdog watches it" \
 check "reload" on gw systemctl reload omertad.service
 
 stop
-same "the port stays open" 2 "$(on gw ss -Huln sport = :18002 | wc -l)"
+same "a stop closes the port, or the next datagram would undo it" 0 "$(on gw ss -Huln sport = :18002 | wc -l)"
 check "a call on the bus starts it" on gw busctl --timeout=15 get-property "${MESH_BUS[@]}" Version
 check "and it owns its name" on gw busctl status org.omerta.Mesh1
 stop
+on gw systemctl start omertad.socket
 ll=$(net gw ip -j address show dev eth0 scope link | pick "next(a['local'] for l in d for a in l.get('addr_info', []) if 'local' in a)")
 datagram "$ll%eth0" >/dev/null
 wait_for 10 "a datagram over IPv6 to start the daemon" active gw
 ok "a datagram over IPv6 starts it"
 stop
-check "a client starts it" on gw omerta status
+refuse "looking does not start it" on gw omerta status
+check "who asks for a change starts it" on gw omerta network create home
 lab_done

@@ -80,7 +80,8 @@ def test_busctl_alone_does_all(lab):
                         *args).stdout.strip()
 
     root = "/org/omerta/Mesh1"
-    network = call(gw, root, "Manager", "CreateNetwork", "sa{sv}", "home", "0").split('"')[1]
+    network = call(gw, root, "Manager", "CreateNetwork", "sa{sv}", "home", "1", "subnet", "s",
+                   "10.0.0.0/16").split('"')[1]
     link = call(gw, network, "Network", "Invite", "a{sv}", "0").split('"')[1]
     assert call(m1, root, "Manager", "Join", "sa{sv}", link, "0").split('"')[1] == network
     address = m1.busctl("get-property", "org.omerta.Mesh1", network, "org.omerta.Mesh1.Network",

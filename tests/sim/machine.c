@@ -153,7 +153,7 @@ static void pump_interface(Machine *m) {
 static int on_joined(void *userdata, Network *n, const Membership *ms) {
         Machine *m = userdata;
 
-        m->membership = *ms;
+        membership_copy(&m->membership, ms);
         m->has_membership = true;
         return 0;
 }
@@ -207,7 +207,7 @@ static void on_state(void *userdata, Network *n) {
         Machine *m = userdata;
 
         if (network_state(n) == NETWORK_REVOKED)
-                m->membership = *network_membership(n);
+                membership_copy(&m->membership, network_membership(n));
 }
 
 static NetworkConfig config_of(Machine *m) {
@@ -302,6 +302,7 @@ Machine *machine_free(Machine *m) {
         sim_node_free(m->node);
         identity_free(m->identity);
         g_free(m->name);
+        membership_clear(&m->membership);
         g_free(m->join_error);
         g_free(m->join_detail);
         g_free(m);
@@ -403,6 +404,7 @@ bool machine_leave(Machine *m) {
         end_life(m);
         memory_store_free(m->store);
         m->store = memory_store_new();
+        membership_clear(&m->membership);
         m->membership = (Membership){};
         m->has_membership = false;
         new_identity(m);

@@ -148,7 +148,7 @@ TestNet *test_net_new(uint64_t seed, unsigned n) {
         if (seed != FUZZ_SEED)
                 fprintf(stderr, "SIM_SEED=%llu\n", (unsigned long long) sim_seed(t->sim));
         mock_network_init(&t->network);
-        memset(t->secret, 0x5e, sizeof t->secret);
+        t->secret = secret_new((const uint8_t[SECRET_SIZE]){ 0x5e });
         t->n = n;
         t->machines = g_new0(TestMachine, n);
         for (unsigned i = 0; i < n; i++) {
@@ -185,6 +185,7 @@ TestNet *test_net_free(TestNet *t) {
                         identity_free(m->identity);
         }
         sim_free(t->sim);
+        secret_unref(t->secret);
         mock_network_done(&t->network);
         g_free(t->machines);
         g_free(t);

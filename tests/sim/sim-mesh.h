@@ -38,7 +38,7 @@ typedef struct TestMachine {
 struct TestNet {
         Sim *sim;
         MockNetwork network;
-        uint8_t secret[ENROL_SECRET_SIZE];
+        Secret *secret;
         TestMachine *machines;
         unsigned n;
 };

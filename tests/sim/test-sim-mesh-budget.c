@@ -205,7 +205,8 @@ static void test_member_enrols(void **state) {
  * still let in; members feel nothing. */
 static void test_strangers(void **state) {
         enum { STRANGERS = 40 };
-        static const uint8_t invite[INVITE_ID_SIZE] = { 1 }, psk[32] = {};
+        static const uint8_t invite[INVITE_ID_SIZE] = { 1 }, zeros[SECRET_SIZE] = {};
+        _cleanup_(secret_unrefp) Secret *psk = secret_new(zeros);
         _cleanup_(test_net_freep) TestNet *t = test_net_new(5, STRANGERS + 3);
         TestMachine *a = &t->machines[0], *b = &t->machines[1], *late = &t->machines[2];
         TestMachine *hostile = t->machines + 3;

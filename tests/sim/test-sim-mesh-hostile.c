@@ -417,14 +417,16 @@ static void test_enrol_links(void **state) {
                 _cleanup_(answer_clear) Answer answer = {}, other = {}, member = {};
                 g_autoptr(Record) certificate = NULL;
                 uint8_t id[INVITE_ID_SIZE] = { table[i].id }, psk[32];
+                _cleanup_(secret_unrefp) Secret *secret = NULL;
 
                 memset(psk, table[i].psk, sizeof psk);
+                secret = secret_new(psk);
                 test_machine_stop(b);
                 test_machine_start(b, false);
                 test_hint(b, a);
                 mesh_set_issuer(a->mesh, lookup_invite, a);
                 p->ops->on_channel(p->self, "enrol", NULL, on_enrol_request, a);
-                assert_int_equal(mesh_connect_to_enrol(b->mesh, &a->identity->id, id, psk), 0);
+                assert_int_equal(mesh_connect_to_enrol(b->mesh, &a->identity->id, id, secret), 0);
                 assert_int_equal(ask_to_enrol(b, a, "enrol", &answer), 0);
                 assert_int_equal(ask_to_enrol(b, a, TEST_CHANNEL, &other), -ENXIO);
                 sim_run_for(t->sim, 6 * SEC);
@@ -480,11 +482,13 @@ static void test_strangers_of_one_invite(void **state) {
         enum { N = STRANGERS_PER_INVITE_MAX + 10 };
         _cleanup_(test_net_freep) TestNet *t = test_net_new(1, N);
         TestMachine *a = &t->machines[0], *other = &t->machines[N - 1];
-        uint8_t id[INVITE_ID_SIZE] = { 42, 1 }, another[INVITE_ID_SIZE] = { 42, 2 }, psk[32];
+        uint8_t id[INVITE_ID_SIZE] = { 42, 1 }, another[INVITE_ID_SIZE] = { 42, 2 }, key[SECRET_SIZE];
+        _cleanup_(secret_unrefp) Secret *psk = NULL;
         ChannelProvider *p = test_channels(a);
         _cleanup_(answer_clear) Answer answer = {};
 
-        memset(psk, 0x77, sizeof psk);
+        memset(key, 0x77, sizeof key);
+        psk = secret_new(key);
         mesh_set_issuer(a->mesh, lookup_invite, a);
         p->ops->on_channel(p->self, "enrol", NULL, on_enrol_request, a);
         for (unsigned i = 1; i < N; i++) {

@@ -29,6 +29,7 @@ typedef struct Fixture {
         MockNetwork net;
         MockMesh *mesh;
         MemoryStore *store;
+        Secret *secret;
         MockNode *gateway;
         Directory *directory;
         EnrolService *service;
@@ -62,7 +63,7 @@ _unused_ static void start_service(Fixture *f) {
                 .issuer = f->net.issuer,
                 .network = f->net.id,
                 .network_name = "home",
-                .secret = { 1, 2, 3 },
+                .secret = f->secret,
                 .pending_changed = on_pending,
                 .enrolled = on_enrolled,
                 .userdata = f,
@@ -104,6 +105,7 @@ _unused_ static int setup(void **state) {
         mock_mesh_set_realtime(f->mesh, MOCK_NOW);
         mock_mesh_set_tap(f->mesh, tap, f);
         f->store = memory_store_new();
+        f->secret = secret_new((const uint8_t[SECRET_SIZE]){ 1, 2, 3 });
         f->log = g_string_new(NULL);
         f->gateway = mock_mesh_add(f->mesh, &f->net.issuer->id);
         start_service(f);
@@ -131,6 +133,7 @@ _unused_ static int teardown(void **state) {
         mock_mesh_of_done(f->gateway);
         directory_free(f->directory);
         memory_store_free(f->store);
+        secret_unref(f->secret);
         mock_mesh_free(f->mesh);
         mock_network_done(&f->net);
         g_string_free(f->log, TRUE);

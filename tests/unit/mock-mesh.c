@@ -89,7 +89,7 @@ int mesh_connect_to_enrol(
                 Mesh *m,
                 const MachineId *issuer,
                 const uint8_t invite_id[static INVITE_ID_SIZE],
-                const uint8_t psk[static 32]) {
+                Secret *psk) {
         const MachineId *self = mock_node_id(node_of(m));
         MockNode *other = mock_mesh_find(mock_node_mesh(node_of(m)), issuer);
         Extra *e = other ? extra_of(mock_mesh_of(other)) : NULL;
@@ -102,7 +102,7 @@ int mesh_connect_to_enrol(
                 return 0;
         g_hash_table_remove(e->invites, self);
         if (!e->lookup(e->userdata, invite_id, self, theirs) ||
-            memcmp(theirs, psk, sizeof(theirs)) != 0)
+            memcmp(theirs, secret_bytes(psk), sizeof(theirs)) != 0)
                 return 0;
         g_hash_table_insert(
                         e->invites, g_memdup2(self, sizeof(*self)),

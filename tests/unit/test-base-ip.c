@@ -147,12 +147,37 @@ static void test_prefix_set(void **state) {
         assert_int_equal(set.n, INSIDE_PREFIXES_MAX);
 }
 
+static void test_private(void **state) {
+        static const struct {
+                const char *prefix;
+                bool is_private;
+        } cases[] = {
+                { "10.0.0.0/8", true },      { "10.255.0.0/16", true },
+                { "11.0.0.0/16", false },    { "9.255.0.0/16", false },
+                { "8.0.0.0/6", false },      { "172.16.0.0/12", true },
+                { "172.31.255.0/24", true }, { "172.32.0.0/16", false },
+                { "172.0.0.0/8", false },    { "192.168.0.0/16", true },
+                { "192.169.0.0/16", false }, { "192.0.0.0/8", false },
+                { "100.64.0.0/10", true },   { "100.127.0.0/16", true },
+                { "100.128.0.0/16", false }, { "100.63.0.0/16", false },
+                { "0.0.0.0/0", false },      { "8.8.8.0/24", false },
+                { "fd00::/8", true },        { "fc00::/7", true },
+                { "fe00::/16", false },      { "2001:db8::/32", false },
+                { "::/0", false },
+        };
+        IpPrefix p;
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                assert_int_equal(ip_prefix_parse(cases[i].prefix, &p), 0);
+                assert_int_equal(ip_prefix_is_private(&p), cases[i].is_private);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_address),
-                cmocka_unit_test(test_prefix),
-                cmocka_unit_test(test_contains),
-                cmocka_unit_test(test_prefix_set),
+                cmocka_unit_test(test_address),  cmocka_unit_test(test_prefix),
+                cmocka_unit_test(test_contains), cmocka_unit_test(test_prefix_set),
+                cmocka_unit_test(test_private),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

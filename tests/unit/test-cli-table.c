@@ -52,6 +52,45 @@ static void test_print(void **state) {
               "日本    b\n");
 }
 
+static void check_fit(const char *header, const char *cells, unsigned line, const char *expected) {
+        g_autoptr(CliTable) t = cli_table_new(header);
+        g_auto(GStrv) list = g_strsplit(cells, "|", -1);
+        char *out = NULL;
+        size_t size;
+        FILE *f = open_memstream(&out, &size);
+
+        for (char **p = list; *p; p++)
+                cli_table_take(t, g_strdup(*p));
+        cli_table_fit(t, line);
+        cli_table_print(t, f);
+        fclose(f);
+        assert_string_equal(out, expected);
+        free(out);
+}
+
+static void test_fit(void **state) {
+        const char *cells = "abcdefghijklmnopqrst|123456789012|b|x|1|c";
+
+        check_fit("NAME|>N|X", cells, 80,
+                  "NAME                             N  X\n"
+                  "abcdefghijklmnopqrst  123456789012  b\n"
+                  "x                                1  c\n");
+        /* The text gives way, the number does not. */
+        check_fit("NAME|>N|X", cells, 30,
+                  "NAME                      N  X\n"
+                  "abcdefghijkl\u2026  123456789012  b\n"
+                  "x                         1  c\n");
+        /* What cannot fit stays readable. */
+        check_fit("NAME|>N|X", cells, 10,
+                  "NAME                 N  X\n"
+                  "abcdefg\u2026  123456789012  b\n"
+                  "x                    1  c\n");
+        /* Columns, not bytes or characters; the widest of several first. */
+        check_fit("A|B", "日本日本日本日本日本|wörterwörter", 24,
+                  "A            B\n"
+                  "日本日本日\u2026  wörterwört\u2026\n");
+}
+
 static void test_hide(void **state) {
         check("A|B|C", "aaa|b|c", 1 << 0,
               "B  C\n"
@@ -100,9 +139,8 @@ static void test_json_text(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_print),
-                cmocka_unit_test(test_hide),
-                cmocka_unit_test(test_rows),
+                cmocka_unit_test(test_print),     cmocka_unit_test(test_fit),
+                cmocka_unit_test(test_hide),      cmocka_unit_test(test_rows),
                 cmocka_unit_test(test_json_text),
         };
 

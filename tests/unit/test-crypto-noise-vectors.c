@@ -49,12 +49,14 @@ static GBytes *get_psk(JsonObject *o, const char *name) {
         return unhex(json_array_get_string_element(psks, 0));
 }
 
-static void side_init(NoiseState *st, JsonObject *v, const char *side, bool with_psk) {
+/* @ret_secret: the static key, which @st borrows. */
+static void
+side_init(NoiseState *st, JsonObject *v, const char *side, bool with_psk, GBytes **ret_secret) {
         g_autofree char *prologue_name = g_strdup_printf("%s_prologue", side);
         g_autofree char *static_name = g_strdup_printf("%s_static", side);
         g_autofree char *ephemeral_name = g_strdup_printf("%s_ephemeral", side);
         g_autoptr(GBytes) prologue = get(v, prologue_name);
-        g_autoptr(GBytes) secret = get(v, static_name);
+        GBytes *secret = *ret_secret = get(v, static_name);
         g_autoptr(GBytes) ephemeral = get(v, ephemeral_name);
         g_autoptr(GBytes) remote = NULL;
         bool is_initiator = strcmp(side, "init") == 0;
@@ -112,13 +114,13 @@ static void check_handshake_message(
 
 static void check_vector(JsonObject *v, bool with_psk) {
         JsonArray *messages = json_object_get_array_member(v, "messages");
-        g_autoptr(GBytes) hash = get(v, "handshake_hash");
+        g_autoptr(GBytes) hash = get(v, "handshake_hash"), init_static = NULL, resp_static = NULL;
         uint8_t init_send[32], init_receive[32], resp_send[32], resp_receive[32];
         NoiseState init, resp;
 
         assert_true(json_array_get_length(messages) > 4); /* there are transport messages */
-        side_init(&init, v, "init", with_psk);
-        side_init(&resp, v, "resp", with_psk);
+        side_init(&init, v, "init", with_psk, &init_static);
+        side_init(&resp, v, "resp", with_psk, &resp_static);
         for (unsigned i = 0; i < json_array_get_length(messages); i++) {
                 JsonObject *m = json_array_get_object_element(messages, i);
                 g_autoptr(GBytes) payload = get(m, "payload"), ciphertext = get(m, "ciphertext");

@@ -218,10 +218,11 @@ static void test_low_order(void **state) {
  * check of the DH gone, both sides would agree on a key made of zeros. */
 static void test_low_order_static(void **state) {
         uint8_t m1[INITIATION_LEN], back[PAYLOAD_LEN], shared[32], nonce[12] = {}, k[32], ck[32];
+        static const uint8_t zero[NOISE_KEY_SIZE];
         Pair p;
 
         pair_start(&p);
-        memset(p.i.s, 0, sizeof p.i.s);
+        p.i.s = zero;
         memset(p.i.s_public, 0, sizeof p.i.s_public);
         /* Message 1 by hand, after the tokens e and es. */
         assert_int_equal(crypto_scalarmult(shared, p.i.e, p.r_public), 0);
@@ -241,7 +242,6 @@ static void test_low_order_static(void **state) {
                         m1 + 32, NULL, p.i.s_public, 32, p.i.h, 32, NULL, nonce, k);
         {
                 crypto_hash_sha256_state hash;
-                uint8_t zero[32] = {};
 
                 crypto_hash_sha256_init(&hash);
                 crypto_hash_sha256_update(&hash, p.i.h, 32);

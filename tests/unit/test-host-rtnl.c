@@ -75,11 +75,24 @@ static void test_link_configure(void **state) {
         assert_int_equal(rtnl_link_configure(r, 4711, 1420, 64, true), -ENODEV);
 }
 
+static bool has_route(Rtnl *r, const char *text, unsigned skip) {
+        g_autoptr(GArray) routes = NULL;
+        IpPrefix wanted;
+        bool found = false;
+
+        assert_int_equal(ip_prefix_parse(text, &wanted), 0);
+        assert_int_equal(rtnl_routes(r, &skip, skip > 0, &routes), 0);
+        for (unsigned i = 0; i < routes->len; i++) {
+                const IpPrefix *p = &g_array_index(routes, RtnlRoute, i).prefix;
+
+                found = found || (p->len == wanted.len && ip_equal(&p->addr, &wanted.addr));
+        }
+        return found;
+}
+
 static void test_addresses(void **state) {
         Rtnl *r = need_root(state);
         IpAddr v4 = ip("10.99.0.1"), v6 = ip("fd00:99::1"), other = ip("10.99.7.7");
-        IpPrefix used[16];
-        int n;
 
         assert_int_equal(rtnl_link_configure(r, LO_INDEX, 0, 0, true), 0);
         /* Twice: what is there is no error. */
@@ -88,13 +101,9 @@ static void test_addresses(void **state) {
                 assert_int_equal(rtnl_address_add(r, LO_INDEX, &v6, 64), 0);
                 assert_int_equal(rtnl_address_add(r, LO_INDEX, &other, 24), 0);
         }
-        n = rtnl_used_prefixes(r, NULL, 0, used, ELEMENTSOF(used));
-        assert_true(n >= 1);
-        for (int i = 0; i < n; i++)
-                assert_int_not_equal(used[i].len, 0);
+        assert_true(has_route(r, "10.99.7.7/32", 0));
         /* Everything there is on a link that is not to count. */
-        assert_int_equal(rtnl_used_prefixes(r, &(unsigned){ LO_INDEX }, 1, used, ELEMENTSOF(used)), 0);
-        assert_int_equal(rtnl_used_prefixes(r, NULL, 0, used, 0), 0);
+        assert_false(has_route(r, "10.99.7.7/32", LO_INDEX));
 
         assert_int_equal(rtnl_address_keep_only(r, LO_INDEX, (IpAddr[]){ v4, v6 }, 2), 0);
         assert_int_equal(rtnl_address_remove(r, LO_INDEX, &other, 24), 0);
@@ -102,7 +111,35 @@ static void test_addresses(void **state) {
                 assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v4, 24), 0);
                 assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v6, 64), 0);
         }
-        assert_int_equal(rtnl_used_prefixes(r, NULL, 0, used, ELEMENTSOF(used)), 0);
+        assert_false(has_route(r, "10.99.7.7/32", 0));
+}
+
+/* What somebody is reached by, and what only looks like it. */
+static void test_routes(void **state) {
+        Rtnl *r = need_root(state);
+
+        assert_int_equal(rtnl_link_configure(r, LO_INDEX, 0, 0, true), 0);
+        assert_return_code(system("ip route add 10.40.0.0/16 dev lo table 52"), 0);
+        assert_return_code(system("ip route add 10.41.0.0/16 via 10.42.0.1 dev lo onlink"), 0);
+        assert_return_code(system("ip route add blackhole 10.43.0.0/16"), 0);
+        assert_return_code(system("ip route add 0.0.0.0/1 dev lo"), 0);
+        assert_true(has_route(r, "10.40.0.0/16", 0));
+        assert_true(has_route(r, "10.41.0.0/16", 0));
+        assert_true(has_route(r, "10.42.0.1/32", 0));
+        assert_false(has_route(r, "10.43.0.0/16", 0));
+        assert_false(has_route(r, "0.0.0.0/1", 0));
+        assert_false(has_route(r, "10.40.0.0/16", LO_INDEX));
+        /* More than any buffer holds. */
+        assert_return_code(
+                        system("for i in $(seq 1500); do echo route add 10.50.$((i / 250)).$((i % 250))/32"
+                               " dev lo; done | ip -batch -"),
+                        0);
+        for (unsigned i = 1; i <= 1500; i += 499) {
+                g_autofree char *text = g_strdup_printf("10.50.%u.%u/32", i / 250, i % 250);
+
+                assert_true(has_route(r, text, 0));
+        }
+        assert_return_code(system("ip route flush table 52; ip route flush table main"), 0);
 }
 
 static void test_prefixes_on(void **state) {
@@ -130,10 +167,12 @@ static void test_prefixes_on(void **state) {
 static void test_local_endpoints(void **state) {
         IpAddr v4 = ip("192.0.2.7"), v6 = ip("2001:db8::7");
         Rtnl *r = need_root(state);
+        RtnlOurs ours = { .n_ifindex = 1 };
         Endpoint found[16];
         unsigned ifindex;
         int n;
 
+        ours.ifindex = &ifindex;
         /* ip(8) only to make what we cannot: a link that is no loopback. */
         if (system("ip link add dummy7 type dummy 2>/dev/null") != 0 &&
             system("ip link add dummy7 type veth peer name dummy8") != 0) {
@@ -143,10 +182,10 @@ static void test_local_endpoints(void **state) {
         assert_int_equal(rtnl_link_index(r, "dummy7", &ifindex), 0);
         assert_int_equal(rtnl_address_add(r, ifindex, &v4, 24), 0);
         /* Down: not usable. */
-        assert_int_equal(rtnl_local_endpoints(r, NULL, 0, found, ELEMENTSOF(found)), 0);
+        assert_int_equal(rtnl_local_endpoints(r, &(RtnlOurs){}, found, ELEMENTSOF(found)), 0);
         assert_int_equal(rtnl_link_configure(r, ifindex, 1400, 0, true), 0);
         assert_int_equal(rtnl_address_add(r, ifindex, &v6, 64), 0);
-        n = rtnl_local_endpoints(r, NULL, 0, found, ELEMENTSOF(found));
+        n = rtnl_local_endpoints(r, &(RtnlOurs){}, found, ELEMENTSOF(found));
         assert_int_equal(n, 2);
         for (int i = 0; i < n; i++) {
                 const char *text = found[i].sa.sa_family == AF_INET ? "192.0.2.7:0"
@@ -154,9 +193,69 @@ static void test_local_endpoints(void **state) {
 
                 assert_string_equal(endpoint_format(&found[i]).text, text);
         }
-        assert_int_equal(rtnl_local_endpoints(r, NULL, 0, found, 1), 1);
-        assert_int_equal(rtnl_local_endpoints(r, &ifindex, 1, found, ELEMENTSOF(found)), 0);
+        assert_int_equal(rtnl_local_endpoints(r, &(RtnlOurs){}, found, 1), 2);
+        assert_int_equal(rtnl_local_endpoints(r, &ours, found, ELEMENTSOF(found)), 0);
         assert_return_code(system("ip link del dummy7"), 0);
+}
+
+/* What the first @max are, in one line. Return: how many there are. */
+static int endpoints(Rtnl *r, const RtnlOurs *ours, unsigned max, char *text, size_t size) {
+        Endpoint found[16];
+        int n = rtnl_local_endpoints(r, ours, found, max);
+
+        *text = '\0';
+        for (int i = 0; i < MIN(n, (int) max); i++) {
+                g_strlcat(text, i > 0 ? " " : "", size);
+                g_strlcat(text, endpoint_format(&found[i]).text, size);
+        }
+        return n;
+}
+
+static void test_endpoints_in_order(void **state) {
+        IpPrefix ula = { .addr = ip("fd12:3456:789a::"), .len = 64 };
+        RtnlOurs none = {}, ours = { .prefix = &ula, .n_prefixes = 1 };
+        Rtnl *r = need_root(state);
+        char text[512];
+
+        if (system("ip link add br7 type bridge && ip link set br7 up && "
+                   "ip address add 172.17.0.1/16 dev br7 && "
+                   "ip tuntap add wan7 mode tun && ip link set wan7 up && "
+                   "ip address add 198.51.100.7/24 dev wan7 && "
+                   "ip tuntap add lan7 mode tun && ip link set lan7 up && "
+                   "ip address add 192.0.2.7/24 dev lan7 && "
+                   "ip address add 2001:db8::7/64 dev lan7 nodad && "
+                   "ip route add default via 192.0.2.1") != 0) {
+                print_message("skipped: no bridge or tun interfaces here\n");
+                skip();
+        }
+        /* The default route's interface, the others, what is inside the machine. */
+        assert_int_equal(endpoints(r, &none, 16, text, sizeof text), 4);
+        assert_string_equal(text, "192.0.2.7:0 [2001:db8::7]:0 198.51.100.7:0 172.17.0.1:0");
+
+        /* A default route with a lower metric goes before. */
+        assert_return_code(
+                        system("ip route add default via 198.51.100.1 metric 0 2>/dev/null || "
+                               "ip route replace default via 198.51.100.1"),
+                        0);
+        assert_int_equal(endpoints(r, &none, 16, text, sizeof text), 4);
+        assert_string_equal(text, "198.51.100.7:0 192.0.2.7:0 [2001:db8::7]:0 172.17.0.1:0");
+
+        /* Where there is room for two, both families. */
+        assert_int_equal(endpoints(r, &none, 2, text, sizeof text), 4);
+        assert_string_equal(text, "198.51.100.7:0 [2001:db8::7]:0");
+
+        /* Another daemon's interface: by its name where it is a tun, by the network's prefix. */
+        assert_return_code(
+                        system("ip tuntap add omerta7 mode tun && ip link set omerta7 up && "
+                               "ip address add 10.7.0.2/16 dev omerta7 && "
+                               "ip tuntap add vpn7 mode tun && ip link set vpn7 up && "
+                               "ip address add 10.8.0.2/16 dev vpn7 && "
+                               "ip address add fd12:3456:789a::8/64 dev vpn7 nodad"),
+                        0);
+        assert_int_equal(endpoints(r, &ours, 16, text, sizeof text), 4);
+        assert_string_equal(text, "198.51.100.7:0 192.0.2.7:0 [2001:db8::7]:0 172.17.0.1:0");
+        assert_int_equal(endpoints(r, &none, 16, text, sizeof text), 6);
+        assert_return_code(system("for l in br7 wan7 lan7 omerta7 vpn7; do ip link del $l; done"), 0);
 }
 
 static bool readable(int fd) {
@@ -192,7 +291,9 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_link_configure, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_prefixes_on, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_local_endpoints, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_endpoints_in_order, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_monitor, setup, teardown),
         };
 

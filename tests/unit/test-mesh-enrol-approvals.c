@@ -96,7 +96,7 @@ static void test_approval_link_is_an_invite(void **state) {
                         invite(f, &(InviteOptions){ .needs_approval = true, .name = "printer" });
         Joiner *a = add_applicant(f), *b = add_applicant(f), *late = add_applicant(f);
         StoredInvite stored;
-        uint8_t wrong[32] = { 1 };
+        _cleanup_(secret_unrefp) Secret *wrong = secret_new((const uint8_t[SECRET_SIZE]){ 1 });
 
         power_cycle(f);
         stored = approval_invite(f);

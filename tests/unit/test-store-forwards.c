@@ -26,8 +26,12 @@ static void open_store(Fixture *f) {
 }
 
 static StoredNetwork network(uint8_t n) {
+        static Secret *secret; /* for as long as the program runs */
         StoredNetwork s = { .created = n };
 
+        if (!secret)
+                secret = secret_new((const uint8_t[SECRET_SIZE]){ 7 });
+        s.membership.secret = secret;
         memset(s.membership.id.bytes, n, sizeof s.membership.id.bytes);
         strcpy(s.membership.name, "home");
         assert_int_equal(ip_prefix_parse("10.0.0.0/16", &s.membership.subnet), 0);

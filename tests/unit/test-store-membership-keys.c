@@ -39,8 +39,12 @@ static NetworkId network_id(unsigned n) {
 }
 
 static StoredNetwork network(unsigned n) {
+        static Secret *secret; /* for as long as the program runs */
         StoredNetwork s = { .created = 1, .membership = { .id = network_id(n), .name = "home" } };
 
+        if (!secret)
+                secret = secret_new((const uint8_t[SECRET_SIZE]){ 7 });
+        s.membership.secret = secret;
         assert_int_equal(ip_prefix_parse("10.0.0.0/16", &s.membership.subnet), 0);
         return s;
 }

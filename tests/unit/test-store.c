@@ -263,9 +263,19 @@ compare_all(MeshStore real[static NETWORKS],
         }
 }
 
+/* One of each, for as long as the program runs. */
+static Secret *fake_secret(unsigned n) {
+        static Secret *secrets[256];
+        const uint8_t bytes[SECRET_SIZE] = { (uint8_t) n, 9 };
+
+        if (!secrets[(uint8_t) n])
+                secrets[(uint8_t) n] = secret_new(bytes);
+        return secrets[(uint8_t) n];
+}
+
 static StoredNetwork fake_network(unsigned n) {
         StoredNetwork s = {
-                .membership = { .is_gateway = n % 2, .secret = { (uint8_t) n, 9 } },
+                .membership = { .is_gateway = n % 2, .secret = fake_secret(n) },
                 .up = n % 2 == 0,
                 .created = MOCK_NOW + n,
         };
@@ -660,6 +670,102 @@ static void test_permissions(void **state) {
         open_store(f);
 }
 
+static const char *const state_files[] = { "omerta.db", "omerta.db-wal", "lock", "machine.key" };
+
+/* A directory with each of them and the root key, whose name is returned; the store is closed. */
+static char *make_all_files(Fixture *f) {
+        const uint8_t seed[IDENTITY_SEED_SIZE] = { 1 };
+        g_autofree char *error = NULL, *wal = path_of(f, "omerta.db-wal");
+        Identity *identity = NULL;
+
+        assert_int_equal(store_load_identity(f->store, &identity, &error), 0);
+        identity_free(identity);
+        assert_int_equal(store_save_root(f->store, &f->net.id, seed), 0);
+        f->store = store_close(f->store);
+        /* SQLite removes it when it ends well. */
+        assert_true(g_file_set_contents(wal, "", 0, NULL));
+        chmod(wal, 0600);
+        return g_strdup_printf("root-%s.key", machine_id_format(&f->net.id).text);
+}
+
+static void test_links_are_refused(void **state) {
+        Fixture *f = *state;
+        g_autofree char *root = make_all_files(f);
+
+        for (unsigned i = 0; i <= ELEMENTSOF(state_files); i++) {
+                const char *name = i < ELEMENTSOF(state_files) ? state_files[i] : root;
+                g_autofree char *path = path_of(f, name);
+                g_autofree char *aside = g_build_filename(f->top, "aside", NULL);
+
+                assert_int_equal(rename(path, aside), 0);
+                assert_int_equal(symlink(aside, path), 0);
+                expect_refusal(f, -EUCLEAN, name);
+                assert_int_equal(unlink(path), 0);
+                assert_int_equal(rename(aside, path), 0);
+                chmod(path, 0620);
+                expect_refusal(f, -EPERM, name);
+                chmod(path, 0600);
+        }
+        open_store(f);
+}
+
+#define STRANGER 65534 /* nobody */
+
+static void test_what_is_somebody_elses(void **state) {
+        Fixture *f = *state;
+        g_autofree char *root = make_all_files(f);
+
+        if (geteuid() != 0)
+                skip(); /* only root gives files away */
+        for (unsigned i = 0; i <= ELEMENTSOF(state_files); i++) {
+                const char *name = i < ELEMENTSOF(state_files) ? state_files[i] : root;
+                g_autofree char *path = path_of(f, name);
+
+                assert_int_equal(chown(path, STRANGER, STRANGER), 0);
+                expect_refusal(f, -EPERM, name);
+                expect_refusal(f, -EPERM, "belongs to");
+                assert_int_equal(chown(path, 0, 0), 0);
+        }
+        assert_int_equal(chown(f->dir, STRANGER, STRANGER), 0);
+        expect_refusal(f, -EPERM, "belongs to");
+        assert_int_equal(chown(f->dir, 0, 0), 0);
+        open_store(f);
+}
+
+static void test_credentials_of_somebody_else(void **state) {
+        Fixture *f = *state;
+        g_autofree char *dir = g_build_filename(f->top, "credentials", NULL);
+        g_autofree char *key = g_build_filename(dir, "machine.key", NULL);
+        Identity *identity = NULL;
+
+        assert_int_equal(mkdir(dir, 0700), 0);
+        assert_true(g_file_set_contents(key, "0123456789abcdef0123456789abcdef", 32, NULL));
+        /* As systemd makes them: 0440 is the mask of an access list. */
+        chmod(key, 0440);
+        setenv("CREDENTIALS_DIRECTORY", dir, 1);
+        for (unsigned i = 0; i < 5; i++) {
+                g_autofree char *error = NULL;
+                bool is_root = geteuid() == 0;
+                int r;
+
+                chmod(key, i == 1 ? 0460 : 0440);
+                chmod(dir, i == 2 ? 0777 : 0500);
+                if (is_root) {
+                        assert_int_equal(chown(key, i == 3 ? STRANGER : 0, 0), 0);
+                        assert_int_equal(chown(dir, i == 4 ? STRANGER : 0, 0), 0);
+                }
+                r = store_load_identity(f->store, &identity, &error);
+                if (i == 0 || (i >= 3 && !is_root)) {
+                        assert_int_equal(r, 0);
+                        identity = identity_free(identity);
+                        continue;
+                }
+                assert_int_equal(r, -EPERM);
+                assert_non_null(strstr(error, dir));
+        }
+        chmod(dir, 0700);
+}
+
 /* What another program says of the same directory. Ourselves anew, not a mere fork: SQLite's book
  * of locks is in memory. */
 static int in_another(const char *what, const Fixture *f) {
@@ -789,7 +895,13 @@ static void test_machine_key(void **state) {
 /* --- networks --- */
 
 static void collect_network(void *userdata, const StoredNetwork *n) {
-        g_array_append_vals(userdata, n, 1);
+        StoredNetwork copy = *n;
+
+        copy.membership.secret = fake_secret(secret_bytes(n->membership.secret)[0]);
+        assert_memory_equal(
+                        secret_bytes(copy.membership.secret), secret_bytes(n->membership.secret),
+                        SECRET_SIZE);
+        g_array_append_val((GArray *) userdata, copy);
 }
 
 static GArray *list(Fixture *f) {
@@ -807,7 +919,7 @@ static void assert_network(const StoredNetwork *a, const StoredNetwork *b) {
         assert_string_equal(x->name, y->name);
         assert_string_equal(x->host_name, y->host_name);
         assert_string_equal(x->owner, y->owner);
-        assert_memory_equal(x->secret, y->secret, sizeof(x->secret));
+        assert_memory_equal(secret_bytes(x->secret), secret_bytes(y->secret), SECRET_SIZE);
         assert_true(ip_equal(&x->subnet.addr, &y->subnet.addr) && x->subnet.len == y->subnet.len);
         assert_int_equal(x->is_gateway, y->is_gateway);
         assert_string_equal(a->interface, b->interface);
@@ -912,6 +1024,9 @@ int main(int argc, char *argv[]) {
                 T(test_damage),
                 T(test_damaged_record),
                 T(test_permissions),
+                T(test_links_are_refused),
+                T(test_what_is_somebody_elses),
+                T(test_credentials_of_somebody_else),
                 T(test_second_opener),
                 T(test_symlinked_directory),
                 T(test_machine_key),

@@ -64,13 +64,29 @@ static void test_choose_subnet(void **state) {
                         used[n] = prefix(cases[i].used[n]);
                         n++;
                 }
-                r = vnet_choose_subnet(used, n, &got);
+                r = vnet_choose_subnet(used, n, 0, &got);
                 if (cases[i].subnet) {
                         assert_int_equal(r, 0);
                         assert_string_equal(ip_prefix_format(&got).text, cases[i].subnet);
                 } else
                         assert_int_equal(r, -EADDRNOTAVAIL);
         }
+}
+
+/* Each of those that are free, none of the others. */
+static void test_choices(void **state) {
+        const IpPrefix used[] = { prefix("10.0.0.0/9"), prefix("10.200.3.0/24") };
+        g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        IpPrefix got;
+
+        for (uint32_t choice = 0; choice < 254; choice++) {
+                assert_int_equal(vnet_choose_subnet(used, 2, choice, &got), 0);
+                for (unsigned i = 0; i < ELEMENTSOF(used); i++)
+                        assert_false(ip_prefix_overlaps(&got, &used[i]));
+                g_hash_table_add(seen, g_strdup(ip_prefix_format(&got).text));
+        }
+        assert_int_equal(g_hash_table_size(seen), 127);
+        assert_int_equal(vnet_choose_subnet(used, 2, UINT32_MAX, &got), 0);
 }
 
 static uint32_t lowest(const AddressPool *p) {
@@ -151,11 +167,9 @@ static void test_pool_against_twin(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_plan),
-                cmocka_unit_test(test_choose_subnet),
-                cmocka_unit_test(test_pool),
-                cmocka_unit_test(test_pool_sizes),
-                cmocka_unit_test(test_pool_against_twin),
+                cmocka_unit_test(test_plan),       cmocka_unit_test(test_choose_subnet),
+                cmocka_unit_test(test_choices),    cmocka_unit_test(test_pool),
+                cmocka_unit_test(test_pool_sizes), cmocka_unit_test(test_pool_against_twin),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

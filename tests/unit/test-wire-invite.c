@@ -17,13 +17,15 @@
 #define ENDPOINTS "04 82 47 04cb0071054652 53 0620010db80000000000000000000000014652"
 #define TOKEN "05 50" HEX16("cc")
 #define REST "06 1b 0006000000000001 07 64 486f6d65"
-#define INVITE "a7 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST
+#define SUBNET "08 44 0a070000 09 10"
+#define INVITE "a9 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST SUBNET
 
 static Invite invite(void) {
         Invite v = {
                 .n_endpoints = 2,
                 .not_after = 0x6000000000001,
                 .network_name = "Home",
+                .subnet = { { AF_INET, { 10, 7 } }, 16 },
         };
 
         memset(v.network.bytes, 0xaa, sizeof v.network.bytes);
@@ -56,6 +58,8 @@ static void assert_invite(const Invite *a, const Invite *b) {
         assert_memory_equal(a->token, b->token, INVITE_TOKEN_SIZE);
         assert_int_equal(a->not_after, b->not_after);
         assert_string_equal(a->network_name, b->network_name);
+        assert_true(ip_equal(&a->subnet.addr, &b->subnet.addr));
+        assert_int_equal(a->subnet.len, b->subnet.len);
 }
 
 static void test_golden(void **state) {
@@ -67,12 +71,32 @@ static void test_golden(void **state) {
         assert_int_equal(invite_parse(link, &w), 0);
         assert_invite(&w, &v);
 
+        /* Without an endpoint, and without a subnet: the gateway tells. */
+        v.subnet = (IpPrefix){};
         v.n_endpoints = 0;
         bare = invite_format(&v);
         wanted_bare = link_of_hex("a7 01 01" NETWORK ISSUER "04 80" TOKEN REST);
         assert_string_equal(bare, wanted_bare);
         assert_int_equal(invite_parse(bare, &w), 0);
         assert_invite(&w, &v);
+}
+
+/* Both keys or neither, and a prefix without host bits. */
+static void test_subnets(void **state) {
+        static const char *const bad[] = {
+                "a8 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "08 44 0a070000",
+                "a8 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "09 10",
+                "a9 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "08 44 0a070001 09 10",
+                "a9 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "08 44 0a070000 09 1821",
+                "a9 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "08 43 0a0700 09 10",
+        };
+        Invite v;
+
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                g_autofree char *link = link_of_hex(bad[i]);
+
+                assert_int_equal(invite_parse(link, &v), -EBADMSG);
+        }
 }
 
 static void test_largest(void **state) {
@@ -198,9 +222,10 @@ static void test_network_name(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_golden),    cmocka_unit_test(test_largest),
-                cmocka_unit_test(test_as_pasted), cmocka_unit_test(test_mangled),
-                cmocka_unit_test(test_values),    cmocka_unit_test(test_network_name),
+                cmocka_unit_test(test_golden),       cmocka_unit_test(test_subnets),
+                cmocka_unit_test(test_largest),      cmocka_unit_test(test_as_pasted),
+                cmocka_unit_test(test_mangled),      cmocka_unit_test(test_values),
+                cmocka_unit_test(test_network_name),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,7 +162,7 @@ void noise_init(NoiseState *st,
 
         assert(is_initiator == (remote_static != NULL));
         *st = (NoiseState){ .is_initiator = is_initiator, .with_psk = with_psk };
-        memcpy(st->s, static_secret, sizeof st->s);
+        st->s = static_secret;
         memcpy(st->s_public, static_public, sizeof st->s_public);
         memcpy(st->e, ephemeral_secret, sizeof st->e);
         crypto_scalarmult_base(st->e_public, st->e);

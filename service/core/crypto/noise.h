@@ -28,14 +28,15 @@ typedef struct NoiseState {
         bool has_key;
         bool is_initiator;
         bool with_psk;
-        uint8_t s[32], s_public[32]; /* our static key */
+        const uint8_t *s; /* our static key: borrowed, there is one of it */
+        uint8_t s_public[32];
         uint8_t e[32], e_public[32]; /* our ephemeral key */
         uint8_t rs[32];              /* their static public key */
         uint8_t re[32];              /* their ephemeral public key */
 } NoiseState;
 
 /* Starts a handshake. @remote_static: the responder's key, for the initiator; NULL else.
- * @ephemeral_secret: 32 fresh random bytes (a test vector's in tests). */
+ * @static_secret outlives @st. @ephemeral_secret: 32 fresh random bytes (a test vector's in tests). */
 void noise_init(NoiseState *st,
                 bool is_initiator,
                 bool with_psk,

@@ -7,6 +7,7 @@
 
 #include "base/ip.h"
 #include "base/machine-id.h"
+#include "core/crypto/secret.h"
 #include "core/wire/control.h"
 
 typedef struct Membership {
@@ -14,7 +15,7 @@ typedef struct Membership {
         char name[NETWORK_NAME_MAX_LEN + 1];
         IpPrefix subnet;
         MachineId gateway;
-        uint8_t secret[ENROL_SECRET_SIZE];
+        Secret *secret;                        /* NULL: none yet */
         bool is_gateway;                       /* this machine is the gateway and an issuer */
         bool is_revoked;                       /* it is over, for good */
         char host_name[HOST_NAME_MAX_LEN + 1]; /* ours in this network */
@@ -22,3 +23,7 @@ typedef struct Membership {
         /* Of the gateway, what its administrator has set: see EnrolServiceConfig. */
         usec_t max_absence, grace;
 } Membership;
+
+/* With a reference of its own to the secret; @to holds one already, or is empty. */
+void membership_copy(Membership *to, const Membership *from);
+void membership_clear(Membership *m);

@@ -27,7 +27,7 @@ struct Mesh {
         /* Membership. */
         bool is_member;
         Record *certificate, *issuer_certificate;
-        uint8_t secret[ENROL_SECRET_SIZE];
+        Secret *secret;
         bool is_issuer;
         MeshInviteLookup lookup;
         void *lookup_userdata;

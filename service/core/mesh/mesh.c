@@ -139,6 +139,7 @@ Mesh *mesh_free(Mesh *m) {
         handshake_limiter_free(m->limiter);
         g_clear_pointer(&m->certificate, record_unref);
         g_clear_pointer(&m->issuer_certificate, record_unref);
+        secret_unref(m->secret);
         sodium_memzero(m, sizeof *m);
         g_free(m);
         return NULL;
@@ -146,11 +147,8 @@ Mesh *mesh_free(Mesh *m) {
 
 /* --- membership --- */
 
-void mesh_set_membership(
-                Mesh *m,
-                Record *certificate,
-                Record *issuer_certificate,
-                const uint8_t secret[static ENROL_SECRET_SIZE]) {
+void mesh_set_membership(Mesh *m, Record *certificate, Record *issuer_certificate, Secret *secret) {
+        Secret *old_secret = m->secret;
         Record *old = m->certificate, *old_issuer = m->issuer_certificate;
         bool was_member = m->is_member;
 
@@ -158,7 +156,8 @@ void mesh_set_membership(
         m->issuer_certificate = issuer_certificate ? record_ref(issuer_certificate) : NULL;
         g_clear_pointer(&old, record_unref);
         g_clear_pointer(&old_issuer, record_unref);
-        memmove(m->secret, secret, sizeof m->secret);
+        m->secret = secret_ref(secret);
+        secret_unref(old_secret);
         m->is_member = true;
         if (was_member)
                 return;
@@ -511,7 +510,7 @@ int mesh_connect_to_enrol(
                 Mesh *m,
                 const MachineId *issuer,
                 const uint8_t invite_id[static INVITE_ID_SIZE],
-                const uint8_t psk[static 32]) {
+                Secret *psk) {
         Link *link;
         int r;
 
@@ -525,7 +524,7 @@ int mesh_connect_to_enrol(
                 return r;
         link->enrolling = true;
         memcpy(link->invite_id, invite_id, sizeof link->invite_id);
-        memcpy(link->psk, psk, sizeof link->psk);
+        link->psk = secret_ref(psk);
         link_connect(link);
         return 0;
 }

@@ -13,6 +13,7 @@
 #include "base/drop-reason.h"
 #include "core/crypto/identity.h"
 #include "core/crypto/index-table.h"
+#include "core/crypto/secret.h"
 #include "core/mesh/channel.h"
 #include "core/mesh/directory/directory.h"
 #include "core/mesh/env.h"
@@ -59,12 +60,8 @@ int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret);
 /* Closes all links (they are told), fails all requests. */
 Mesh *mesh_free(Mesh *m);
 
-/* Our own certificate and the network's secret: without them we can only enrol. */
-void mesh_set_membership(
-                Mesh *m,
-                Record *certificate,
-                Record *issuer_certificate,
-                const uint8_t secret[static ENROL_SECRET_SIZE]);
+/* Our own certificate and the network's secret, with references of its own: without them we can only enrol. */
+void mesh_set_membership(Mesh *m, Record *certificate, Record *issuer_certificate, Secret *secret);
 bool mesh_is_member(const Mesh *m);
 /* An issuer lets machines in: links of purpose 1 are then accepted. */
 void mesh_set_issuer(Mesh *m, MeshInviteLookup lookup, void *userdata);
@@ -116,7 +113,7 @@ int mesh_connect_to_enrol(
                 Mesh *m,
                 const MachineId *issuer,
                 const uint8_t invite_id[static INVITE_ID_SIZE],
-                const uint8_t psk[static 32]);
+                Secret *psk);
 /* Tells the machine and forgets the link. */
 void mesh_disconnect(Mesh *m, const MachineId *machine, uint8_t reason);
 

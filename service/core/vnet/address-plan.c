@@ -36,7 +36,7 @@ static bool is_used(const IpPrefix *p, const IpPrefix *used, unsigned n_used) {
         return false;
 }
 
-int vnet_choose_subnet(const IpPrefix *used, unsigned n_used, IpPrefix *ret) {
+int vnet_choose_subnet(const IpPrefix *used, unsigned n_used, uint32_t choice, IpPrefix *ret) {
         /* RFC 1918. 192.168.0.0/16 is left to the home routers of this world. */
         static const struct {
                 uint32_t base;
@@ -46,14 +46,20 @@ int vnet_choose_subnet(const IpPrefix *used, unsigned n_used, IpPrefix *ret) {
                 { UINT32_C(172) << 24 | UINT32_C(16) << 16, 16 },
         };
 
-        for (size_t i = 0; i < ELEMENTSOF(ranges); i++)
+        for (size_t i = 0; i < ELEMENTSOF(ranges); i++) {
+                IpPrefix found[256];
+                uint32_t n = 0;
+
                 for (uint32_t j = 0; j < ranges[i].n; j++) {
                         IpPrefix p = { .addr = ip_from_v4(ranges[i].base + (j << 16)), .len = 16 };
 
-                        if (is_used(&p, used, n_used))
-                                continue;
-                        *ret = p;
+                        if (!is_used(&p, used, n_used))
+                                found[n++] = p;
+                }
+                if (n > 0) {
+                        *ret = found[choice % n];
                         return 0;
                 }
+        }
         return -EADDRNOTAVAIL;
 }

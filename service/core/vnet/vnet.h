@@ -47,9 +47,10 @@ VnetDecision vnet_route(Vnet *v, const IpAddr *destination);
 bool vnet_lookup_machine(const Vnet *v, const IpAddr *address, MachineId *ret);
 bool vnet_lookup_address(const Vnet *v, const MachineId *machine, IpAddr *ret);
 
-/* Default subnet 10.0.0.0/16, or the first 10.N.0.0/16, then 172.16.0.0/16 to 172.31.0.0/16, that
- * overlaps none of @used (default routes do not count). Return: 0, or -EADDRNOTAVAIL. */
-int vnet_choose_subnet(const IpPrefix *used, unsigned n_used, IpPrefix *ret);
+/* Of 10.N.0.0/16, or where there is none of 172.16.0.0/16 to 172.31.0.0/16, those that overlap none of
+ * @used (default routes do not count), number @choice modulo how many they are: 0 is the first.
+ * Return: 0, or -EADDRNOTAVAIL. */
+int vnet_choose_subnet(const IpPrefix *used, unsigned n_used, uint32_t choice, IpPrefix *ret);
 /* .0.1, and the first (host 100; host 2 in subnets too small for that) and the last address that
  * are leased. */
 IpAddr vnet_plan_gateway(const IpPrefix *subnet);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/wiped.h"
 
 #define HEAD_MAX 9U
 /* More entries would need a longer head than the byte kept free for it. */
@@ -13,11 +14,11 @@
 static void write_head(CborWriter *w, size_t (*encode)(size_t, unsigned char *, size_t), size_t n) {
         uint8_t head[HEAD_MAX];
 
-        g_byte_array_append(w->out, head, (unsigned) encode(n, head, sizeof head));
+        wiped_append(&w->out, head, encode(n, head, sizeof head));
 }
 
 void cbor_writer_init(CborWriter *w) {
-        *w = (CborWriter){ .out = g_byte_array_new() };
+        *w = (CborWriter){ .out = wiped_new() };
 }
 
 void cbor_writer_init_map(CborWriter *w) {
@@ -39,13 +40,13 @@ CborWriter *cbor_writer_key(CborWriter *w, uint64_t key) {
 void cbor_writer_uint(CborWriter *w, uint64_t value) {
         uint8_t head[HEAD_MAX];
 
-        g_byte_array_append(w->out, head, (unsigned) cbor_encode_uint(value, head, sizeof head));
+        wiped_append(&w->out, head, cbor_encode_uint(value, head, sizeof head));
 }
 
 void cbor_writer_bytes(CborWriter *w, const void *data, size_t len) {
         write_head(w, cbor_encode_bytestring_start, len);
         if (len > 0)
-                g_byte_array_append(w->out, data, (unsigned) len);
+                wiped_append(&w->out, data, len);
 }
 
 void cbor_writer_text(CborWriter *w, const char *text) {
@@ -53,7 +54,7 @@ void cbor_writer_text(CborWriter *w, const char *text) {
 
         write_head(w, cbor_encode_string_start, len);
         if (len > 0)
-                g_byte_array_append(w->out, (const uint8_t *) text, (unsigned) len);
+                wiped_append(&w->out, text, len);
 }
 
 void cbor_writer_array(CborWriter *w, size_t n) {
@@ -66,8 +67,8 @@ GBytes *cbor_writer_finish(CborWriter *w, size_t max) {
         if (w->is_map)
                 cbor_encode_map_start(w->n_entries, out->data, 1);
         if (out->len > max) {
-                g_byte_array_unref(out);
+                wiped_free(out);
                 return NULL;
         }
-        return g_byte_array_free_to_bytes(out);
+        return wiped_to_bytes(out);
 }

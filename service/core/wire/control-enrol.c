@@ -132,11 +132,6 @@ static void read_response_entry(CborReader *r, uint64_t key, EnrolResponse *v) {
         }
 }
 
-/* Host bits are 0. */
-static bool prefix_is_whole(const IpPrefix *p) {
-        return p->len == 32 || (ip_to_v4(&p->addr) & UINT32_MAX >> p->len) == 0;
-}
-
 int enrol_response_decode(const uint8_t *buf, size_t len, EnrolResponse *ret) {
         _cleanup_(enrol_response_clear) EnrolResponse v = {};
         uint64_t key, mandatory = CBOR_KEY(RESPONSE_STATUS);
@@ -157,7 +152,7 @@ int enrol_response_decode(const uint8_t *buf, size_t len, EnrolResponse *ret) {
                 /* What else may be there means nothing yet. */
                 enrol_response_clear(&v);
                 v.status = ENROL_PENDING;
-        } else if (!prefix_is_whole(&v.subnet))
+        } else if (!field_prefix_is_whole(&v.subnet))
                 return -EBADMSG;
         *ret = v;
         v = (EnrolResponse){};

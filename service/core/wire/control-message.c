@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/wiped.h"
 #include "core/wire/control.h"
 
 /* docs/protocol.md, "Messages". */
@@ -38,8 +39,9 @@ static bool is_consistent(const ControlMessage *m) {
 }
 
 GBytes *control_message_encode(const ControlMessage *m) {
+        uint8_t head[NAME_OFFSET];
         size_t name_len, len;
-        uint8_t *buf;
+        GByteArray *out;
 
         if (!is_consistent(m) || m->payload_len > CONTROL_MESSAGE_MAX)
                 return NULL;
@@ -47,14 +49,14 @@ GBytes *control_message_encode(const ControlMessage *m) {
         len = NAME_OFFSET + name_len + m->payload_len;
         if (len > CONTROL_MESSAGE_MAX)
                 return NULL;
-        buf = g_malloc(len);
-        buf[0] = (uint8_t) m->kind;
-        write_le32(buf + REQUEST_ID_OFFSET, m->request_id);
-        buf[NAME_LEN_OFFSET] = (uint8_t) name_len;
-        memcpy(buf + NAME_OFFSET, m->channel, name_len);
-        if (m->payload_len > 0)
-                memcpy(buf + NAME_OFFSET + name_len, m->payload, m->payload_len);
-        return g_bytes_new_take(buf, len);
+        head[0] = (uint8_t) m->kind;
+        write_le32(head + REQUEST_ID_OFFSET, m->request_id);
+        head[NAME_LEN_OFFSET] = (uint8_t) name_len;
+        out = wiped_new();
+        wiped_append(&out, head, sizeof head);
+        wiped_append(&out, m->channel, name_len);
+        wiped_append(&out, m->payload, m->payload_len);
+        return wiped_to_bytes(out);
 }
 
 int control_message_decode(const uint8_t *buf, size_t len, ControlMessage *ret) {

@@ -47,6 +47,8 @@ static const struct {
         [WIRE_ERROR_ADDRESS_LOST] = { "AddressLost", "the address went to another machine" },
         [WIRE_ERROR_REVOKED] = { "Revoked", "this machine was removed from the network" },
         [WIRE_ERROR_WAITING] = { "Waiting", "waiting until somebody on the gateway approves" },
+        [WIRE_ERROR_SUBNET] = { "SubnetRefused",
+                                "the addresses of the network cannot be used on this machine" },
 };
 static_assert(ELEMENTSOF(table) == _WIRE_ERROR_MAX, "a name and a sentence for every error");
 

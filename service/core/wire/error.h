@@ -37,6 +37,7 @@ typedef enum WireError {
         WIRE_ERROR_ADDRESS_LOST,
         WIRE_ERROR_REVOKED,
         WIRE_ERROR_WAITING, /* for an approval */
+        WIRE_ERROR_SUBNET,  /* the network wants addresses that this machine cannot give it */
         _WIRE_ERROR_MAX,
 } WireError;
 

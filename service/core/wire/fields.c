@@ -117,3 +117,7 @@ void field_write_records(CborWriter *w, const GPtrArray *records) {
         for (unsigned i = 0; i < n; i++)
                 field_write_record(w, g_ptr_array_index(records, i));
 }
+
+bool field_prefix_is_whole(const IpPrefix *p) {
+        return p->len == 32 || (ip_to_v4(&p->addr) & UINT32_MAX >> p->len) == 0;
+}

@@ -29,6 +29,9 @@ Record *field_read_record(CborReader *r, RecordKind kind);
  * version may know more kinds. Return: array (caller owns), never NULL. */
 GPtrArray *field_read_records(CborReader *r, unsigned *ret_bad);
 
+/* Of IPv4: host bits are 0. */
+bool field_prefix_is_whole(const IpPrefix *p);
+
 void field_write_ipv4(CborWriter *w, const IpAddr *a);
 void field_write_machine_id(CborWriter *w, const MachineId *id);
 void field_write_endpoint(CborWriter *w, const Endpoint *e);

@@ -24,6 +24,8 @@ enum {
         KEY_TOKEN = 5,
         KEY_NOT_AFTER = 6,
         KEY_NETWORK_NAME = 7,
+        KEY_SUBNET = 8,
+        KEY_PREFIX_LEN = 9,
 };
 
 bool network_name_is_valid(const char *name) {
@@ -48,6 +50,10 @@ char *invite_format(const Invite *invite) {
         cbor_writer_bytes(cbor_writer_key(&w, KEY_TOKEN), invite->token, sizeof invite->token);
         cbor_writer_uint(cbor_writer_key(&w, KEY_NOT_AFTER), invite->not_after);
         cbor_writer_text(cbor_writer_key(&w, KEY_NETWORK_NAME), invite->network_name);
+        if (ip_is_set(&invite->subnet.addr)) {
+                field_write_ipv4(cbor_writer_key(&w, KEY_SUBNET), &invite->subnet.addr);
+                cbor_writer_uint(cbor_writer_key(&w, KEY_PREFIX_LEN), invite->subnet.len);
+        }
         bytes = cbor_writer_finish(&w, INVITE_BYTES_MAX);
         assert(bytes); /* 8 endpoints and the longest name are half of it */
 
@@ -81,7 +87,7 @@ static int check_version(const uint8_t *buf, size_t len) {
 static int decode(const uint8_t *buf, size_t len, Invite *ret) {
         Invite v = {};
         CborReader r;
-        uint64_t key;
+        uint64_t key, has = 0;
         int k;
 
         k = check_version(buf, len);
@@ -108,13 +114,26 @@ static int decode(const uint8_t *buf, size_t len, Invite *ret) {
                 case KEY_NETWORK_NAME:
                         field_read_label(&r, v.network_name, sizeof v.network_name);
                         break;
+                case KEY_SUBNET:
+                        field_read_ipv4(&r, &v.subnet.addr);
+                        has |= CBOR_KEY(KEY_SUBNET);
+                        break;
+                case KEY_PREFIX_LEN:
+                        v.subnet.len = (uint8_t) cbor_reader_uint(&r, 32);
+                        has |= CBOR_KEY(KEY_PREFIX_LEN);
+                        break;
                 default:
                         cbor_reader_skip(&r);
                 }
+        /* Both or neither. */
+        if (has)
+                has = CBOR_KEY(KEY_SUBNET) | CBOR_KEY(KEY_PREFIX_LEN);
         k = cbor_reader_end(
                         &r, CBOR_KEY(KEY_NETWORK) | CBOR_KEY(KEY_ISSUER) | CBOR_KEY(KEY_ENDPOINTS) |
                                             CBOR_KEY(KEY_TOKEN) | CBOR_KEY(KEY_NOT_AFTER) |
-                                            CBOR_KEY(KEY_NETWORK_NAME));
+                                            CBOR_KEY(KEY_NETWORK_NAME) | has);
+        if (k == 0 && has && !field_prefix_is_whole(&v.subnet))
+                k = -EBADMSG;
         if (k == 0)
                 *ret = v;
         sodium_memzero(&v, sizeof v);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/endpoint.h"
+#include "base/ip.h"
 #include "base/limits.h"
 #include "base/machine-id.h"
 #include "base/time.h"
@@ -23,6 +24,7 @@ typedef struct Invite {
         uint8_t token[INVITE_TOKEN_SIZE]; /* secret */
         usec_t not_after;                 /* realtime */
         char network_name[NETWORK_NAME_MAX_LEN + 1];
+        IpPrefix subnet; /* IPv4; AF_UNSPEC: the link does not say */
 } Invite;
 
 /* Return: newly allocated link; NULL if the name is not valid or there are too many endpoints. */

@@ -21,7 +21,8 @@ struct EnrolClient {
         const MeshEnv *env;
         const Identity *identity;
         Invite invite;
-        uint8_t invite_id[INVITE_ID_SIZE], psk[32];
+        uint8_t invite_id[INVITE_ID_SIZE];
+        Secret *psk; /* of the token; NULL: there is none */
         GBytes *question;
         usec_t deadline; /* monotonic */
         bool is_waiting; /* it knows us and waits for a person */
@@ -78,6 +79,14 @@ static bool is_of_another_time(const EnrolClient *c, const Record *certificate) 
         return certificate && trust_check_validity(certificate, env_realtime(c->env)) != TRUST_OK;
 }
 
+/* What the invite said was looked at before it was shown. */
+static bool subnet_is_promised(const EnrolClient *c, const IpPrefix *p) {
+        const IpPrefix *promised = &c->invite.subnet;
+
+        return !ip_is_set(&promised->addr) ||
+               (promised->len == p->len && ip_equal(&promised->addr, &p->addr));
+}
+
 /* Tried in a directory of its own: the same judge that will judge it again.
  * Return: the error it comes to. */
 static WireError judge_welcome(const EnrolClient *c, const EnrolResponse *r) {
@@ -86,7 +95,7 @@ static WireError judge_welcome(const EnrolClient *c, const EnrolResponse *r) {
         const Record *gateway;
 
         if (!machine_id_equal(&r->certificate->body.machine, &c->identity->id) ||
-            !subnet_is_sane(&r->subnet))
+            !subnet_is_sane(&r->subnet) || !subnet_is_promised(c, &r->subnet))
                 return WIRE_ERROR_MALFORMED;
         if (directory_new(&c->invite.network, c->env, NULL, &d) < 0)
                 return WIRE_ERROR_FAILED;
@@ -200,6 +209,7 @@ int enrol_client_start(
                 void *userdata,
                 EnrolClient **ret) {
         EnrolClient *c = NEW(EnrolClient);
+        uint8_t psk[SECRET_SIZE];
         int r;
 
         *c = (EnrolClient){
@@ -212,7 +222,11 @@ int enrol_client_start(
                 .done = done,
                 .userdata = userdata,
         };
-        invite_derive(&invite->network, invite->token, c->invite_id, c->psk);
+        invite_derive(&invite->network, invite->token, c->invite_id, psk);
+        c->psk = secret_new(psk);
+        sodium_memzero(psk, sizeof(psk));
+        /* The token has done its work. */
+        sodium_memzero(c->invite.token, sizeof(c->invite.token));
         for (unsigned i = 0; i < invite->n_endpoints; i++)
                 mesh_add_hint(mesh, &invite->issuer, &invite->endpoints[i]);
         r = c->question ? connect_issuer(c) : -EINVAL;
@@ -238,6 +252,7 @@ EnrolClient *enrol_client_free(EnrolClient *c) {
         timer_clear(&c->timer);
         mesh_disconnect(c->mesh, &c->invite.issuer, 0);
         g_clear_pointer(&c->question, g_bytes_unref);
+        secret_unref(c->psk);
         sodium_memzero(c, sizeof(*c));
         g_free(c);
         return NULL;

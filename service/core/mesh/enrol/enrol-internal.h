@@ -25,10 +25,13 @@ typedef struct Applicant {
         usec_t last_asked; /* monotonic */
 } Applicant;
 
+typedef struct PskPool PskPool;
+
 struct EnrolService {
         EnrolServiceConfig config;
         char *network_name;
-        GTree *invites;    /* id -> StoredInvite, in order of id */
+        GTree *invites;    /* id -> Invitation, in order of id */
+        PskPool *psks;     /* theirs */
         GTree *applicants; /* MachineId -> Applicant */
         GQueue refusals;   /* of who was refused, oldest first */
         Timer applicants_timer;
@@ -45,8 +48,10 @@ typedef enum InviteVerdict {
 /* enrol-invites.c */
 int enrol_load_invites(EnrolService *s);
 void enrol_free_invites(EnrolService *s);
-/* Borrowed. */
+/* Borrowed; without its psk, which enrol_invite_psk() has. */
 const StoredInvite *enrol_find_invite(const EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]);
+/* Borrowed from locked memory: SECRET_SIZE bytes; NULL: there is no such invite. */
+const uint8_t *enrol_invite_psk(const EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]);
 /* Negative errno if the store failed. */
 int enrol_check_invite(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE], const MachineId *machine);
 /* In one transaction: one use of @id is @machine's, which has @certificate. */

@@ -10,32 +10,97 @@ static int compare_ids(const void *a, const void *b, void *userdata) {
         return memcmp(a, b, INVITE_ID_SIZE);
 }
 
+/* --- their keys --- */
+
+/* All in one piece of locked memory: a page each would be more than a process may lock. An invite
+ * that is put in the place of one has its slot for a moment besides. */
+#define SLOTS (INVITES_MAX + 1)
+
+struct PskPool {
+        uint8_t (*psk)[SECRET_SIZE]; /* SLOTS of them */
+        bool is_taken[SLOTS];
+};
+
+static PskPool *psk_pool_new(void) {
+        PskPool *p = NEW(PskPool);
+
+        p->psk = sodium_allocarray(SLOTS, SECRET_SIZE);
+        if (!p->psk)
+                g_error("there is no memory for the keys of invites");
+        return p;
+}
+
+static PskPool *psk_pool_free(PskPool *p) {
+        if (p)
+                sodium_free(p->psk); /* wipes */
+        g_free(p);
+        return NULL;
+}
+
+/* Return: the slot, or -ENOSPC. */
+static int psk_pool_put(PskPool *p, const uint8_t psk[static SECRET_SIZE]) {
+        for (unsigned i = 0; i < SLOTS; i++)
+                if (!p->is_taken[i]) {
+                        p->is_taken[i] = true;
+                        memcpy(p->psk[i], psk, SECRET_SIZE);
+                        return (int) i;
+                }
+        return -ENOSPC;
+}
+
+static void psk_pool_drop(PskPool *p, unsigned slot) {
+        sodium_memzero(p->psk[slot], SECRET_SIZE);
+        p->is_taken[slot] = false;
+}
+
+/* --- the table --- */
+
 /* An invite must not live longer than was promised, however the clock is set. So its life is also
  * measured by a clock that nobody sets: exactly for those made by this process; for others from the
  * start, as if they had been made then. */
-typedef struct KeptInvite {
-        StoredInvite stored; /* first: a tree of these is one of those */
-        usec_t ends;         /* env_now() */
-        bool is_ours;        /* made by this process */
-} KeptInvite;
+typedef struct Invitation {
+        StoredInvite invite; /* first: who has found this has found its invitation; its psk is 0 here */
+        PskPool *pool;
+        unsigned slot;
+        usec_t ends;  /* env_now() */
+        bool is_ours; /* made by this process */
+} Invitation;
 
-static void invite_free(void *data) {
-        KeptInvite *invite = data;
+static void invitation_free(void *data) {
+        Invitation *v = data;
 
-        sodium_memzero(invite, sizeof(*invite));
-        g_free(invite);
+        psk_pool_drop(v->pool, v->slot);
+        g_free(v);
 }
 
-static void insert_invite(EnrolService *s, const StoredInvite *stored, usec_t ends, bool is_ours) {
-        KeptInvite *k = NEW(KeptInvite);
+/* One too many is not kept: its link lets nobody in, as if it had been deleted. */
+static void insert_invite(EnrolService *s, const StoredInvite *invite, usec_t ends, bool is_ours) {
+        int slot = psk_pool_put(s->psks, invite->psk);
+        Invitation *v;
 
-        *k = (KeptInvite){ .stored = *stored, .ends = ends, .is_ours = is_ours };
+        if (slot < 0)
+                return;
+        v = NEW(Invitation);
+        v->invite = *invite;
+        sodium_memzero(v->invite.psk, sizeof(v->invite.psk));
+        v->pool = s->psks;
+        v->slot = (unsigned) slot;
+        v->ends = ends;
+        v->is_ours = is_ours;
         /* The key is part of the value: the new pair replaces the old one whole. */
-        g_tree_replace(s->invites, k->stored.id, k);
+        g_tree_replace(s->invites, v->invite.id, v);
+}
+
+/* Whole, as it is stored: the caller wipes it. */
+static StoredInvite whole_invite(const Invitation *v) {
+        StoredInvite invite = v->invite;
+
+        memcpy(invite.psk, v->pool->psk[v->slot], SECRET_SIZE);
+        return invite;
 }
 
 static void keep_invite(EnrolService *s, const StoredInvite *stored) {
-        const KeptInvite *old = g_tree_lookup(s->invites, stored->id);
+        const Invitation *old = g_tree_lookup(s->invites, stored->id);
         usec_t life = usec_sub(stored->not_after, stored->created);
 
         if (old)
@@ -56,20 +121,30 @@ static int store_invite(EnrolService *s, const StoredInvite *invite);
 int enrol_load_invites(EnrolService *s) {
         const MeshStore *store = s->config.store;
 
-        s->invites = g_tree_new_full(compare_ids, NULL, NULL, invite_free);
+        s->psks = psk_pool_new();
+        s->invites = g_tree_new_full(compare_ids, NULL, NULL, invitation_free);
         return store ? store->ops->foreach_invite(store->self, load_invite, s) : 0;
 }
 
 void enrol_free_invites(EnrolService *s) {
         g_clear_pointer(&s->invites, g_tree_unref);
+        s->psks = psk_pool_free(s->psks);
 }
 
 const StoredInvite *enrol_find_invite(const EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]) {
-        return g_tree_lookup(s->invites, id);
+        const Invitation *v = g_tree_lookup(s->invites, id);
+
+        return v ? &v->invite : NULL;
+}
+
+const uint8_t *enrol_invite_psk(const EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]) {
+        const Invitation *v = g_tree_lookup(s->invites, id);
+
+        return v ? v->pool->psk[v->slot] : NULL;
 }
 
 static bool is_expired(const EnrolService *s, const StoredInvite *invite) {
-        const KeptInvite *k = (const KeptInvite *) invite;
+        const Invitation *k = (const Invitation *) invite;
         usec_t now = directory_realtime(s->config.directory);
 
         if (k->is_ours || env_now(s->config.env) > k->ends)
@@ -85,14 +160,17 @@ unsigned enrol_set_invites_right(EnrolService *s) {
         if (!enrol_clock_is_right(s))
                 return 0;
         for (GTreeNode *n = g_tree_node_first(s->invites); n; n = g_tree_node_next(n)) {
-                const KeptInvite *k = g_tree_node_value(n);
-                StoredInvite right = k->stored;
+                const Invitation *k = g_tree_node_value(n);
+                StoredInvite right = whole_invite(k);
 
-                if (!k->is_ours || right.created <= usec_add(now, USEC_PER_MINUTE))
+                if (!k->is_ours || right.created <= usec_add(now, USEC_PER_MINUTE)) {
+                        sodium_memzero(&right, sizeof(right));
                         continue;
+                }
                 right.created = now;
                 right.not_after = usec_add(now, usec_sub(k->ends, env_now(s->config.env)));
                 g_array_append_val(ahead, right);
+                sodium_memzero(&right, sizeof(right));
         }
         for (unsigned i = 0; i < ahead->len; i++) {
                 const StoredInvite *right = &g_array_index(ahead, StoredInvite, i);
@@ -137,7 +215,7 @@ static int put_use(const MeshStore *store, const StoredInvite *invite, const Rec
 
 int enrol_burn_invite(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE], const Record *certificate) {
         const MeshStore *store = s->config.store;
-        StoredInvite invite = *enrol_find_invite(s, id);
+        StoredInvite invite = whole_invite(g_tree_lookup(s->invites, id));
         int r = 0;
 
         invite.uses++;
@@ -207,7 +285,7 @@ static void purge_invites(EnrolService *s) {
         GTreeNode *next;
 
         for (GTreeNode *n = g_tree_node_first(s->invites); n; n = next) {
-                StoredInvite invite = *(const StoredInvite *) g_tree_node_value(n);
+                StoredInvite invite = ((const Invitation *) g_tree_node_value(n))->invite;
                 bool is_dead = is_expired(s, g_tree_node_value(n)) || invite.uses >= invite.uses_max;
 
                 next = g_tree_node_next(n);
@@ -215,7 +293,6 @@ static void purge_invites(EnrolService *s) {
                         (void) enrol_service_delete_invite(s, invite.id);
                         next = g_tree_upper_bound(s->invites, invite.id);
                 }
-                sodium_memzero(&invite, sizeof(invite));
         }
 }
 
@@ -236,6 +313,7 @@ static void fill_invite(EnrolService *s, const InviteOptions *options, usec_t no
                 .network = s->config.network,
                 .issuer = s->config.issuer->id,
                 .not_after = usec_add(now, options->lifetime ?: INVITE_LIFETIME_DEFAULT),
+                .subnet = s->config.subnet,
         };
         g_strlcpy(invite->network_name, s->network_name, sizeof(invite->network_name));
         for (unsigned i = 0; i < options->n_endpoints; i++)
@@ -288,7 +366,7 @@ void enrol_service_foreach_invite(
                 void (*callback)(void *userdata, const StoredInvite *invite),
                 void *userdata) {
         for (GTreeNode *n = g_tree_node_first(s->invites); n; n = g_tree_node_next(n))
-                callback(userdata, g_tree_node_value(n));
+                callback(userdata, &((const Invitation *) g_tree_node_value(n))->invite);
 }
 
 bool enrol_service_open_invite_of(EnrolService *s, const MachineId *machine, StoredInvite *ret) {

@@ -87,7 +87,7 @@ static void welcome(EnrolService *s, ChannelRequest *request, Record *certificat
         };
 
         g_strlcpy(response.network_name, s->network_name, sizeof(response.network_name));
-        memcpy(response.secret, s->config.secret, sizeof(response.secret));
+        memcpy(response.secret, secret_bytes(s->config.secret), sizeof(response.secret));
         answer(s, request, enrol_response_encode(&response));
         enrol_response_clear(&response);
 }
@@ -354,11 +354,11 @@ on_lookup(void *userdata,
           const uint8_t id[static INVITE_ID_SIZE],
           const MachineId *machine,
           uint8_t ret_psk[static 32]) {
-        const StoredInvite *invite = enrol_find_invite(userdata, id);
+        const uint8_t *psk = enrol_invite_psk(userdata, id);
 
-        if (!invite)
+        if (!psk)
                 return false;
-        memcpy(ret_psk, invite->psk, sizeof(invite->psk));
+        memcpy(ret_psk, psk, SECRET_SIZE);
         return true;
 }
 

@@ -23,7 +23,7 @@ typedef struct EnrolServiceConfig {
         NetworkId network;
         const char *network_name;
         IpPrefix subnet;
-        uint8_t secret[ENROL_SECRET_SIZE];
+        Secret *secret; /* borrowed, outlives the service */
         /* How long after its last renewal a machine is still renewed; 0: whenever it comes. */
         usec_t max_absence;
         /* How long beyond its end a certificate counts among members that reach no issuer. 0: the
@@ -67,6 +67,7 @@ int enrol_service_invite(
                 StoredInvite *ret_invite);
 /* Who waits by it waits no more. -ENOENT. */
 int enrol_service_delete_invite(EnrolService *s, const uint8_t id[static INVITE_ID_SIZE]);
+/* Without their psks. */
 void enrol_service_foreach_invite(
                 EnrolService *s,
                 void (*callback)(void *userdata, const StoredInvite *invite),

@@ -238,7 +238,7 @@ static Attempt *attempt_alloc(Link *link) {
         a->link = link;
         a->started = env_now(m->env);
         a->purpose = link->enrolling ? PURPOSE_INVITE : PURPOSE_MEMBER;
-        memcpy(a->psk, link->enrolling ? link->psk : m->secret, sizeof a->psk);
+        a->psk = secret_ref(link->enrolling ? link->psk : m->secret);
         cookie_maker_init(&a->cookie, &m->config.network, remote);
         return a;
 }
@@ -271,7 +271,7 @@ Attempt *attempt_free(Attempt *a) {
         release_index(a);
         timer_clear(&a->timer);
         noise_clear(&a->noise);
-        sodium_memzero(a->psk, sizeof a->psk);
+        secret_unref(a->psk);
         g_free(a);
         return NULL;
 }
@@ -343,7 +343,7 @@ check_initiator(Mesh *m,
         if (!m->is_member)
                 return DROP_NOT_A_MEMBER;
         if (p->purpose == PURPOSE_MEMBER) {
-                memcpy(ret_psk, m->secret, 32);
+                memcpy(ret_psk, secret_bytes(m->secret), 32);
                 return directory_check_peer(
                                 m->config.directory, p->certificate, p->issuer_certificate,
                                 mesh_honours_expired(m));
@@ -589,6 +589,7 @@ static void lower_timestamp(Mesh *m, const MachineId *machine, const HandshakePa
 }
 
 DropReason handshake_handle_response(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
+        static const uint8_t no_psk[SECRET_SIZE];
         _cleanup_(handshake_payload_clear) HandshakePayload p = {};
         uint8_t payload[HANDSHAKE_SIZE_MAX];
         g_autoptr(Link) link = NULL;
@@ -607,7 +608,8 @@ DropReason handshake_handle_response(Mesh *m, const uint8_t *data, size_t len, c
         if (cookie_check(&m->cookies, data, len, from, env_now(m->env)) == COOKIE_INVALID_MAC1)
                 return DROP_MAC1;
         if (noise_read_response(
-                            &a->noise, a->psk, data + RESPONSE_EPHEMERAL_OFFSET,
+                            &a->noise, a->psk ? secret_bytes(a->psk) : no_psk,
+                            data + RESPONSE_EPHEMERAL_OFFSET,
                             len - RESPONSE_EPHEMERAL_OFFSET - 2 * MAC_SIZE, payload) < 0)
                 return DROP_HANDSHAKE_FAILED;
         /* From here on the state is used up: the next round starts anew. */

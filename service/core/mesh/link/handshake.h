@@ -23,7 +23,7 @@ typedef struct Attempt {
         uint32_t index;
         bool has_index;
         Purpose purpose;
-        uint8_t psk[32];
+        Secret *psk; /* NULL: 32 bytes of 0 */
         uint8_t message[HANDSHAKE_SIZE_MAX];
         size_t len;
         CookieMaker cookie;

@@ -57,7 +57,7 @@ void link_unref(Link *link) {
                 return;
         assert(!link->mesh);
         reliable_free(link->reliable);
-        sodium_memzero(link->psk, sizeof link->psk);
+        secret_unref(link->psk);
         g_free(link);
 }
 

@@ -63,7 +63,7 @@ struct Link {
         bool renews;     /* of the current keys: see LinkKey */
         bool enrolling;  /* by mesh_connect_to_enrol() */
         uint8_t invite_id[INVITE_ID_SIZE];
-        uint8_t psk[32];
+        Secret *psk;                          /* of the invite; NULL: none */
         bool stranger;                        /* counted in mesh->n_strangers */
         uint8_t enrol_timestamp[TAI64N_SIZE]; /* last accepted with purpose 1 */
         uint8_t shown_invite[INVITE_ID_SIZE]; /* and by which */

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/macros.h"
+#include "base/wiped.h"
 #include "core/wire/messages.h"
 
 /*
@@ -92,7 +93,7 @@ Reliable *reliable_new(const MeshEnv *env, const ReliableHandler *handler) {
 
         r->env = env;
         r->handler = *handler;
-        r->partial = g_byte_array_new();
+        r->partial = wiped_new();
         g_queue_init(&r->messages);
         r->cwnd = CWND_INITIAL;
         r->ssthresh = SEGMENT_WINDOW;
@@ -142,7 +143,7 @@ Reliable *reliable_free(Reliable *r) {
         clear_received(r);
         timer_clear(&r->rto_timer);
         g_queue_clear_full(&r->messages, message_free);
-        g_byte_array_unref(r->partial);
+        wiped_free(r->partial);
         g_free(r);
         return NULL;
 }
@@ -459,17 +460,23 @@ static bool consume(Reliable *r, const uint8_t *frame, size_t len) {
                 g_byte_array_set_size(r->partial, 0);
                 return true;
         }
-        g_byte_array_append(
-                        r->partial, frame + SEGMENT_HEADER_SIZE, (guint) (len - SEGMENT_HEADER_SIZE));
+        wiped_append(&r->partial, frame + SEGMENT_HEADER_SIZE, len - SEGMENT_HEADER_SIZE);
         if (!(flags & SEGMENT_FLAG_LAST))
                 return true;
         message = r->partial;
-        r->partial = g_byte_array_new();
+        r->partial = wiped_new();
         r->assembling = false;
         if (message->len > 0)
                 r->handler.deliver(r->handler.userdata, message->data, message->len);
-        g_byte_array_unref(message);
+        wiped_free(message);
         return epoch == r->epoch;
+}
+
+static GBytes *keep_early(const uint8_t *frame, size_t len) {
+        GByteArray *a = wiped_new();
+
+        wiped_append(&a, frame, len);
+        return wiped_to_bytes(a);
 }
 
 DropReason reliable_handle_segment(Reliable *r, const uint8_t *frame, size_t len) {
@@ -493,7 +500,7 @@ DropReason reliable_handle_segment(Reliable *r, const uint8_t *frame, size_t len
         if (distance > 0) {
                 slot = &r->early[sequence % SEGMENT_WINDOW];
                 if (!*slot)
-                        *slot = g_bytes_new(frame, len);
+                        *slot = keep_early(frame, len);
                 send_ack(r);
                 fill_window(r);
                 return DROP_NONE;
