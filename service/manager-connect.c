@@ -202,8 +202,7 @@ static int start_echo(ManagerCall *c, const IpAddr *address, usec_t timeout) {
 
         if (!v || !n->in_dataplane)
                 return -ENETUNREACH;
-        own = address->family == AF_INET6 ? ula_address(&n->id, manager_machine_id(m))
-                                          : vnet_local_address(v);
+        own = address->family == AF_INET6 ? vnet_local_address6(v) : vnet_local_address(v);
         if (!ip_is_set(&own))
                 return -ENETUNREACH;
         c->number = 1 + (uint64_t) randombytes_random();

@@ -365,13 +365,6 @@ def test_spoofed_source(lab):
     assert "wrong-source" in drops, drops
 
 
-def drops_of(machine):
-    network = machine.busctl("call", "org.omerta.Mesh1", "/org/omerta/Mesh1",
-                             "org.omerta.Mesh1.Manager", "GetNetwork", "s", "").stdout.split('"')[1]
-    return machine.busctl("call", "org.omerta.Mesh1", network, "org.omerta.Mesh1.Network",
-                          "GetDrops").stdout
-
-
 def endpoints_of(machine):
     links = machine.json("mesh", "status")["links"]
     return [x["endpoint"] for x in links if x.get("endpoint")]
