@@ -38,6 +38,9 @@ CASES = [
     ("constant gone", MESSAGES, "SEGMENT_WINDOW", "SEGMENT_WINDOWS", "no SEGMENT_WINDOW in"),
     ("link after code", "a.md", None, "    [x](nowhere)\n\n[y](nowhere2)\n", "nowhere2, which"),
     ("option not in the page", "docs/man/omertad.8", "Fl -bootstrap", "Fl -boots", "no --bootstrap here"),
+    ("test gone", "tests/sim/test-sim-calendar.c", "void test_no_clock_battery(", "void test_battery(",
+     "no test_no_clock_battery"),
+    ("file of tests gone", "docs/security.md", "`test-subnet.py`", "`test-subnets.py`", "no file of tests"),
 ]
 
 
@@ -48,7 +51,7 @@ def copy(to):
         here = pathlib.Path(directory).relative_to(source)
         (to / here).mkdir()
         for name in files:
-            if name.endswith((".md", ".h", ".8")) or name == "main.c":
+            if name.endswith((".md", ".h", ".8")) or name == "main.c" or "tests" in here.parts:
                 shutil.copy(source / here / name, to / here / name)
             else:
                 (to / here / name).touch()
