@@ -68,7 +68,7 @@ CliExit cli_network_set(Cli *cli, char **args) {
             (e = cli_bus_method(cli, path, OMERTA_IFACE_NETWORK, "SetOptions", &m)) != CLI_OK)
                 return e;
         if ((r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
-            (r = cli_bus_option_u64(m, settings[i].name, value)) < 0 ||
+            (r = sd_bus_message_append(m, "{sv}", settings[i].name, "t", value)) < 0 || /* 0, too */
             (r = sd_bus_message_close_container(m)) < 0)
                 return cli_bus_failed(r, NULL);
         e = cli_bus_call(cli, m, NULL);
@@ -91,6 +91,11 @@ CliExit cli_network_get(Cli *cli, char **args) {
         e = cli_bus_network(cli, &n);
         if (e != CLI_OK)
                 return e;
+        /* A member does not know them, only what its own certificate says. */
+        if (!n->is_gateway) {
+                cli_error(_("only the gateway of %s knows its settings: ask there"), n->name);
+                return CLI_FAILED;
+        }
         if (cli->options.json) {
                 g_autoptr(JsonBuilder) b = cli_json_new();
 

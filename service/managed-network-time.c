@@ -118,6 +118,16 @@ int managed_network_set_policy(ManagedNetwork *n, const NetworkPolicy *policy, M
         return 0;
 }
 
+int managed_network_fail_clock(const ManagedNetwork *n, ManagerError *error) {
+        g_autofree char *why = wall_clock_explain(directory_clock(network_directory(n->core)));
+
+        return manager_fail(
+                        error, -ETIME, "ClockWrong",
+                        "%s: set it right; nothing is signed until then ('omerta network repair-time' if "
+                        "it is right)",
+                        why);
+}
+
 int managed_network_repair_time(ManagedNetwork *n, NetworkRepair *ret, ManagerError *error) {
         if (!n->core || !network_is_member(n->core))
                 return manager_fail(

@@ -610,6 +610,8 @@ int managed_network_invite(
                                 "%u invites are open: delete some with 'omerta network "
                                 "uninvite'",
                                 INVITES_MAX);
+        if (r == -ETIME)
+                return managed_network_fail_clock(n, error);
         if (r < 0)
                 return manager_fail(
                                 error, r, r == -EINVAL ? "InvalidArgument" : "Failed",

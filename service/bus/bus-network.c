@@ -303,6 +303,12 @@ static int answer_pending(sd_bus_message *call, Bus *b, bool approve, sd_bus_err
                                 error, OMERTA_ERROR_LIMIT_REACHED,
                                 "its link has let in as many as it was made for: make another with "
                                 "more --uses");
+        if (r == -ETIME) {
+                ManagerError e = {};
+
+                (void) managed_network_fail_clock(n, &e);
+                return bus_set_error(error, &e);
+        }
         if (r < 0)
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_FAILED, "cannot do it: %s", g_strerror(-r));
