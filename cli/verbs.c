@@ -77,7 +77,7 @@ const CliVerb cli_verbs[] = {
              "On the gateway only."),
           cli_network_set, CLI_CHANGES },
         { "network", "get", "[SETTING]", 0, 1, 0, N_("Show what was set"),
-          N_("Shows the settings of 'omerta network set', or one of them alone; on the gateway."),
+          N_("Shows what was set with 'omerta network set', or one setting; on the gateway."),
           cli_network_get },
         { "network", "repair-time", "", 0, 0, 0, N_("Say that this machine's clock is right"),
           N_("For when 'omerta status' says that the clock cannot be right, but it is, and no\n"
