@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The inside of the aggregate, for manager.c, manager-*.c and managed-network.c. */
+/* The inside of the aggregate, for manager/ and network/. */
 
 #include "dataplane/dataplane.h"
 #include "host/rtnl.h"
-#include "manager.h"
+#include "manager/manager.h"
 #include "netif/netif.h"
 #include "proxy/forward.h"
 #include "proxy/server.h"
@@ -109,7 +109,7 @@ struct ManagedNetwork {
 int manager_fail(ManagerError *error, int r, const char *name, const char *format, ...)
                 _printf_(4, 5);
 
-/* --- manager-sockets.c --- */
+/* --- sockets.c --- */
 int manager_take_passed_fds(Manager *m);
 int manager_open_sockets(Manager *m);
 /* What the kernel has dropped at our sockets since then. */
@@ -127,12 +127,12 @@ int managed_network_check_endpoints(
                 unsigned n_endpoints,
                 ManagerError *error);
 
-/* --- manager-names.c --- */
+/* --- names.c --- */
 bool manager_name_is_visible(const char *text);
 /* Sets both names of @m; NULL: the machine's, none. Return: 0, or negative errno and @error. */
 int manager_choose_names(const char *host_name, const char *owner, Membership *m, ManagerError *error);
 
-/* --- manager-subnet.c --- */
+/* --- subnet.c --- */
 /* May a network have these addresses here? @self: whose, NULL: a new one; @any: root says that they
  * need not be private. Return: 0, or negative errno and @error: -EINVAL, -EEXIST: never, and not
  * beside a network this machine has; -EADDRINUSE: not beside a route, which may go. */
@@ -148,7 +148,7 @@ bool managed_network_find_conflict(ManagedNetwork *n);
 /* Whether the kernel sends what goes to @address elsewhere. */
 bool managed_network_is_diverted(const ManagedNetwork *n, const IpAddr *address);
 
-/* --- manager-connect.c --- */
+/* --- connect.c --- */
 /* Beside the tun, or in user mode in its place: then @n->netif is set too. */
 int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error);
 /* The packet thread does not use @n->netif any more. Calls under way fail, forwards wait. */
@@ -157,28 +157,28 @@ void managed_network_close_netstack(ManagedNetwork *n);
 /* An answer to an echo of ours that did not go through the stack. */
 void managed_network_echo_answered(ManagedNetwork *n, uint64_t number);
 
-/* --- manager-dialer.c --- */
+/* --- dialer.c --- */
 /* @only: NULL: whichever network a target is in. Borrows all. */
 void manager_dialer_init(ManagerDialer *d, Manager *m, ManagedNetwork *only);
 
-/* --- manager-forward.c --- */
+/* --- forward.c --- */
 /* Those the store has. */
 void managed_network_load_forwards(ManagedNetwork *n);
 /* The network has a netstack now, or is about to lose it. */
 void managed_network_resume_forwards(ManagedNetwork *n);
 void managed_network_suspend_forwards(ManagedNetwork *n);
 
-/* --- manager-proxy.c --- */
+/* --- proxy.c --- */
 /* With the sockets systemd passes for it, and on the port of the options. */
 int manager_open_proxy(Manager *m);
 
-/* --- managed-network-time.c --- */
+/* --- network/time.c --- */
 /* Looks at our certificate now and then, and says so when it is not renewed. */
 void managed_network_watch_certificate(ManagedNetwork *n);
 /* The state changed: what is news about clock and certificate goes into the journal. */
 void managed_network_note_trouble(ManagedNetwork *n, const Network *core);
 
-/* --- managed-network.c --- */
+/* --- network/managed-network.c --- */
 /* @id: of base/log-ids.h, or NULL. */
 void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...)
                 _printf_(4, 5);

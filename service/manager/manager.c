@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "manager.h"
+#include "manager/manager.h"
 
 #include <sodium.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
-#include "manager-internal.h"
+#include "manager/manager-internal.h"
 
 /* Messages of the packet thread handled in one turn of the loop, so that the bus stays alive. */
 #define DISPATCH_MAX 64U
