@@ -178,6 +178,15 @@ void managed_network_watch_certificate(ManagedNetwork *n);
 /* The state changed: what is news about clock and certificate goes into the journal. */
 void managed_network_note_trouble(ManagedNetwork *n, const Network *core);
 
+/* --- network/part-interface.c --- */
+int managed_network_open_interface(ManagedNetwork *n, ManagerError *error);
+/* @forget: it does not outlive the daemon. */
+void managed_network_close_interface(ManagedNetwork *n, bool forget);
+/* Gives it the addresses that there are. */
+void managed_network_configure_interface(ManagedNetwork *n);
+/* The routes of the machine changed. */
+void managed_network_routes_changed(ManagedNetwork *n);
+
 /* --- network/managed-network.c --- */
 /* @id: of base/log-ids.h, or NULL. */
 void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...)
@@ -187,12 +196,5 @@ ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id);
 ManagedNetwork *managed_network_free(ManagedNetwork *n);
 /* With the identity @n has now. */
 NetworkConfig managed_network_core_config(ManagedNetwork *n);
-int managed_network_open_interface(ManagedNetwork *n, ManagerError *error);
-/* @forget: it does not outlive the daemon. */
-void managed_network_close_interface(ManagedNetwork *n, bool forget);
-/* Gives it the addresses that there are. */
-void managed_network_configure_interface(ManagedNetwork *n);
-/* The routes of the machine changed. */
-void managed_network_routes_changed(ManagedNetwork *n);
 /* Starts what the store has. */
 int managed_network_load(Manager *m, const StoredNetwork *stored);
