@@ -7,6 +7,7 @@
 #include "host/rtnl.h"
 #include "manager/manager.h"
 #include "netif/netif.h"
+#include "network/part.h"
 #include "proxy/forward.h"
 #include "proxy/server.h"
 #include "store/store.h"
@@ -53,7 +54,8 @@ struct Manager {
 
         Rtnl *rtnl;
         int monitor_fd;
-        Timer addresses_timer; /* gathers bursts of rtnetlink changes */
+        Timer addresses_timer;  /* gathers bursts of rtnetlink changes */
+        Timer interfaces_timer; /* the same, of our own interfaces */
 
         GArray *passed; /* of PassedFd */
         int socket4, socket6;
@@ -79,6 +81,8 @@ struct ManagedNetwork {
         Forwards *forwards; /* NULL: never one */
         ManagerDialer dialer;
         bool in_dataplane;
+        Part interface;        /* the interface with all that is on it: network/part-interface.c */
+        bool dataplane_failed; /* the packet thread could not read or write it */
         char *down_reason;
         bool any_subnet; /* while joining: root said so */
         /* What on this machine is in the way of its addresses, a sentence; NULL: nothing. */
@@ -179,6 +183,7 @@ void managed_network_watch_certificate(ManagedNetwork *n);
 void managed_network_note_trouble(ManagedNetwork *n, const Network *core);
 
 /* --- network/part-interface.c --- */
+void managed_network_init_interface(ManagedNetwork *n);
 int managed_network_open_interface(ManagedNetwork *n, ManagerError *error);
 /* @forget: it does not outlive the daemon. */
 void managed_network_close_interface(ManagedNetwork *n, bool forget);
@@ -186,6 +191,8 @@ void managed_network_close_interface(ManagedNetwork *n, bool forget);
 void managed_network_configure_interface(ManagedNetwork *n);
 /* The routes of the machine changed. */
 void managed_network_routes_changed(ManagedNetwork *n);
+/* Somebody may have touched it. */
+void managed_network_interface_changed(ManagedNetwork *n);
 
 /* --- network/managed-network.c --- */
 /* @id: of base/log-ids.h, or NULL. */

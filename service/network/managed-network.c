@@ -214,6 +214,7 @@ ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id) {
         n->id = *id;
         n->store = store_mesh(m->store, id);
         managed_network_watch_certificate(n);
+        managed_network_init_interface(n);
         g_ptr_array_add(m->networks, n);
         return n;
 }
@@ -330,6 +331,8 @@ const char *managed_network_state(const ManagedNetwork *n) {
         if (!n->core)
                 return n->stored.membership.is_revoked ? network_state_to_string(NETWORK_REVOKED)
                                                        : "down";
+        if (n->interface.state == PART_FAILED && network_state(n->core) != NETWORK_REVOKED)
+                return part_state_to_string(PART_FAILED);
         /* Who has been removed, or has no address, has another trouble. */
         if (n->conflict &&
             (network_state(n->core) == NETWORK_ONLINE || network_state(n->core) == NETWORK_OFFLINE))
@@ -338,10 +341,14 @@ const char *managed_network_state(const ManagedNetwork *n) {
 }
 
 const char *managed_network_reason(const ManagedNetwork *n) {
-        if (strcmp(managed_network_state(n), "conflict") == 0)
+        const char *state = managed_network_state(n);
+
+        if (strcmp(state, "conflict") == 0)
                 return n->conflict;
+        if (strcmp(state, part_state_to_string(PART_FAILED)) == 0)
+                return n->interface.reason;
         if (n->core)
-                return network_state_reason(n->core) ?: "";
+                return network_state_reason(n->core) ?: n->interface.reason ?: "";
         if (n->stored.membership.is_revoked)
                 return "this machine is no member any more";
         return n->down_reason ?: "switched off: 'omerta up' starts it";
