@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "config.h"
-#include "manager.h"
+#include "manager/manager.h"
 #include "notify.h"
 #include "start-delay.h"
 

@@ -4,7 +4,7 @@
 /* What "systemctl status" shows of us (STATUS= of sd_notify(3)): port, networks and how they are,
  * at all times. Nothing without a service manager. Control thread only. */
 
-#include "manager.h"
+#include "manager/manager.h"
 
 typedef struct Notify Notify;
 

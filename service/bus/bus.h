@@ -8,7 +8,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "manager.h"
+#include "manager/manager.h"
 
 typedef struct Bus Bus;
 

@@ -6,11 +6,16 @@
 
 #include "base/macros.h"
 #include "core/crypto/kdf.h"
+#include "core/mesh/gossip/neighbours.h"
 
 /* After a start, until it is worth a warning that nobody answers. Several handshakes fit in. */
 #define LOOK_USEC (10 * USEC_PER_SEC)
 /* How often the end of our certificate is looked at, at least: clocks get set. */
 #define TROUBLE_LOOK_USEC USEC_PER_HOUR
+
+/* A link nobody asks anything by may have been cut long ago: neighbours are asked after this, and
+ * twice for 3 s. Others, silent for longer, are no sign that anybody answers. */
+#define QUIET_USEC (NEIGHBOUR_KEEPALIVE_USEC + 10 * USEC_PER_SEC)
 
 /* Leaving, until some member has taken it down: a handshake and a few retransmissions. */
 #define LEAVE_USEC (5 * USEC_PER_SEC)
@@ -38,7 +43,8 @@ struct Network {
         char *reason;
         WireError lease_error; /* why we have no address, or could not renew it */
         unsigned links_up;
-        Timer look_timer; /* since the start, while nobody need have answered yet */
+        Timer quiet_timer; /* when a link that counts was silent for too long to count */
+        Timer look_timer;  /* since the start, while nobody need have answered yet */
         NetworkTrouble trouble;
         Timer trouble_timer; /* when our certificate ends */
         Timer clock_timer;   /* the clock was set: what follows, in a turn of its own */
@@ -248,11 +254,40 @@ static void on_link_state(void *userdata, const MachineId *machine, LinkState st
                 lease_client_kick(n->lease_client);
 }
 
-static void count_link(void *userdata, const MeshLinkInfo *info) {
-        unsigned *up = userdata;
+typedef struct LinkCount {
+        usec_t now;
+        unsigned up;
+        usec_t until; /* then fewer, if nobody is heard */
+} LinkCount;
 
-        if (info->state == LINK_UP)
-                (*up)++;
+static void count_link(void *userdata, const MeshLinkInfo *info) {
+        usec_t until = usec_add(info->last_received, QUIET_USEC);
+        LinkCount *c = userdata;
+
+        if (info->state != LINK_UP || until <= c->now)
+                return;
+        c->up++;
+        c->until = MIN(c->until, until);
+}
+
+static void count_links(Network *n);
+
+static void on_quiet(void *userdata) {
+        Network *n = userdata;
+
+        count_links(n);
+        update_state(n);
+}
+
+static void count_links(Network *n) {
+        LinkCount c = { .now = env_now(n->env), .until = USEC_INFINITY };
+
+        mesh_foreach_link(n->mesh, count_link, &c);
+        n->links_up = c.up;
+        if (c.until == USEC_INFINITY)
+                timer_clear(&n->quiet_timer);
+        else
+                timer_set(n->env->timers, &n->quiet_timer, c.until, on_quiet, n);
 }
 
 static void on_link_changed(void *userdata, const MachineId *machine) {
@@ -261,8 +296,7 @@ static void on_link_changed(void *userdata, const MachineId *machine) {
 
         if (!n->is_member)
                 return;
-        n->links_up = 0;
-        mesh_foreach_link(n->mesh, count_link, &n->links_up);
+        count_links(n);
         update_state(n);
         peer = mesh_packet_peer(n->mesh, machine);
         if (peer && atomic_load_explicit(&peer->tx, memory_order_relaxed))
@@ -749,6 +783,7 @@ Network *network_free(Network *n) {
         if (!n)
                 return NULL;
         timer_clear(&n->join_timer);
+        timer_clear(&n->quiet_timer);
         timer_clear(&n->look_timer);
         timer_clear(&n->trouble_timer);
         timer_clear(&n->clock_timer);

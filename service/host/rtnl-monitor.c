@@ -63,8 +63,8 @@ static int64_t changed_link(const struct nlmsghdr *nlh) {
         return -1;
 }
 
-int rtnl_monitor_read(int fd, const unsigned *skip, unsigned n_skip) {
-        bool changed = false;
+int rtnl_monitor_read(int fd, const unsigned *ours, unsigned n_ours) {
+        int changed = 0;
 
         for (;;) {
                 uint8_t buf[BUFFER_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
@@ -80,7 +80,7 @@ int rtnl_monitor_read(int fd, const unsigned *skip, unsigned n_skip) {
                         return changed;
                 /* The kernel had more to say than fits: something did change. */
                 if (n < 0 && errno == ENOBUFS) {
-                        changed = true;
+                        changed = RTNL_CHANGED_OTHERS | RTNL_CHANGED_OURS;
                         continue;
                 }
                 if (n < 0)
@@ -90,11 +90,12 @@ int rtnl_monitor_read(int fd, const unsigned *skip, unsigned n_skip) {
                         continue;
                 for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
                         int64_t ifindex = changed_link(nlh);
-                        bool ours = false;
+                        bool is_ours = false;
 
-                        for (unsigned i = 0; i < n_skip; i++)
-                                ours = ours || ifindex == (int64_t) skip[i];
-                        changed = changed || (ifindex >= 0 && !ours);
+                        for (unsigned i = 0; i < n_ours; i++)
+                                is_ours = is_ours || ifindex == (int64_t) ours[i];
+                        if (ifindex >= 0)
+                                changed |= is_ours ? RTNL_CHANGED_OURS : RTNL_CHANGED_OTHERS;
                 }
         }
 }

@@ -134,6 +134,28 @@ int rtnl_link_index(Rtnl *r, const char *name, unsigned *ret) {
         return 0;
 }
 
+static int on_link_flags(const struct nlmsghdr *nlh, void *userdata) {
+        const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+
+        *(unsigned *) userdata = ifi->ifi_flags;
+        return MNL_CB_OK;
+}
+
+int rtnl_link_is_up(Rtnl *r, unsigned ifindex) {
+        uint8_t buf[BUFFER_SIZE];
+        struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+        struct ifinfomsg *ifi;
+        unsigned flags = 0;
+        int status;
+
+        nlh->nlmsg_type = RTM_GETLINK;
+        nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+        ifi = mnl_nlmsg_put_extra_header(nlh, sizeof *ifi);
+        ifi->ifi_index = (int) ifindex;
+        status = talk(r, nlh, on_link_flags, &flags);
+        return status < 0 ? status : (flags & IFF_UP) != 0;
+}
+
 static int link_no_automatic_addresses(Rtnl *r, unsigned ifindex) {
         uint8_t buf[BUFFER_SIZE];
         struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -220,6 +242,7 @@ typedef struct SeenAddress {
 } SeenAddress;
 
 typedef struct SeenAddresses {
+        unsigned ifindex; /* of this link only; 0: of all */
         SeenAddress address[ADDRESSES_SEEN_MAX];
         unsigned n;
 } SeenAddresses;
@@ -240,7 +263,8 @@ static int on_address(const struct nlmsghdr *nlh, void *userdata) {
         bool local = false;
         struct nlattr *attr;
 
-        if (seen->n >= ELEMENTSOF(seen->address))
+        if (seen->n >= ELEMENTSOF(seen->address) ||
+            (seen->ifindex > 0 && seen->ifindex != ifa->ifa_index))
                 return MNL_CB_OK;
         if (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6)
                 return MNL_CB_OK;
@@ -282,6 +306,23 @@ int rtnl_address_keep_only(Rtnl *r, unsigned ifindex, const IpAddr *keep, unsign
                 status = rtnl_address_remove(r, ifindex, &s->address, s->prefix_len);
                 if (status < 0)
                         return status;
+        }
+        return 0;
+}
+
+int rtnl_address_is_there(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_t prefix_len) {
+        g_autofree SeenAddresses *seen = NEW(SeenAddresses);
+        int status;
+
+        seen->ifindex = ifindex;
+        status = dump_addresses(r, seen);
+        if (status < 0)
+                return status;
+        for (unsigned i = 0; i < seen->n; i++) {
+                const SeenAddress *s = &seen->address[i];
+
+                if (s->prefix_len == prefix_len && ip_equal(&s->address, address))
+                        return 1;
         }
         return 0;
 }
@@ -590,4 +631,44 @@ int rtnl_routes(Rtnl *r, const unsigned *skip, unsigned n_skip, GArray **ret) {
                 return status;
         *ret = TAKE_PTR(found);
         return 0;
+}
+
+typedef struct SoughtRoute {
+        unsigned ifindex;
+        IpPrefix prefix;
+        bool is_there;
+} SoughtRoute;
+
+static void reset_sought(void *userdata) {
+        ((SoughtRoute *) userdata)->is_there = false;
+}
+
+static int on_sought_route(const struct nlmsghdr *nlh, void *userdata) {
+        const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+        IpPrefix found = { .addr.family = rtm->rtm_family, .len = rtm->rtm_dst_len };
+        SoughtRoute *sought = userdata;
+        unsigned ifindex = 0;
+        struct nlattr *attr;
+
+        if (rtm->rtm_family != sought->prefix.addr.family || (rtm->rtm_flags & RTM_F_CLONED) ||
+            rtm->rtm_type != RTN_UNICAST || rtm->rtm_dst_len > sought->prefix.len)
+                return MNL_CB_OK;
+        mnl_attr_for_each(attr, nlh, sizeof *rtm) {
+                if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) == 4)
+                        ifindex = mnl_attr_get_u32(attr);
+                if (mnl_attr_get_type(attr) == RTA_DST &&
+                    mnl_attr_get_payload_len(attr) == ip_size(&found.addr))
+                        memcpy(found.addr.bytes, mnl_attr_get_payload(attr), ip_size(&found.addr));
+        }
+        if (ifindex == sought->ifindex && ip_prefix_contains(&found, &sought->prefix.addr))
+                sought->is_there = true;
+        return MNL_CB_OK;
+}
+
+int rtnl_route_is_there(Rtnl *r, unsigned ifindex, const IpPrefix *prefix) {
+        SoughtRoute sought = { .ifindex = ifindex, .prefix = *prefix };
+        int status;
+
+        status = dump(r, RTM_GETROUTE, prefix->addr.family, on_sought_route, reset_sought, &sought);
+        return status < 0 ? status : sought.is_there;
 }

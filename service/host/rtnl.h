@@ -25,6 +25,8 @@ static inline void rtnl_closep(Rtnl **r) {
 
 /* 0, or -ENODEV. */
 int rtnl_link_index(Rtnl *r, const char *name, unsigned *ret);
+/* Return: 1: up, 0: down, -ENODEV: there is no such link (any more). */
+int rtnl_link_is_up(Rtnl *r, unsigned ifindex);
 /* @mtu, @queue_len 0: leave. Switches automatic IPv6 addresses off (addr_gen_mode none). */
 int rtnl_link_configure(Rtnl *r, unsigned ifindex, uint32_t mtu, uint32_t queue_len, bool up);
 /* Removing what is not there, or adding what is, is no error. */
@@ -32,6 +34,11 @@ int rtnl_address_add(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_t p
 int rtnl_address_remove(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_t prefix_len);
 /* Removes every address of the link that is not one of @keep: what a former life left there. */
 int rtnl_address_keep_only(Rtnl *r, unsigned ifindex, const IpAddr *keep, unsigned n_keep);
+
+/* Return: 1: the link has it, 0: it has not, or negative errno. */
+int rtnl_address_is_there(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_t prefix_len);
+/* Whether some route to all of @prefix goes over the link. Return: 1, 0, or negative errno. */
+int rtnl_route_is_there(Rtnl *r, unsigned ifindex, const IpPrefix *prefix);
 
 /* What is the virtual networks' own, and leads nowhere else. */
 typedef struct RtnlOurs {
@@ -71,5 +78,9 @@ int rtnl_prefixes_on(Rtnl *r, const char *name, const unsigned *skip, unsigned n
 /* fd that is readable when links, addresses or routes changed; non-blocking, CLOEXEC. An IPv6
  * router's advertisements renew addresses and so count as changes: the caller gathers them. */
 int rtnl_monitor_open(void);
-/* Reads everything. Return: 1 if something changed that is not ours (@skip), 0, or negative. */
-int rtnl_monitor_read(int fd, const unsigned *skip, unsigned n_skip);
+/* What changed, as flags. */
+#define RTNL_CHANGED_OTHERS 1
+#define RTNL_CHANGED_OURS 2
+/* Reads everything. @ours: links that we made, which may be gone by now.
+ * Return: RTNL_CHANGED_*, 0: nothing, or negative errno. */
+int rtnl_monitor_read(int fd, const unsigned *ours, unsigned n_ours);

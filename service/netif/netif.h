@@ -62,7 +62,13 @@ typedef struct NetifOps {
         int (*write_batch)(Netif *n, const PacketOut *packets, unsigned count);
         /* Readable when read_batch() has something; for epoll. */
         int (*fd)(Netif *n);
-        /* Addresses (0 to remove: AF_UNSPEC), prefix lengths, MTU; brings it up. */
+        /* Is everything still as configure() left it? NULL: nobody else can touch it. Return: 0;
+         * -ENODEV: the interface is gone; other negative errno: configure() may mend it. Then
+         * @ret_reason says what is wrong; the caller frees. */
+        int (*check)(Netif *n, char **ret_reason);
+        /* Addresses (0 to remove: AF_UNSPEC), prefix lengths, MTU; brings it up, and puts back
+         * what somebody took away. Return: 0; 1: but for @address6, which this machine does not
+         * take; or negative errno. */
         int (*configure)(
                         Netif *n,
                         const IpAddr *address,

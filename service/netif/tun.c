@@ -42,7 +42,8 @@ typedef struct TunNetif {
         Netif netif;
         int fd;
         unsigned queue_len;
-        bool adopted; /* may have addresses from a former life */
+        bool is_elsewhere; /* in another network namespace */
+        bool adopted;      /* may have addresses from a former life */
         IpAddr address, address6;
         uint8_t prefix_len, prefix_len6;
         uint8_t *arena; /* ARENA_SIZE */
@@ -167,6 +168,12 @@ int tun_fd(Netif *n) {
         return tun(n)->fd;
 }
 
+static bool has_route(Rtnl *r, unsigned ifindex, const IpAddr *address, uint8_t len) {
+        IpPrefix p = { .addr = *address, .len = len };
+
+        return rtnl_route_is_there(r, ifindex, &p) != 0;
+}
+
 /* Puts @wanted in the place of @current, which is updated. */
 static int
 change_address(Rtnl *r,
@@ -186,13 +193,22 @@ change_address(Rtnl *r,
         }
         if (!ip_is_set(wanted))
                 return 0;
-        /* Also where it is there already: somebody may have taken it away by hand. */
+        /* Also where it is there already: somebody may have taken it away by hand, or its route,
+         * which comes with a new address only. */
+        if (ip_is_set(current) && !has_route(r, ifindex, wanted, wanted_len))
+                (void) rtnl_address_remove(r, ifindex, wanted, wanted_len);
         status = rtnl_address_add(r, ifindex, wanted, wanted_len);
         if (status < 0)
                 return status;
         *current = *wanted;
         *current_len = wanted_len;
         return 0;
+}
+
+/* What the kernel says where there is no IPv6, or it is switched off for the interface. */
+static bool is_without_ipv6(int status) {
+        return status == -EACCES || status == -EPERM || status == -EAFNOSUPPORT ||
+               status == -EOPNOTSUPP;
 }
 
 static int
@@ -224,7 +240,60 @@ tun_configure(Netif *n,
         status = change_address(r, n->ifindex, &t->address, &t->prefix_len, address, prefix_len);
         if (status < 0)
                 return status;
-        return change_address(r, n->ifindex, &t->address6, &t->prefix_len6, address6, prefix_len6);
+        status = change_address(r, n->ifindex, &t->address6, &t->prefix_len6, address6, prefix_len6);
+        if (is_without_ipv6(status) && !t->is_elsewhere) {
+                t->address6 = (IpAddr){};
+                return 1;
+        }
+        return status;
+}
+
+/* Return: 0, or negative errno and @ret_reason. */
+static int
+check_address(const Netif *n, Rtnl *r, const IpAddr *address, uint8_t len, char **ret_reason) {
+        if (!ip_is_set(address))
+                return 0;
+        if (rtnl_address_is_there(r, n->ifindex, address, len) == 0) {
+                *ret_reason = g_strdup_printf(
+                                "%s has lost the address %s", n->name, ip_format(address).text);
+                return -EADDRNOTAVAIL;
+        }
+        if (!has_route(r, n->ifindex, address, len)) {
+                *ret_reason =
+                                g_strdup_printf("%s has lost the route that goes with %s", n->name,
+                                                ip_format(address).text);
+                return -ENETUNREACH;
+        }
+        return 0;
+}
+
+static int tun_check(Netif *n, char **ret_reason) {
+        TunNetif *t = tun(n);
+        _cleanup_(rtnl_closep) Rtnl *r = NULL;
+        struct ifreq ifr = {};
+        int status, up;
+
+        if (t->is_elsewhere)
+                return 0;
+        status = rtnl_open(&r);
+        if (status < 0) {
+                *ret_reason = g_strdup_printf(
+                                "nobody can look at %s: %s", n->name, g_strerror(-status));
+                return status;
+        }
+        up = rtnl_link_is_up(r, n->ifindex);
+        if (up == -ENODEV || ioctl(t->fd, TUNGETIFF, &ifr) < 0) {
+                *ret_reason = g_strdup_printf("%s is gone", n->name);
+                return -ENODEV;
+        }
+        if (up == 0) {
+                *ret_reason = g_strdup_printf("%s was switched off", n->name);
+                return -ENETDOWN;
+        }
+        status = check_address(n, r, &t->address, t->prefix_len, ret_reason);
+        if (status < 0)
+                return status;
+        return check_address(n, r, &t->address6, t->prefix_len6, ret_reason);
 }
 
 static void tun_free(Netif *n) {
@@ -247,6 +316,7 @@ static const NetifOps tun_ops = {
         .read_batch = tun_read_batch,
         .write_batch = tun_write_batch,
         .fd = tun_fd,
+        .check = tun_check,
         .configure = tun_configure,
         .free = tun_free,
 };
@@ -389,6 +459,7 @@ int tun_new(const TunOptions *options, Netif **ret, char **ret_error) {
         if (r >= 0)
                 r = ioctl(t->fd, TUNGETIFF, &ifr) < 0 ? -errno : 0;
         t->netif.ifindex = options->ifindex;
+        t->is_elsewhere = options->ifindex != 0;
         if (r >= 0 && options->ifindex == 0)
                 r = rtnl_open(&rtnl);
         if (r >= 0 && options->ifindex == 0)

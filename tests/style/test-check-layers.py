@@ -13,10 +13,12 @@ check = pathlib.Path(__file__).resolve().parents[2] / "tools/check-layers"
 CASES = [
     ("downwards", "core/mesh/a.c", '#include "core/wire/w.h"\n', None),
     ("upwards", "core/wire/a.c", '#include "core/mesh/m.h"\n', "core/wire may not use core/mesh"),
-    ("manager from core", "core/vnet/a.c", '#include "manager.h"\n', "core/vnet may not use ."),
-    ("bus from manager", "manager.c", '#include "bus/b.h"\n', ". may not use bus"),
+    ("manager from core", "core/vnet/a.c", '#include "manager/m.h"\n', "core/vnet may not use manager"),
+    ("bus from manager", "manager/a.c", '#include "bus/b.h"\n', "manager may not use bus"),
+    ("bus from network", "network/a.c", '#include "bus/b.h"\n', "network may not use bus"),
+    ("network from manager", "manager/a.c", '#include "network/n.h"\n', None),
     ("bus from main", "main.c", '#include "bus/b.h"\n', None),
-    ("manager from bus", "bus/a.c", '#include "manager.h"\n', None),
+    ("manager from bus", "bus/a.c", '#include "manager/m.h"\n', None),
     ("host from core", "core/mesh/a.c", '#include "host/h.h"\n', "may not use host"),
     ("not from service/", "core/mesh/a.c", '#include "m.h"\n', "not written from service/"),
     ("systemd in core", "core/mesh/a.c", "#include <systemd/sd-event.h>\n", "<systemd/sd-event.h>"),
@@ -32,7 +34,8 @@ failed = 0
 for what, name, text, complaint in CASES:
     with tempfile.TemporaryDirectory() as d:
         service = pathlib.Path(d) / "service"
-        for header in ("core/wire/w.h", "core/mesh/m.h", "host/h.h", "bus/b.h", "manager.h"):
+        for header in ("core/wire/w.h", "core/mesh/m.h", "host/h.h", "bus/b.h", "manager/m.h",
+                       "network/n.h"):
             (service / header).parent.mkdir(parents=True, exist_ok=True)
             (service / header).write_text("#pragma once\n")
         (service / name).parent.mkdir(parents=True, exist_ok=True)

@@ -142,6 +142,37 @@ static void test_routes(void **state) {
         assert_return_code(system("ip route flush table 52; ip route flush table main"), 0);
 }
 
+static void test_is_there(void **state) {
+        IpAddr v4 = ip("10.97.0.1"), v6 = ip("fd00:97::1");
+        IpPrefix net4 = { .addr = ip("10.97.0.0"), .len = 16 }, wider = net4;
+        IpPrefix net6 = { .addr = ip("fd00:97::"), .len = 64 };
+        Rtnl *r = need_root(state);
+
+        assert_int_equal(rtnl_link_is_up(r, 4711), -ENODEV);
+        assert_int_equal(rtnl_link_configure(r, LO_INDEX, 0, 0, false), 0);
+        assert_int_equal(rtnl_link_is_up(r, LO_INDEX), 0);
+        assert_int_equal(rtnl_link_configure(r, LO_INDEX, 0, 0, true), 0);
+        assert_int_equal(rtnl_link_is_up(r, LO_INDEX), 1);
+        assert_int_equal(rtnl_address_is_there(r, LO_INDEX, &v4, 16), 0);
+        assert_int_equal(rtnl_address_add(r, LO_INDEX, &v4, 16), 0);
+        assert_int_equal(rtnl_address_add(r, LO_INDEX, &v6, 64), 0);
+        assert_int_equal(rtnl_address_is_there(r, LO_INDEX, &v4, 16), 1);
+        assert_int_equal(rtnl_address_is_there(r, LO_INDEX, &v4, 24), 0);
+        assert_int_equal(rtnl_address_is_there(r, LO_INDEX, &v6, 64), 1);
+        assert_int_equal(rtnl_address_is_there(r, 4711, &v4, 16), 0);
+        assert_int_equal(rtnl_route_is_there(r, LO_INDEX, &net6), 1);
+        assert_int_equal(rtnl_route_is_there(r, 4711, &net6), 0);
+        /* A network on the loopback is local, which is no route to it. */
+        assert_int_equal(rtnl_route_is_there(r, LO_INDEX, &net4), 0);
+        assert_return_code(system("ip route add 10.96.0.0/15 dev lo"), 0);
+        assert_int_equal(rtnl_route_is_there(r, LO_INDEX, &net4), 1);
+        wider.len = 14;
+        assert_int_equal(rtnl_route_is_there(r, LO_INDEX, &wider), 0);
+        assert_return_code(system("ip route del 10.96.0.0/15 dev lo"), 0);
+        assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v4, 16), 0);
+        assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v6, 64), 0);
+}
+
 static void test_prefixes_on(void **state) {
         Rtnl *r = need_root(state);
         IpAddr v4 = ip("10.99.0.1"), v6 = ip("fd00:99::1"), near = ip("10.99.0.77");
@@ -275,14 +306,15 @@ static void test_monitor(void **state) {
         assert_int_equal(rtnl_monitor_read(fd, NULL, 0), 0);
         assert_int_equal(rtnl_address_add(r, LO_INDEX, &v4, 24), 0);
         assert_true(readable(fd));
-        assert_int_equal(rtnl_monitor_read(fd, NULL, 0), 1);
+        assert_int_equal(rtnl_monitor_read(fd, NULL, 0), RTNL_CHANGED_OTHERS);
         assert_false(readable(fd));
 
-        /* On our own interface it is our own doing. IPv4 local routes have their oif too. */
+        /* On our own interface it is told apart. IPv4 local routes have their oif too. */
         assert_int_equal(rtnl_address_remove(r, LO_INDEX, &v4, 24), 0);
         assert_true(readable(fd));
-        assert_int_equal(rtnl_monitor_read(fd, &ours, 1), 0);
+        assert_int_equal(rtnl_monitor_read(fd, &ours, 1), RTNL_CHANGED_OURS);
         assert_false(readable(fd));
+        assert_int_equal(rtnl_monitor_read(fd, &ours, 1), 0);
 }
 
 int main(void) {
@@ -290,6 +322,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_link_index, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_link_configure, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_is_there, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_prefixes_on, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_local_endpoints, setup, teardown),

@@ -541,7 +541,7 @@ static void provider_repair(void *self, const MachineId *machine) {
         Link *link = link_find(self, machine);
 
         if (link)
-                link_repair(link);
+                link_lose(link);
 }
 
 static void provider_set_packets(void *self, const MachineId *machine, bool open) {

@@ -48,6 +48,7 @@ struct Mesh {
         GHashTable *links;
         GQueue lru;
         uint32_t n_links_made;
+        usec_t suspected; /* mesh_suspect() did something; 0: never */
         unsigned n_strangers;
         Budget strangers_budget; /* all links that only enrol */
         GHashTable *peers;       /* PacketPeer; kept until the mesh goes */
@@ -73,6 +74,8 @@ bool mesh_is_local_endpoint(const Mesh *m, const Endpoint *e);
 bool mesh_honours_expired(const Mesh *m);
 /* A link that counts for everybody went up or down. */
 void mesh_on_link_state(Mesh *m, const MachineId *machine, LinkState state);
+/* One machine does not answer: is it that one, or are we cut off? Asks the others. */
+void mesh_suspect(Mesh *m);
 /* CLOSE with reason revoked from somebody who can know. */
 void mesh_we_are_revoked(Mesh *m);
 

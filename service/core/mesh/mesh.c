@@ -12,6 +12,10 @@
 
 /* How long an answer may take after the network changed before a path is doubted. */
 #define CHANGED_PROBE_USEC (2 * USEC_PER_SEC)
+/* One machine that comes and goes has not all the others asked all the time; and of many it is
+ * enough to ask those that are used. The rest is silent for too long soon (core/network.c). */
+#define SUSPECT_USEC (10 * USEC_PER_SEC)
+#define SUSPECT_MAX 64U
 /* An issuer that came back is given so long to renew what has ended in the meantime. */
 #define ISSUER_BACK_USEC USEC_PER_HOUR
 
@@ -316,8 +320,8 @@ take_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const Endpoin
         if (!kp->link)
                 return DROP_UNKNOWN_INDEX;
         link = link_ref(kp->link);
-        link->last_received = env_now(m->env);
-        if (kp == link->next.kp)
+        link_heard(link);
+        if (link->mesh && kp == link->next.kp)
                 link_arrived(link, kp, from);
         if (len == 0 || !link->mesh)
                 return DROP_NONE;
@@ -472,6 +476,22 @@ void mesh_network_changed(Mesh *m) {
         presence_changed(m->presence);
 }
 
+void mesh_suspect(Mesh *m) {
+        usec_t now = env_now(m->env);
+        unsigned n = 0;
+
+        if (m->suspected != 0 && now < m->suspected + SUSPECT_USEC)
+                return;
+        m->suspected = now;
+        for (GList *l = m->lru.head; l && n < SUSPECT_MAX; l = l->next) {
+                Link *link = l->data;
+
+                if (link_is_up(link) && !link->lost && link->n_probes == 0 &&
+                    link_last_received(link) + CHANGED_PROBE_USEC <= now)
+                        n += probes_send(link, CHANGED_PROBE_USEC, NULL, NULL) >= 0;
+        }
+}
+
 /* New keys are how machines tell each other what their clocks show. */
 void mesh_clock_changed(Mesh *m) {
         g_autoptr(GPtrArray) links = g_ptr_array_new();
@@ -589,12 +609,19 @@ int mesh_send_packet(Mesh *m, PacketPeer *peer, uint8_t flags, const uint8_t *pa
         return m->env->send(m->env->userdata, &tx->endpoint, datagram, DATA_OVERHEAD + len);
 }
 
+/* As others see it. */
+static LinkState shown_state(const Link *link) {
+        if (link->dismissed || link->renews)
+                return LINK_DOWN;
+        return link->lost ? LINK_CONNECTING : link->state;
+}
+
 static void get_info(const Link *link, MeshLinkInfo *ret) {
         const PacketPeer *p = link->peer;
 
         *ret = (MeshLinkInfo){
                 .machine = link->machine,
-                .state = link->dismissed || link->renews ? LINK_DOWN : link->state,
+                .state = shown_state(link),
                 .endpoint = path_set_endpoint(&link->paths),
                 .rtt = link->srtt,
                 .rtt_min = link->rtt_min,

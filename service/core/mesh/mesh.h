@@ -146,7 +146,7 @@ void mesh_charge(Mesh *m, const MachineId *machine, usec_t cost);
 
 typedef struct MeshLinkInfo {
         MachineId machine;
-        LinkState state;
+        LinkState state;   /* LINK_CONNECTING too while it has keys, but was asked in vain */
         Endpoint endpoint; /* of the active path; unset: none */
         bool is_relayed;
         usec_t rtt; /* smoothed; 0: not known */

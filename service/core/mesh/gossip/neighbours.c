@@ -110,7 +110,7 @@ static void on_probe(void *userdata, bool lost, usec_t rtt) {
         }
         if (++b->missed >= PROBES_MISSED_MAX) {
                 b->missed = 0;
-                link_repair(link);
+                link_lose(link);
         } else if (probes_send(link, PROBE_WAIT, on_probe, b) < 0)
                 b->missed = 0;
 }
@@ -130,7 +130,7 @@ static void keep_alive(Neighbour *b, Link *link) {
                 return;
         }
         if (probes_send(link, PROBE_WAIT, on_probe, b) < 0)
-                link_repair(link);
+                link_lose(link);
         arm(b, interval);
 }
 

@@ -112,7 +112,7 @@ static void on_stalled(void *userdata) {
         Link *link = userdata;
 
         if (!link->attempt)
-                link_repair(link);
+                link_lose(link);
 }
 
 static void on_dead(void *userdata) {
@@ -291,6 +291,7 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
         link->last_received = now;
         link->used_checked = 0;
         link->attempt = attempt_free(link->attempt);
+        link->lost = false;
         set_purpose(link, &link->current);
         link_hear_realtime(link, link->current.realtime);
         if (link_is_limited(link))
@@ -383,6 +384,7 @@ static void end_life(Link *link) {
         reliable_fail(link->reliable);
         new_boot_id(link);
         link->srtt = 0;
+        link->lost = false;
         set_state(link, LINK_DOWN);
 }
 
@@ -487,6 +489,30 @@ void link_repair(Link *link) {
         }
 }
 
+void link_lose(Link *link) {
+        _unused_ g_autoptr(Link) ref = link_ref(link);
+        bool is_new = link_is_up(link) && !link->lost;
+
+        link->lost = link->lost || is_new;
+        link_repair(link);
+        if (!is_new || !link->mesh)
+                return;
+        mesh_suspect(link->mesh);
+        channels_announce(link, false);
+}
+
+static void find_again(Link *link) {
+        if (!link->lost)
+                return;
+        link->lost = false;
+        channels_announce(link, false);
+}
+
+void link_heard(Link *link) {
+        link->last_received = env_now(link->mesh->env);
+        find_again(link);
+}
+
 void link_call_back(Link *link, const Endpoint *from) {
         /* With keys that wait to be confirmed it is only the same initiation by another path. */
         if (link->attempt || link->next.kp)
@@ -507,8 +533,9 @@ void link_attempt_failed(Link *link) {
         }
         /* Keys that worked meanwhile are good until they expire. */
         if (link_is_up(link) && link_last_received(link) > started)
-                return;
-        link_down(link);
+                find_again(link);
+        else
+                link_down(link);
 }
 
 /* Whether anything was sent or received since the last look. The first look only notes. */

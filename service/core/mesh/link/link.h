@@ -84,6 +84,7 @@ struct Link {
         PacketPeer *peer; /* NULL: not asked for, or no member */
         Budget budget;    /* while it only enrols */
         bool packets_open;
+        bool lost;      /* up, but asked in vain since it was last heard; new keys are tried */
         bool closing;   /* nobody finds it any more, and link_close() frees it */
         bool dismissed; /* no member any more: nothing is taken, one last message waits */
 
@@ -127,6 +128,11 @@ static inline bool link_is_limited(const Link *link) {
 void link_connect(Link *link);
 /* New keys over all paths, whether there are some or not. */
 void link_repair(Link *link);
+/* A probe or a message was not answered: repairs it, and until something comes it counts as
+ * connecting for everybody who looks. Its keys stay, and what is sent goes on. */
+void link_lose(Link *link);
+/* Something authentic came. */
+void link_heard(Link *link);
 /* An initiation that looked replayed came from @from: its maker's clock may have been set back.
  * Asks it once, so that a forged source gets no more than the forger sent. */
 void link_call_back(Link *link, const Endpoint *from);

@@ -55,7 +55,7 @@ static void finish(Probe *q, bool lost, usec_t rtt) {
         if (reply)
                 reply(userdata, lost, rtt);
         else if (lost && link)
-                link_repair(link);
+                link_lose(link);
 }
 
 /* Who waits for an answer is told that none will come. */

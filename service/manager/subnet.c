@@ -14,7 +14,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
-#include "manager-internal.h"
+#include "manager/manager-internal.h"
 
 #define ERROR_REFUSED "SubnetRefused"
 /* A network has MACHINES_MAX machines: more addresses than a /16 only take those of others away. */

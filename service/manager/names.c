@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "manager-internal.h"
+#include "manager/manager-internal.h"
 
 static void default_host_name(char ret[static HOST_NAME_MAX_LEN + 1]) {
         char host[256] = "";

@@ -5,7 +5,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
-#include "manager-internal.h"
+#include "manager/manager-internal.h"
 
 static int open_forwards(ManagedNetwork *n) {
         if (n->forwards)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "manager.h"
+#include "manager/manager.h"
 
 #include <sodium.h>
 #include <stdarg.h>
@@ -11,12 +11,14 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
-#include "manager-internal.h"
+#include "manager/manager-internal.h"
 
 /* Messages of the packet thread handled in one turn of the loop, so that the bus stays alive. */
 #define DISPATCH_MAX 64U
 /* An address change comes as a burst of rtnetlink messages. */
 #define ADDRESSES_SETTLE_USEC (300 * USEC_PER_MSEC)
+/* What somebody does to an interface of ours is looked at when the script that does it has a pause. */
+#define INTERFACES_SETTLE_USEC (100 * USEC_PER_MSEC)
 
 /* Unix time in seconds: the last whose nanoseconds the kernel can count, in the year 2262. */
 #define NEVER 9223372036
@@ -190,18 +192,21 @@ static void on_echo(void *userdata, void *mesh, uint64_t number) {
 static void on_failed(void *userdata, Netif *netif, int error) {
         Manager *m = userdata;
 
+        /* A UDP socket's: its fd was closed behind the packet thread's back. */
+        if (!netif) {
+                (void) log_error_errno(
+                                error,
+                                "a UDP socket cannot be read any more (%m): "
+                                "'systemctl restart omertad' opens it anew");
+                return;
+        }
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *n = m->networks->pdata[i];
 
-                if (n->netif == netif) {
-                        LogContext context = { .message_id = MESSAGE_ID_INTERFACE_UNAVAILABLE,
-                                               .network = n->stored.membership.name,
-                                               .interface = netif->name };
-
-                        log_full(LOG_ERR, error, &context,
-                                 "%s is gone (%m): 'omerta down' and 'omerta up' make it anew",
-                                 netif->name);
-                }
+                if (n->netif != netif)
+                        continue;
+                n->dataplane_failed = true;
+                managed_network_interface_changed(n);
         }
 }
 
@@ -232,19 +237,32 @@ void manager_wake(Manager *m) {
         timer_set(m->timers, &m->addresses_timer, now_usec(CLOCK_BOOTTIME), on_addresses_settled, m);
 }
 
+static void on_interfaces_settled(void *userdata) {
+        Manager *m = userdata;
+
+        for (unsigned i = 0; i < m->networks->len; i++)
+                managed_network_interface_changed(m->networks->pdata[i]);
+}
+
 static int on_monitor(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         Manager *m = userdata;
-        unsigned skip[NETWORKS_MAX], n_skip = 0;
+        unsigned ours[NETWORKS_MAX], n_ours = 0;
+        usec_t now = now_usec(CLOCK_BOOTTIME);
+        int changed;
 
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *n = m->networks->pdata[i];
 
                 if (n->netif)
-                        skip[n_skip++] = n->netif->ifindex;
+                        ours[n_ours++] = n->netif->ifindex;
         }
-        if (rtnl_monitor_read(fd, skip, n_skip) > 0)
-                timer_set(m->timers, &m->addresses_timer,
-                          now_usec(CLOCK_BOOTTIME) + ADDRESSES_SETTLE_USEC, on_addresses_settled, m);
+        changed = rtnl_monitor_read(fd, ours, n_ours);
+        if (changed > 0 && (changed & RTNL_CHANGED_OTHERS))
+                timer_set(m->timers, &m->addresses_timer, now + ADDRESSES_SETTLE_USEC,
+                          on_addresses_settled, m);
+        if (changed > 0 && (changed & RTNL_CHANGED_OURS))
+                timer_set(m->timers, &m->interfaces_timer, now + INTERFACES_SETTLE_USEC,
+                          on_interfaces_settled, m);
         return 0;
 }
 
@@ -424,6 +442,7 @@ Manager *manager_free(Manager *m) {
         g_array_unref(m->passed);
         rtnl_close(m->rtnl);
         timer_clear(&m->addresses_timer);
+        timer_clear(&m->interfaces_timer);
         timer_queue_free(m->timers);
         g_array_unref(m->retired);
         index_table_free(m->indices);

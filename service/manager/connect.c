@@ -8,7 +8,7 @@
 
 #include "base/macros.h"
 #include "core/crypto/kdf.h"
-#include "manager-internal.h"
+#include "manager/manager-internal.h"
 
 #define DOMAIN_SUFFIX ".omerta"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "manager-internal.h"
+#include "manager/manager-internal.h"
 
 /* Sockets of this name are systemd's for it; the file of user and password, a credential. */
 #define SOCKET_NAME "socks"

@@ -4,17 +4,12 @@
  * in the packet thread. */
 
 #include <sodium.h>
-#include <stdio.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "config.h"
-#include "manager-internal.h"
-#include "netif/tun.h"
-
-#define ERROR_INTERFACE "InterfaceUnavailable"
+#include "manager/manager-internal.h"
 
 void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...) {
         LogContext context = {
@@ -31,152 +26,9 @@ void managed_network_log(const ManagedNetwork *n, int level, const char *id, con
         (void) log_full(level, 0, &context, "%s: %s", n->stored.membership.name, text);
 }
 
-/* --- interface --- */
+/* --- what the core reports --- */
 
 static const char *const state_properties[] = { "State", "StateReason", NULL };
-
-static void choose_interface_name(Manager *m, const char *wanted, char ret[static 16]) {
-        for (unsigned k = 0;; k++) {
-                bool taken = false;
-
-                if (k == 0)
-                        g_strlcpy(ret, *wanted ? wanted : m->interface, 16);
-                else
-                        snprintf(ret, 16, "omerta%u", k % 1000); /* NETWORKS_MAX is far below */
-                for (unsigned i = 0; i < m->networks->len; i++) {
-                        ManagedNetwork *o = m->networks->pdata[i];
-
-                        if (strcmp(o->stored.interface, ret) == 0)
-                                taken = true;
-                }
-                if (!taken)
-                        return;
-        }
-}
-
-int managed_network_open_interface(ManagedNetwork *n, ManagerError *error) {
-        Manager *m = n->manager;
-        g_autofree char *message = NULL;
-        char fd_name[32];
-        TunOptions options = { .fd = -EBADF };
-        int r;
-
-        if (!m->options.vpn || n->netif)
-                return 0;
-        if (m->options.user_mode) {
-                r = managed_network_open_netstack(n, m->options.netstack, error);
-                if (r < 0 && error)
-                        managed_network_log(
-                                        n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s",
-                                        error->message);
-                else if (r >= 0)
-                        managed_network_log(
-                                        n, LOG_INFO, NULL, "stack %s: %s",
-                                        netstack_engine_to_string(m->netstack), m->netstack_reason);
-                return r;
-        }
-        if (!*n->stored.interface) {
-                char name[16];
-
-                choose_interface_name(m, "", name);
-                g_strlcpy(n->stored.interface, name, sizeof n->stored.interface);
-        }
-        snprintf(fd_name, sizeof fd_name, "tun-%s", n->stored.interface);
-        options.name = n->stored.interface;
-        options.fd = manager_claim_fd(m, fd_name);
-        r = tun_new(&options, &n->netif, &message);
-        if (r < 0) {
-                managed_network_log(
-                                n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s",
-                                message ?: g_strerror(-r));
-                return manager_fail(error, r, ERROR_INTERFACE, "%s", message ?: g_strerror(-r));
-        }
-        g_strlcpy(n->stored.interface, n->netif->name, sizeof n->stored.interface);
-        if (options.fd < 0) {
-                int fd = tun_fd(n->netif);
-
-                /* Kept by systemd over a restart of the daemon; FDPOLL=0, because a tun reports
-                 * POLLERR while it is down, on which systemd would drop it. */
-                g_autofree char *state = g_strdup_printf("FDSTORE=1\nFDNAME=%s\nFDPOLL=0", fd_name);
-
-                (void) sd_pid_notify_with_fds(0, false, state, &fd, 1);
-        }
-        return managed_network_open_netstack(n, NETSTACK_TUN, error);
-}
-
-void managed_network_close_interface(ManagedNetwork *n, bool forget) {
-        if (!n->netif)
-                return;
-        if (n->in_dataplane)
-                (void) dataplane_remove_network(n->manager->dataplane, network_mesh(n->core));
-        n->in_dataplane = false;
-        if (forget && !n->manager->options.user_mode)
-                (void) sd_notifyf(false, "FDSTOREREMOVE=1\nFDNAME=tun-%s", n->netif->name);
-        n->netif = netif_free(n->netif);
-        managed_network_close_netstack(n);
-}
-
-static void look_for_conflict(ManagedNetwork *n) {
-        if (!managed_network_find_conflict(n))
-                return;
-        if (n->conflict)
-                managed_network_log(n, LOG_WARNING, MESSAGE_ID_SUBNET_CONFLICT, "%s", n->conflict);
-        else
-                managed_network_log(n, LOG_NOTICE, NULL, "its addresses are free again");
-        OBSERVE(n->manager, network_changed, n, state_properties);
-}
-
-void managed_network_configure_interface(ManagedNetwork *n) {
-        Vnet *v = n->core ? network_vnet(n->core) : NULL;
-        const Membership *m = managed_network_membership(n);
-        IpAddr address = {}, address6 = {};
-        int r;
-
-        if (!n->netif || !v)
-                return;
-        look_for_conflict(n);
-        if (!n->in_dataplane) {
-                DataplaneNetwork dn = {
-                        .mesh = network_mesh(n->core),
-                        .netif = n->netif,
-                        .routes = vnet_routes(v),
-                        .drops = network_drops(n->core),
-                        .mtu = OMERTA_MTU_DEFAULT,
-                };
-
-                r = dataplane_add_network(n->manager->dataplane, &dn);
-                if (r < 0) {
-                        managed_network_log(
-                                        n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE,
-                                        "cannot use %s: %s", n->netif->name, g_strerror(-r));
-                        return;
-                }
-                n->in_dataplane = true;
-        }
-        if (network_state(n->core) != NETWORK_REVOKED) {
-                if (!n->is_shut_out)
-                        address = vnet_local_address(v);
-                address6 = vnet_local_address6(v);
-        }
-        r = n->netif->ops->configure(
-                        n->netif, &address, m->subnet.len, &address6, 64, OMERTA_MTU_DEFAULT);
-        if (r < 0)
-                managed_network_log(
-                                n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE,
-                                "cannot give %s its address: %s", n->netif->name, g_strerror(-r));
-}
-
-void managed_network_routes_changed(ManagedNetwork *n) {
-        bool was = n->is_shut_out;
-
-        if (!n->core || !network_vnet(n->core))
-                return;
-        look_for_conflict(n);
-        if (was != n->is_shut_out)
-                managed_network_configure_interface(n);
-}
-
-/* --- what the core reports --- */
 
 static char *on_refuse_subnet(void *userdata, Network *core, const IpPrefix *subnet) {
         ManagedNetwork *n = userdata;
@@ -362,6 +214,7 @@ ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id) {
         n->id = *id;
         n->store = store_mesh(m->store, id);
         managed_network_watch_certificate(n);
+        managed_network_init_interface(n);
         g_ptr_array_add(m->networks, n);
         return n;
 }
@@ -478,6 +331,8 @@ const char *managed_network_state(const ManagedNetwork *n) {
         if (!n->core)
                 return n->stored.membership.is_revoked ? network_state_to_string(NETWORK_REVOKED)
                                                        : "down";
+        if (n->interface.state == PART_FAILED && network_state(n->core) != NETWORK_REVOKED)
+                return part_state_to_string(PART_FAILED);
         /* Who has been removed, or has no address, has another trouble. */
         if (n->conflict &&
             (network_state(n->core) == NETWORK_ONLINE || network_state(n->core) == NETWORK_OFFLINE))
@@ -486,10 +341,14 @@ const char *managed_network_state(const ManagedNetwork *n) {
 }
 
 const char *managed_network_reason(const ManagedNetwork *n) {
-        if (strcmp(managed_network_state(n), "conflict") == 0)
+        const char *state = managed_network_state(n);
+
+        if (strcmp(state, "conflict") == 0)
                 return n->conflict;
+        if (strcmp(state, part_state_to_string(PART_FAILED)) == 0)
+                return n->interface.reason;
         if (n->core)
-                return network_state_reason(n->core) ?: "";
+                return network_state_reason(n->core) ?: n->interface.reason ?: "";
         if (n->stored.membership.is_revoked)
                 return "this machine is no member any more";
         return n->down_reason ?: "switched off: 'omerta up' starts it";

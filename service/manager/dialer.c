@@ -3,7 +3,7 @@
 /* The networks of this daemon as proxy and forwards see them: a ProxyDialer (proxy/proxy.h) of one
  * network, or of whichever a name or an address belongs to. */
 
-#include "manager-internal.h"
+#include "manager/manager-internal.h"
 
 /* Whether manager_resolve() found no network at all: none is up, or we are in none. */
 static bool is_down(int r) {

@@ -8,7 +8,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
-#include "manager-internal.h"
+#include "manager/manager-internal.h"
 
 #define JOIN_TIMEOUT_USEC (10 * USEC_PER_SEC)
 

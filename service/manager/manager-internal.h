@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The inside of the aggregate, for manager.c, manager-*.c and managed-network.c. */
+/* The inside of the aggregate, for manager/ and network/. */
 
 #include "dataplane/dataplane.h"
 #include "host/rtnl.h"
-#include "manager.h"
+#include "manager/manager.h"
 #include "netif/netif.h"
+#include "network/part.h"
 #include "proxy/forward.h"
 #include "proxy/server.h"
 #include "store/store.h"
@@ -53,7 +54,8 @@ struct Manager {
 
         Rtnl *rtnl;
         int monitor_fd;
-        Timer addresses_timer; /* gathers bursts of rtnetlink changes */
+        Timer addresses_timer;  /* gathers bursts of rtnetlink changes */
+        Timer interfaces_timer; /* the same, of our own interfaces */
 
         GArray *passed; /* of PassedFd */
         int socket4, socket6;
@@ -79,6 +81,8 @@ struct ManagedNetwork {
         Forwards *forwards; /* NULL: never one */
         ManagerDialer dialer;
         bool in_dataplane;
+        Part interface;        /* the interface with all that is on it: network/part-interface.c */
+        bool dataplane_failed; /* the packet thread could not read or write it */
         char *down_reason;
         bool any_subnet; /* while joining: root said so */
         /* What on this machine is in the way of its addresses, a sentence; NULL: nothing. */
@@ -109,7 +113,7 @@ struct ManagedNetwork {
 int manager_fail(ManagerError *error, int r, const char *name, const char *format, ...)
                 _printf_(4, 5);
 
-/* --- manager-sockets.c --- */
+/* --- sockets.c --- */
 int manager_take_passed_fds(Manager *m);
 int manager_open_sockets(Manager *m);
 /* What the kernel has dropped at our sockets since then. */
@@ -127,12 +131,12 @@ int managed_network_check_endpoints(
                 unsigned n_endpoints,
                 ManagerError *error);
 
-/* --- manager-names.c --- */
+/* --- names.c --- */
 bool manager_name_is_visible(const char *text);
 /* Sets both names of @m; NULL: the machine's, none. Return: 0, or negative errno and @error. */
 int manager_choose_names(const char *host_name, const char *owner, Membership *m, ManagerError *error);
 
-/* --- manager-subnet.c --- */
+/* --- subnet.c --- */
 /* May a network have these addresses here? @self: whose, NULL: a new one; @any: root says that they
  * need not be private. Return: 0, or negative errno and @error: -EINVAL, -EEXIST: never, and not
  * beside a network this machine has; -EADDRINUSE: not beside a route, which may go. */
@@ -148,7 +152,7 @@ bool managed_network_find_conflict(ManagedNetwork *n);
 /* Whether the kernel sends what goes to @address elsewhere. */
 bool managed_network_is_diverted(const ManagedNetwork *n, const IpAddr *address);
 
-/* --- manager-connect.c --- */
+/* --- connect.c --- */
 /* Beside the tun, or in user mode in its place: then @n->netif is set too. */
 int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error);
 /* The packet thread does not use @n->netif any more. Calls under way fail, forwards wait. */
@@ -157,28 +161,40 @@ void managed_network_close_netstack(ManagedNetwork *n);
 /* An answer to an echo of ours that did not go through the stack. */
 void managed_network_echo_answered(ManagedNetwork *n, uint64_t number);
 
-/* --- manager-dialer.c --- */
+/* --- dialer.c --- */
 /* @only: NULL: whichever network a target is in. Borrows all. */
 void manager_dialer_init(ManagerDialer *d, Manager *m, ManagedNetwork *only);
 
-/* --- manager-forward.c --- */
+/* --- forward.c --- */
 /* Those the store has. */
 void managed_network_load_forwards(ManagedNetwork *n);
 /* The network has a netstack now, or is about to lose it. */
 void managed_network_resume_forwards(ManagedNetwork *n);
 void managed_network_suspend_forwards(ManagedNetwork *n);
 
-/* --- manager-proxy.c --- */
+/* --- proxy.c --- */
 /* With the sockets systemd passes for it, and on the port of the options. */
 int manager_open_proxy(Manager *m);
 
-/* --- managed-network-time.c --- */
+/* --- network/time.c --- */
 /* Looks at our certificate now and then, and says so when it is not renewed. */
 void managed_network_watch_certificate(ManagedNetwork *n);
 /* The state changed: what is news about clock and certificate goes into the journal. */
 void managed_network_note_trouble(ManagedNetwork *n, const Network *core);
 
-/* --- managed-network.c --- */
+/* --- network/part-interface.c --- */
+void managed_network_init_interface(ManagedNetwork *n);
+int managed_network_open_interface(ManagedNetwork *n, ManagerError *error);
+/* @forget: it does not outlive the daemon. */
+void managed_network_close_interface(ManagedNetwork *n, bool forget);
+/* Gives it the addresses that there are. */
+void managed_network_configure_interface(ManagedNetwork *n);
+/* The routes of the machine changed. */
+void managed_network_routes_changed(ManagedNetwork *n);
+/* Somebody may have touched it. */
+void managed_network_interface_changed(ManagedNetwork *n);
+
+/* --- network/managed-network.c --- */
 /* @id: of base/log-ids.h, or NULL. */
 void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...)
                 _printf_(4, 5);
@@ -187,12 +203,5 @@ ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id);
 ManagedNetwork *managed_network_free(ManagedNetwork *n);
 /* With the identity @n has now. */
 NetworkConfig managed_network_core_config(ManagedNetwork *n);
-int managed_network_open_interface(ManagedNetwork *n, ManagerError *error);
-/* @forget: it does not outlive the daemon. */
-void managed_network_close_interface(ManagedNetwork *n, bool forget);
-/* Gives it the addresses that there are. */
-void managed_network_configure_interface(ManagedNetwork *n);
-/* The routes of the machine changed. */
-void managed_network_routes_changed(ManagedNetwork *n);
 /* Starts what the store has. */
 int managed_network_load(Manager *m, const StoredNetwork *stored);

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "core/crypto/kdf.h"
 #include "dataplane/udp-socket.h"
-#include "manager-internal.h"
+#include "manager/manager-internal.h"
 
 /* How the interfaces of every daemon are called that was not told otherwise: omerta0, omerta1. */
 #define INTERFACE_NAME "omerta"
