@@ -338,6 +338,7 @@ NetworkConfig managed_network_core_config(ManagedNetwork *n) {
                         .userdata = n,
                         .refuse_subnet = on_refuse_subnet,
                         .joined = on_joined,
+                        .sign_by_root = managed_network_sign_by_root,
                         .state_changed = on_state,
                         .address_changed = on_address,
                         .machine_changed = on_machine,

@@ -177,6 +177,8 @@ int manager_open_proxy(Manager *m);
 void managed_network_watch_certificate(ManagedNetwork *n);
 /* The state changed: what is news about clock and certificate goes into the journal. */
 void managed_network_note_trouble(ManagedNetwork *n, const Network *core);
+/* NetworkHandler.sign_by_root. */
+int managed_network_sign_by_root(void *userdata, Network *core, const RecordBody *body, Record **ret);
 
 /* --- managed-network.c --- */
 /* @id: of base/log-ids.h, or NULL. */

@@ -26,6 +26,7 @@
 static int
 read_key(const char *dir,
          int dir_fd,
+         const char *name,
          bool is_private,
          uint8_t ret[static IDENTITY_SEED_SIZE],
          char **ret_error) {
@@ -35,14 +36,14 @@ read_key(const char *dir,
         ssize_t n;
         int r;
 
-        if (fstatat(dir_fd, MACHINE_KEY, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
-        r = store_check_file(dir, MACHINE_KEY, &st, ret_error);
+        r = store_check_file(dir, name, &st, ret_error);
         if (r < 0)
                 return r;
         if (is_private && (st.st_mode & 0077) != 0)
                 return -EPERM;
-        fd = openat(dir_fd, MACHINE_KEY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0)
                 return -errno;
         n = read(fd, buf, sizeof buf);
@@ -90,7 +91,7 @@ static int read_credential(const char *dir, uint8_t ret[static IDENTITY_SEED_SIZ
                 return r;
         /* systemd guards it by the directory and by access lists: the mode of the file says
          * nothing about who reads it. */
-        return read_key(dir, fd, false, ret, ret_error);
+        return read_key(dir, fd, MACHINE_KEY, false, ret, ret_error);
 }
 
 static char *explain(const char *path, int r) {
@@ -141,7 +142,7 @@ int store_load_identity(Store *s, Identity **ret, char **ret_error) {
                 r = read_credential(credentials, seed, &error);
         if (r == -ENOENT) {
                 dir = s->dir;
-                r = read_key(s->dir, s->dir_fd, true, seed, &error);
+                r = read_key(s->dir, s->dir_fd, MACHINE_KEY, true, seed, &error);
                 if (r == -ENOENT)
                         r = make_key(s, seed);
         }
@@ -231,6 +232,32 @@ int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[stati
         g_autofree char *name = root_name(network);
 
         return write_key(s->dir_fd, name, seed);
+}
+
+int store_load_root(Store *s, const NetworkId *network, Identity **ret, char **ret_error) {
+        _cleanup_(identity_freep) Identity *root = NULL;
+        g_autofree char *name = root_name(network), *error = NULL;
+        uint8_t seed[IDENTITY_SEED_SIZE];
+        int r = read_key(s->dir, s->dir_fd, name, true, seed, &error);
+
+        if (r >= 0)
+                r = identity_new(seed, &root);
+        sodium_memzero(seed, sizeof seed);
+        if (r >= 0 && !machine_id_equal(&root->id, network))
+                r = store_fail(&error, -EUCLEAN,
+                               "%s/%s is the key of another network: put a copy of "
+                               "the right one there",
+                               s->dir, name);
+        if (r >= 0)
+                *ret = TAKE_PTR(root);
+        else if (ret_error)
+                *ret_error = error ? TAKE_PTR(error)
+                                   : g_strdup_printf("cannot use %s/%s: %s", s->dir, name,
+                                                     r == -EPERM ? "others may read it: 'chmod 600' it"
+                                                     : r == -EUCLEAN ? "it is damaged: it must hold "
+                                                                       "exactly 32 bytes"
+                                                                     : g_strerror(-r));
+        return r;
 }
 
 int store_forget_root(Store *s, const NetworkId *network) {

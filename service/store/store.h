@@ -52,6 +52,10 @@ int store_delete_membership_key(Store *s, const NetworkId *network);
 /* Durable before it returns. */
 int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]);
 
+/* Read for one signature, and freed after it. -ENOENT: it is kept elsewhere; else as
+ * store_load_identity(), -EUCLEAN also for another network's key; with a sentence. */
+int store_load_root(Store *s, const NetworkId *network, Identity **ret, char **ret_error);
+
 /* In order of creation; what @network points to is borrowed. */
 int store_foreach_network(
                 Store *s,

@@ -21,6 +21,8 @@ typedef struct Machine {
         MemoryStore *store;
         Membership membership; /* what the daemon would have on disk */
         bool has_membership;
+        Identity *root;    /* of the network it made */
+        bool root_is_away; /* kept elsewhere */
 
         /* Of one life. */
         IndexTable *indices;
