@@ -483,6 +483,23 @@ void manager_drops(Manager *m, DropCounters *ret) {
         }
 }
 
+int manager_backup(Manager *m, int *ret_fd, ManagerError *error) {
+        int r;
+
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                /* What may be lost without harm; a copy is better with it. */
+                if (n->core)
+                        (void) directory_flush(network_directory(n->core));
+        }
+        r = store_backup(m->store, ret_fd);
+        if (r < 0)
+                return manager_fail(error, r, "Failed", "cannot make a backup: %s", g_strerror(-r));
+        log_notice("a backup was made: whoever has it is this machine");
+        return 0;
+}
+
 const MeshEnv *manager_env(const Manager *m) {
         return &m->env;
 }

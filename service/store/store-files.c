@@ -88,17 +88,17 @@ static DIR *open_again(int dir_fd) {
         return d;
 }
 
-char *store_find_file(int dir_fd, bool (*is_one)(const char *name)) {
+GPtrArray *store_find_files(int dir_fd, bool (*is_one)(const char *name)) {
+        GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
         DIR *d = open_again(dir_fd);
         const struct dirent *e;
-        char *found = NULL;
 
-        while (d && !found && (e = readdir(d)))
+        while (d && (e = readdir(d)))
                 if (is_one(e->d_name))
-                        found = g_strdup(e->d_name);
+                        g_ptr_array_add(names, g_strdup(e->d_name));
         if (d)
                 closedir(d);
-        return found;
+        return names;
 }
 
 int store_check_files(const char *dir, int dir_fd, char **ret_error) {

@@ -70,8 +70,8 @@ int store_check_file(const char *dir, const char *name, const struct stat *st, c
 int store_check_files(const char *dir, int dir_fd, char **ret_error);
 
 bool store_is_state(const char *name);
-/* The first file in the directory whose name is one of those, or NULL; the caller frees. */
-char *store_find_file(int dir_fd, bool (*is_one)(const char *name));
+/* The files in the directory whose names are of those; the caller frees. */
+GPtrArray *store_find_files(int dir_fd, bool (*is_one)(const char *name));
 
 /* store-keys.c; no key there is no error. */
 int store_forget_root(Store *s, const NetworkId *network);
@@ -88,6 +88,9 @@ int store_read_key(
                 char **ret_error);
 /* Durable. */
 int store_write_key(int dir_fd, const char *name, const uint8_t seed[static IDENTITY_SEED_SIZE]);
+
+/* store-memory.c. Before the first database of the process is opened; else it does nothing. */
+void store_guard_memory(void);
 
 /* store.c */
 #define STORE_DATABASE "omerta.db"

@@ -216,9 +216,9 @@ static int migrate(Store *s, int from, char **ret_error) {
 }
 
 static int has_lost_tables(Store *s, char **ret_error) {
-        g_autofree char *key = store_find_file(s->dir_fd, store_is_key);
+        g_autoptr(GPtrArray) keys = store_find_files(s->dir_fd, store_is_key);
 
-        if (!key)
+        if (keys->len == 0)
                 return 0;
         return store_fail(
                         ret_error, -EUCLEAN,
@@ -228,7 +228,7 @@ static int has_lost_tables(Store *s, char **ret_error) {
                         "-wal and all *.key belong together, copied while no omertad runs: put them "
                         "back from one copy, or restore a backup ('omertad restore'), or move the "
                         "directory away to begin anew",
-                        s->dir, key);
+                        s->dir, (const char *) keys->pdata[0]);
 }
 
 static int check_schema(Store *s, char **ret_error) {
@@ -259,16 +259,15 @@ static int check_schema(Store *s, char **ret_error) {
  * SQLite opens the file: closing it later would drop SQLite's locks (fcntl(2), F_SETLK). */
 static int prepare_file(Store *s, char **ret_error) {
         _cleanup_close_ int fd = -EBADF;
-        g_autofree char *key = NULL;
+        g_autoptr(GPtrArray) keys = store_find_files(s->dir_fd, store_is_key);
         struct stat st;
         bool is_new;
 
         is_new = fstatat(s->dir_fd, STORE_DATABASE, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0;
-        if (is_new)
-                key = store_find_file(s->dir_fd, store_is_key);
-        if (key) {
+        if (is_new && keys->len > 0) {
                 g_autofree char *what =
-                                g_strdup_printf("it is missing or empty, but there is a %s", key);
+                                g_strdup_printf("it is missing or empty, but there is a %s",
+                                                (const char *) keys->pdata[0]);
 
                 return damaged(s, what, ret_error);
         }
@@ -325,6 +324,7 @@ int store_take(const char *dir, Store **ret, char **ret_error) {
         Store *s = NEW(Store);
         int r;
 
+        store_guard_memory();
         s->dir = g_strdup(dir);
         s->dir_fd = s->lock_fd = -EBADF;
         r = open_directory(s, ret_error);

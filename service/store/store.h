@@ -82,6 +82,23 @@ int store_put_forward(Store *s, const NetworkId *network, const StoredForward *f
 /* Nothing there is no error. */
 int store_delete_forward(Store *s, const NetworkId *network, uint32_t id);
 
+/**
+ * store_backup() - all of it, with the key files, as one SQLite file (store-backup.c)
+ * @ret_fd: a sealed memfd, the caller's; it holds secrets
+ *
+ * Consistent: what was acknowledged is in it. A machine.key that is a credential is not.
+ */
+int store_backup(Store *s, int *ret_fd);
+/**
+ * store_restore() - make a state directory of a backup
+ * @fd: read to its end; where it is and what it is does not matter
+ *
+ * All or nothing, and durable. @ret_error as of store_open().
+ * Return: 0; -EBUSY: a daemon has @dir; -EEXIST: there is something in it; -EUCLEAN: no backup, or
+ * damaged; -EPROTO: of a later version; other errno.
+ */
+int store_restore(const char *dir, int fd, char **ret_error);
+
 /* The core's view of one network; store_mesh_done() frees what it holds. */
 MeshStore store_mesh(Store *s, const NetworkId *network);
 void store_mesh_done(MeshStore *m);
