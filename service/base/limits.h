@@ -27,6 +27,9 @@
 #define SESSIONS_PER_MACHINE_MAX 10U
 #define SESSIONS_MAX 1000U
 #define SESSION_IDLE_USEC (300 * USEC_PER_SEC)
+/* One that was used so lately makes no room for others: an exchange may be under way, in which TCP
+ * pauses for a few seconds at most. */
+#define SESSION_SPARED_USEC (10 * USEC_PER_SEC)
 #define PROBE_INTERVAL_USEC (5 * USEC_PER_SEC)
 #define PROBE_TIMEOUT_USEC (2 * USEC_PER_SEC)
 #define PROBE_MISSES_MAX 3U

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A backup is one SQLite file: the database as it is at that instant, and beside its tables one more,
- * backup_file, that holds the key files. So there is one thing to keep and nothing to forget. Behind
- * it stands its hash (BLAKE2b, 32 bytes), so that what is cut, or has changed by a bit, is found
- * before anything is made of it.
+ * A backup is one SQLite file: the database as it is at that instant, and beside its tables one
+ * more, backup_file, that holds the key files. So there is one thing to keep and nothing to forget.
+ * Behind it stands its hash (BLAKE2b, 32 bytes), so that what is cut, or has changed by a bit, is
+ * found before anything is made of it.
  *
  * It is put together in memory and handed out as a sealed memfd: nothing of it lies in the state
  * directory, and whoever writes it to a slow disk does so in his own time.
@@ -65,11 +65,11 @@ static int add_keys(Store *s, sqlite3 *copy) {
         sqlite3_stmt *st = NULL;
         int r;
 
-        r = store_errno(sqlite3_exec(
-                        copy,
-                        "CREATE TABLE backup_file (name TEXT PRIMARY KEY NOT NULL,"
-                        "  bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;",
-                        NULL, NULL, NULL));
+        r = store_errno(
+                        sqlite3_exec(copy,
+                                     "CREATE TABLE backup_file (name TEXT PRIMARY KEY NOT NULL,"
+                                     "  bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;",
+                                     NULL, NULL, NULL));
         if (r >= 0)
                 r = store_errno(sqlite3_prepare_v2(
                                 copy, "INSERT INTO backup_file VALUES (?1, ?2)", -1, &st, NULL));
@@ -148,13 +148,11 @@ static int read_image(int fd, GByteArray **image, char **ret_error) {
 
         while (r >= 0 && (n = read(fd, buf, sizeof buf)) != 0) {
                 if (n < 0)
-                        r = store_fail(
-                                        ret_error, -errno, "cannot read the backup: %s",
-                                        g_strerror(errno));
+                        r = store_fail(ret_error, -errno, "cannot read the backup: %s",
+                                       g_strerror(errno));
                 else if ((*image)->len + (size_t) n > BACKUP_SIZE_MAX)
-                        r = store_fail(
-                                        ret_error, -EFBIG,
-                                        "it is larger than a backup of omerta can be");
+                        r = store_fail(ret_error, -EFBIG,
+                                       "it is larger than a backup of omerta can be");
                 else
                         wiped_append(image, buf, (size_t) n);
         }
@@ -184,12 +182,12 @@ static int open_image(const GByteArray *image, sqlite3 **db, char **ret_error) {
         r = store_errno(sqlite3_open(":memory:", db));
         if (r >= 0)
                 r = store_errno(sqlite3_deserialize(
-                                *db, "main", image->data, (sqlite3_int64) size, (sqlite3_int64) size,
-                                SQLITE_DESERIALIZE_READONLY));
+                                *db, "main", image->data, (sqlite3_int64) size,
+                                (sqlite3_int64) size, SQLITE_DESERIALIZE_READONLY));
         if (r >= 0)
                 r = store_errno(sqlite3_exec(
-                                *db, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;", NULL,
-                                NULL, NULL));
+                                *db, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+                                NULL, NULL, NULL));
         if (r >= 0)
                 r = store_check_database(*db, &version, &what);
         if (r == -EPROTO)
@@ -235,8 +233,8 @@ static int write_keys(Store *s, sqlite3 *db, char **ret_error) {
         while (r >= 0 && (code = sqlite3_step(st)) == SQLITE_ROW) {
                 if (!store_column_text(st, 0, name, sizeof name) || !store_is_key(name) ||
                     !store_column_bytes(st, 1, seed, sizeof seed)) {
-                        r = store_fail(
-                                        ret_error, -EUCLEAN, "the backup holds what is no key of omerta");
+                        r = store_fail(ret_error, -EUCLEAN,
+                                       "the backup holds what is no key of omerta");
                         break;
                 }
                 r = store_write_key(s->dir_fd, name, seed);
@@ -258,7 +256,8 @@ static int write_database(Store *s, sqlite3 *db, char **ret_error) {
         int fd, r;
 
         (void) unlinkat(s->dir_fd, HALF_DATABASE, 0); /* of an attempt that ended half way */
-        fd = openat(s->dir_fd, HALF_DATABASE, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        fd = openat(s->dir_fd, HALF_DATABASE, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                    0600);
         r = fd < 0 ? -errno : 0;
         closep(&fd);
         if (r >= 0)
@@ -268,13 +267,13 @@ static int write_database(Store *s, sqlite3 *db, char **ret_error) {
                 r = copy_database(s->db, db);
         if (r >= 0)
                 r = store_errno(sqlite3_exec(
-                                s->db, "PRAGMA secure_delete = ON; DROP TABLE backup_file;", NULL, NULL,
-                                NULL));
+                                s->db, "PRAGMA secure_delete = ON; DROP TABLE backup_file;", NULL,
+                                NULL, NULL));
         if (sqlite3_close(s->db) != SQLITE_OK && r >= 0)
                 r = -EIO;
         s->db = NULL;
-        if (r >= 0 &&
-            (renameat(s->dir_fd, HALF_DATABASE, s->dir_fd, STORE_DATABASE) < 0 || fsync(s->dir_fd) < 0))
+        if (r >= 0 && (renameat(s->dir_fd, HALF_DATABASE, s->dir_fd, STORE_DATABASE) < 0 ||
+                       fsync(s->dir_fd) < 0))
                 r = -errno;
         if (r < 0)
                 return store_fail(

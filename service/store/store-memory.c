@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * SQLite's memory. Pages, rows and bound values of ours hold keys, and SQLite gives back memory as it
- * is. So what it gives back is wiped here. (sqlite.org/c3ref/mem_methods.html)
+ * SQLite's memory. Pages, rows and bound values of ours hold keys, and SQLite gives back memory as
+ * it is. So what it gives back is wiped here. (sqlite.org/c3ref/mem_methods.html)
  */
 
 #include <sodium.h>

@@ -226,6 +226,7 @@ static NetworkConfig config_of(Machine *m) {
                 .ciphers = CIPHER_CHACHA20_POLY1305,
                 .mtu = OMERTA_MTU_DEFAULT,
                 .software = "omerta-sim",
+                .sessions = m->sessions,
                 .handler = {
                         .userdata = m,
                         .joined = on_joined,
