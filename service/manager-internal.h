@@ -37,6 +37,8 @@ struct Manager {
         sd_event_source *clock_source; /* the clock was set */
 
         Store *store;
+        char *state_trouble; /* why it cannot be written, a sentence; NULL: it can */
+        Timer state_timer, state_told_timer; /* to look again; to say so */
         Identity *identity;
         uint8_t boot_id[BOOT_ID_SIZE];
         char *cipher;
@@ -108,6 +110,11 @@ struct ManagedNetwork {
 /* Sets @error (may be NULL). Return: @r, for "return manager_fail(...)". */
 int manager_fail(ManagerError *error, int r, const char *name, const char *format, ...)
                 _printf_(4, 5);
+
+/* --- manager-state.c --- */
+/* From here on it is told when the state directory cannot be written. */
+void manager_watch_state(Manager *m);
+void manager_unwatch_state(Manager *m);
 
 /* --- manager-sockets.c --- */
 int manager_take_passed_fds(Manager *m);

@@ -379,6 +379,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
         if (r >= 0)
                 r = open_state(m);
         if (r >= 0)
+                manager_watch_state(m);
+        if (r >= 0)
                 r = rtnl_open(&m->rtnl);
         if (r >= 0)
                 r = setup_dataplane(m);
@@ -423,6 +425,7 @@ Manager *manager_free(Manager *m) {
         manager_close_passed_fds(m);
         g_array_unref(m->passed);
         rtnl_close(m->rtnl);
+        manager_unwatch_state(m);
         timer_clear(&m->addresses_timer);
         timer_queue_free(m->timers);
         g_array_unref(m->retired);

@@ -30,6 +30,7 @@ typedef enum Statement {
         STATEMENT_LIST_ENDPOINTS,
         STATEMENT_PUT_TRUSTED_TIME,
         STATEMENT_GET_TRUSTED_TIME,
+        STATEMENT_PROBE,
         STATEMENT_PUT_FORWARD,
         STATEMENT_DELETE_FORWARD,
         STATEMENT_LIST_FORWARDS,
@@ -45,6 +46,9 @@ struct Store {
         int dir_fd, lock_fd;
         sqlite3 *db;
         sqlite3_stmt *statements[_STATEMENT_MAX];
+        int write_error;
+        void (*write_error_changed)(void *userdata, int error);
+        void *write_error_userdata;
 };
 
 /* Errno of an SQLite result code, negative; 0 for success. */

@@ -82,6 +82,12 @@ int store_put_forward(Store *s, const NetworkId *network, const StoredForward *f
 /* Nothing there is no error. */
 int store_delete_forward(Store *s, const NetworkId *network, uint32_t id);
 
+/* Why the last that was to be kept could not be written: negative errno of the disk; 0: it was. */
+int store_write_error(const Store *s);
+/* When that changes between 0 and others. From within what writes: nothing may be written there. */
+void store_on_write_error(Store *s, void (*changed)(void *userdata, int error), void *userdata);
+/* Writes something that changes nothing, to see whether it can. Return: 0 or negative errno. */
+int store_probe(Store *s);
 /**
  * store_backup() - all of it, with the key files, as one SQLite file (store-backup.c)
  * @ret_fd: a sealed memfd, the caller's; it holds secrets

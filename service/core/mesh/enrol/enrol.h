@@ -70,8 +70,8 @@ typedef struct InviteOptions {
         unsigned n_endpoints;
 } InviteOptions;
 
-/* Durable before it returns. Return: 0 and a link (caller frees), -ENOSPC: INVITES_MAX, -ETIME: our
- * clock cannot be right. */
+/* Durable before it returns. Return: 0 and a link (caller frees), -EUSERS: INVITES_MAX, -ETIME: our
+ * clock cannot be right; errno of the store. */
 int enrol_service_invite(
                 EnrolService *s,
                 const InviteOptions *options,
