@@ -140,6 +140,11 @@ const CliVerb cli_verbs[] = {
         { "unforward", NULL, "ID", 1, 1, 0, N_("End a forwarded or exposed port"),
           N_("Ends a forward ('omerta forwards' shows the ids), and its connections."),
           cli_unforward, CLI_CHANGES },
+        { "backup", NULL, "FILE|-", 1, 1, 0, N_("Write all that this machine is to a file"),
+          N_("Writes the networks and keys of this machine to a new file that only you can\n"
+             "read. Keep it in a safe place: whoever has it is this machine. 'omertad restore'\n"
+             "makes a state directory of it."),
+          cli_backup, CLI_CHANGES },
         { "version", NULL, "", 0, 0, 0, N_("Show the versions of omerta and omertad"),
           N_("Shows the version of this program and of the running daemon."), cli_version },
         { "help", NULL, "[COMMAND...]", 0, 2, 0, N_("Show this help, or that of a command"),

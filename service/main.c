@@ -20,6 +20,7 @@
 #include "config.h"
 #include "manager/manager.h"
 #include "notify.h"
+#include "restore.h"
 #include "start-delay.h"
 
 typedef struct Arguments {
@@ -31,13 +32,16 @@ typedef struct Arguments {
         Endpoint bootstrap_endpoint;
         bool has_bootstrap;
         int log_level;
+        const char *restore; /* the backup; NULL: start */
 } Arguments;
 
 static const char usage[] =
                 "omertad start [OPTION...]\n"
+                "omertad restore FILE [--user] [--state-dir DIR]\n"
                 "\n"
                 "Joins this machine to its private networks. Normally systemd starts it:\n"
-                "'systemctl start omertad'. With 'start' it runs in the foreground.\n"
+                "'systemctl start omertad'. With 'start' it runs in the foreground; 'restore'\n"
+                "makes a state directory of what 'omerta backup' wrote.\n"
                 "\n"
                 "  --user                   for one user, without privileges, on the session bus\n"
                 "  --netstack ENGINE        with --user: auto, kernel, lwip (default: auto)\n"
@@ -241,8 +245,14 @@ static int parse_arguments(int argc, char **argv, Arguments *a) {
                 if (r != 0)
                         return r == OPTION_DONE ? 0 : r;
         }
+        if (optind + 2 == argc && strcmp(argv[optind], "restore") == 0) {
+                a->restore = argv[optind + 1];
+                return 1;
+        }
         if (optind + 1 != argc || strcmp(argv[optind], "start") != 0) {
-                fprintf(stderr, "omertad: say 'omertad start'; 'omertad --help' tells more\n");
+                fprintf(stderr,
+                        "omertad: say 'omertad start' or 'omertad restore FILE'; 'omertad --help' tells "
+                        "more\n");
                 return -EINVAL;
         }
         if (a->create.subnet && !a->gateway) {
@@ -439,6 +449,8 @@ int main(int argc, char **argv) {
                 (void) log_error_errno(r, "cannot keep keys out of core files: %m");
                 return EXIT_FAILURE;
         }
+        if (a.restore)
+                return restore_run(a.restore, a.manager.state_dir) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 
         /* Blocked before any thread starts, so that sd-event gets them all. */
         sigemptyset(&signals);

@@ -98,7 +98,7 @@ _omerta() {
         case "${words[*]}" in
         '')
                 word='status network up down mesh dhcp tunnel ping nc ssh exec forward expose
-                        forwards unforward version help'
+                        forwards unforward backup version help'
                 ;;
         network | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}
@@ -122,7 +122,7 @@ _omerta() {
         'network set' | 'network get')
                 word='max-absence grace'
                 ;;
-        'network join')
+        'network join' | backup)
                 compopt -o filenames
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 return

@@ -13,6 +13,8 @@
 /* Keys of joins that have not come to an end: each may have an invite used up in its name, so it is
  * kept for the next try. The oldest go. */
 #define JOIN_KEYS_MAX 64U
+/* What 'omertad restore' reads into memory. A network of MACHINES_MAX takes about 100 MB. */
+#define BACKUP_SIZE_MAX (512U * 1024U * 1024U)
 /* Machines known in one network: a /16 has no more addresses to lease. */
 #define MACHINES_MAX 65536U
 /* Receiver indices of one daemon, see core/crypto/index-table.h: low 16 bits of an index. */
@@ -25,6 +27,9 @@
 #define SESSIONS_PER_MACHINE_MAX 10U
 #define SESSIONS_MAX 1000U
 #define SESSION_IDLE_USEC (300 * USEC_PER_SEC)
+/* One that was used so lately makes no room for others: an exchange may be under way, in which TCP
+ * pauses for a few seconds at most. */
+#define SESSION_SPARED_USEC (10 * USEC_PER_SEC)
 #define PROBE_INTERVAL_USEC (5 * USEC_PER_SEC)
 #define PROBE_TIMEOUT_USEC (2 * USEC_PER_SEC)
 #define PROBE_MISSES_MAX 3U

@@ -339,6 +339,25 @@ static int method_get_namespaces(sd_bus_message *call, void *userdata, sd_bus_er
         return sd_bus_reply_method_return(call, "hh", user_fd, net_fd);
 }
 
+static int method_backup(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        const BusOption table[] = { {} };
+        _cleanup_close_ int fd = -EBADF;
+        ManagerError e = {};
+        int r;
+
+        r = bus_read_options(call, table, error);
+        if (r < 0)
+                return r;
+        r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_NETWORKS, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = manager_backup(b->manager, &fd, &e);
+        if (r < 0)
+                return bus_set_error(error, &e);
+        return sd_bus_reply_method_return(call, "h", fd);
+}
+
 static int append_endpoints(sd_bus_message *reply, Manager *m) {
         Endpoint endpoints[LOCAL_ENDPOINTS_SHOWN_MAX];
         unsigned n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
@@ -435,6 +454,12 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_ARGS("a{sv}", options),
                         SD_BUS_RESULT("h", user, "h", network),
                         method_get_namespaces,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "Backup",
+                        SD_BUS_ARGS("a{sv}", options),
+                        SD_BUS_RESULT("h", backup),
+                        method_backup,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("MachineId", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),

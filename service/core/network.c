@@ -47,6 +47,8 @@ struct Network {
         Timer look_timer;  /* since the start, while nobody need have answered yet */
         NetworkTrouble trouble;
         Timer trouble_timer; /* when our certificate ends */
+        Timer root_timer;    /* gateway: when that is to be looked at next */
+        int root_error;      /* why the root did not sign it anew; 0: nothing is to be done */
         Timer clock_timer;   /* the clock was set: what follows, in a turn of its own */
         IpAddr address;      /* as last reported */
 
@@ -105,9 +107,36 @@ static NetworkTrouble find_trouble(Network *n) {
 
         if (wall_clock_state(directory_clock(n->directory)) != WALL_CLOCK_FINE)
                 return NETWORK_TROUBLE_CLOCK;
+        if (n->root_error < 0)
+                return NETWORK_TROUBLE_ROOT;
         if (directory_realtime(n->directory) <= own_certificate_end(n))
                 return NETWORK_TROUBLE_NONE;
         return error == WIRE_ERROR_ABSENT ? NETWORK_TROUBLE_ABSENT : NETWORK_TROUBLE_CERTIFICATE;
+}
+
+/* The gateway's certificate: the root's key is where the administrator has it. */
+static char *describe_root_trouble(Network *n) {
+        const Record *c = directory_certificate(n->directory, &n->config.identity->id);
+        usec_t now = directory_realtime(n->directory);
+        g_autofree char *what = NULL;
+
+        if (c && c->body.not_before > now)
+                what = g_strdup("was signed by a clock that was ahead, so that nobody can join");
+        else if (now > own_certificate_end(n))
+                what = g_strdup("has expired");
+        else
+                what = g_strdup_printf(
+                                "ends in %u days",
+                                (unsigned) (usec_sub(own_certificate_end(n), now) / USEC_PER_DAY));
+        if (n->root_error == -ENOENT)
+                return g_strdup_printf(
+                                "the certificate of the gateway %s: put the network's key root-%s.key "
+                                "back into the state directory for an hour, then it is signed anew",
+                                what, machine_id_format(&n->membership.id).text);
+        return g_strdup_printf(
+                        "the certificate of the gateway %s, and could not be signed anew by the "
+                        "network's root key: %s",
+                        what, g_strerror(-n->root_error));
 }
 
 /* For people; NULL: none. */
@@ -127,9 +156,9 @@ static char *describe_trouble(Network *n) {
                                                 ? "; until then nobody is let in, renewed or given an "
                                                   "address ('omerta network repair-time' if it is right)"
                                                 : "");
+        case NETWORK_TROUBLE_ROOT:
+                return describe_root_trouble(n);
         case NETWORK_TROUBLE_CERTIFICATE:
-                if (n->membership.is_gateway)
-                        return g_strdup("the certificate of the gateway has expired: is the clock right?");
                 return g_strdup_printf(
                                 "the certificate expired %u days ago, waiting for the gateway%s",
                                 (unsigned) (ago / USEC_PER_DAY),
@@ -180,6 +209,22 @@ static void update_state(Network *n) {
 }
 
 static void on_trouble_timer(void *userdata) {
+        update_state(userdata);
+}
+
+static void on_root_timer(void *userdata);
+
+/* Again and again: a year goes by, the key may have been put back, the disk has room again. */
+static void renew_by_root(Network *n) {
+        if (!n->enrol_service)
+                return;
+        n->root_error = enrol_service_renew_own(n->enrol_service);
+        timer_set(n->env->timers, &n->root_timer, usec_add(env_now(n->env), TROUBLE_LOOK_USEC),
+                  on_root_timer, n);
+}
+
+static void on_root_timer(void *userdata) {
+        renew_by_root(userdata);
         update_state(userdata);
 }
 
@@ -333,6 +378,7 @@ NetworkRepair network_clock_changed(Network *n) {
                 cert_client_kick(n->cert_client);
         if (n->lease_client)
                 lease_client_kick(n->lease_client);
+        renew_by_root(n);
         update_state(n);
         done.certificates = e.certificates;
         done.invites = e.invites;
@@ -426,6 +472,13 @@ static void on_pending(void *userdata, const MachineId *machine, const char *nam
         CALL(n, pending_changed, machine, name, pending);
 }
 
+static int on_sign_by_root(void *userdata, const RecordBody *body, Record **ret) {
+        Network *n = userdata;
+        const NetworkHandler *h = &n->config.handler;
+
+        return h->sign_by_root ? h->sign_by_root(h->userdata, n, body, ret) : -ENOENT;
+}
+
 static PacketPeer *get_packet_peer(void *userdata, const MachineId *machine) {
         Network *n = userdata;
 
@@ -503,6 +556,7 @@ static int start_gateway(Network *n) {
                 .max_absence = m->max_absence,
                 .grace = m->grace,
                 .pending_changed = on_pending,
+                .sign_by_root = on_sign_by_root,
                 .userdata = n,
         };
         LeaseServiceConfig lc = {
@@ -519,6 +573,7 @@ static int start_gateway(Network *n) {
         r = enrol_service_new(&ec, &n->enrol_service);
         if (r < 0)
                 return r;
+        renew_by_root(n);
         r = lease_service_new(&lc, &n->lease_service);
         if (r < 0)
                 return r;
@@ -786,6 +841,7 @@ Network *network_free(Network *n) {
         timer_clear(&n->quiet_timer);
         timer_clear(&n->look_timer);
         timer_clear(&n->trouble_timer);
+        timer_clear(&n->root_timer);
         timer_clear(&n->clock_timer);
         if (n->directory)
                 wall_clock_on_changed(directory_clock(n->directory), NULL, NULL);
@@ -894,6 +950,7 @@ void network_changed(Network *n) {
                 session_pool_network_changed(n->sessions);
         if (n->lease_client)
                 lease_client_kick(n->lease_client);
+        renew_by_root(n);
         update_state(n);
 }
 

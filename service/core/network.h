@@ -41,6 +41,7 @@ typedef enum NetworkTrouble {
         NETWORK_TROUBLE_CLOCK,       /* ours cannot be right (mesh/directory/wall-clock.h) */
         NETWORK_TROUBLE_CERTIFICATE, /* ours has ended; the gateway renews it when it is there */
         NETWORK_TROUBLE_ABSENT,      /* and does not any more: we were away for too long */
+        NETWORK_TROUBLE_ROOT, /* gateway: only the root can sign ours anew, and it cannot be asked */
 } NetworkTrouble;
 
 /* Any may be NULL. None may free the network, except from a deferred call. */
@@ -52,6 +53,9 @@ typedef struct NetworkHandler {
         char *(*refuse_subnet)(void *userdata, Network *n, const IpPrefix *subnet);
         /* We are a member now: @m must be on disk when this returns 0. Only when joining. */
         int (*joined)(void *userdata, Network *n, const Membership *m);
+        /* Gateway: the root's key signs our new certificate. Return: 0, -ENOENT: it is not here,
+         * other negative errno. */
+        int (*sign_by_root)(void *userdata, Network *n, const RecordBody *body, Record **ret);
         void (*state_changed)(void *userdata, Network *n);
         /* Our address (or that we have none): for the interface. */
         void (*address_changed)(void *userdata, Network *n);

@@ -38,6 +38,8 @@ struct Manager {
         sd_event_source *clock_source; /* the clock was set */
 
         Store *store;
+        char *state_trouble; /* why it cannot be written, a sentence; NULL: it can */
+        Timer state_timer, state_told_timer; /* to look again; to say so */
         Identity *identity;
         uint8_t boot_id[BOOT_ID_SIZE];
         char *cipher;
@@ -113,6 +115,11 @@ struct ManagedNetwork {
 int manager_fail(ManagerError *error, int r, const char *name, const char *format, ...)
                 _printf_(4, 5);
 
+/* --- state.c --- */
+/* From here on it is told when the state directory cannot be written. */
+void manager_watch_state(Manager *m);
+void manager_unwatch_state(Manager *m);
+
 /* --- sockets.c --- */
 int manager_take_passed_fds(Manager *m);
 int manager_open_sockets(Manager *m);
@@ -181,6 +188,8 @@ int manager_open_proxy(Manager *m);
 void managed_network_watch_certificate(ManagedNetwork *n);
 /* The state changed: what is news about clock and certificate goes into the journal. */
 void managed_network_note_trouble(ManagedNetwork *n, const Network *core);
+/* NetworkHandler.sign_by_root. */
+int managed_network_sign_by_root(void *userdata, Network *core, const RecordBody *body, Record **ret);
 
 /* --- network/part-interface.c --- */
 void managed_network_init_interface(ManagedNetwork *n);

@@ -397,6 +397,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
         if (r >= 0)
                 r = open_state(m);
         if (r >= 0)
+                manager_watch_state(m);
+        if (r >= 0)
                 r = rtnl_open(&m->rtnl);
         if (r >= 0)
                 r = setup_dataplane(m);
@@ -441,6 +443,7 @@ Manager *manager_free(Manager *m) {
         manager_close_passed_fds(m);
         g_array_unref(m->passed);
         rtnl_close(m->rtnl);
+        manager_unwatch_state(m);
         timer_clear(&m->addresses_timer);
         timer_clear(&m->interfaces_timer);
         timer_queue_free(m->timers);
@@ -500,6 +503,23 @@ void manager_drops(Manager *m, DropCounters *ret) {
                 if (n->core)
                         drop_counters_add(ret, network_drops(n->core));
         }
+}
+
+int manager_backup(Manager *m, int *ret_fd, ManagerError *error) {
+        int r;
+
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                /* What may be lost without harm; a copy is better with it. */
+                if (n->core)
+                        (void) directory_flush(network_directory(n->core));
+        }
+        r = store_backup(m->store, ret_fd);
+        if (r < 0)
+                return manager_fail(error, r, "Failed", "cannot make a backup: %s", g_strerror(-r));
+        log_notice("a backup was made: whoever has it is this machine");
+        return 0;
 }
 
 const MeshEnv *manager_env(const Manager *m) {

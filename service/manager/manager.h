@@ -111,6 +111,9 @@ typedef struct ManagerError {
 } ManagerError;
 void manager_error_clear(ManagerError *e);
 
+/* All that this machine is, for 'omertad restore': store_backup(). */
+int manager_backup(Manager *m, int *ret_fd, ManagerError *error);
+
 typedef struct CreateOptions {
         const char *name;
         const char *subnet;            /* NULL: chosen at random */

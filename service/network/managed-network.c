@@ -190,6 +190,7 @@ NetworkConfig managed_network_core_config(ManagedNetwork *n) {
                         .userdata = n,
                         .refuse_subnet = on_refuse_subnet,
                         .joined = on_joined,
+                        .sign_by_root = managed_network_sign_by_root,
                         .state_changed = on_state,
                         .address_changed = on_address,
                         .machine_changed = on_machine,
@@ -347,6 +348,8 @@ const char *managed_network_reason(const ManagedNetwork *n) {
                 return n->conflict;
         if (strcmp(state, part_state_to_string(PART_FAILED)) == 0)
                 return n->interface.reason;
+        if (n->core && n->manager->state_trouble && network_state(n->core) == NETWORK_ONLINE)
+                return n->manager->state_trouble;
         if (n->core)
                 return network_state_reason(n->core) ?: n->interface.reason ?: "";
         if (n->stored.membership.is_revoked)
@@ -369,10 +372,13 @@ unsigned managed_network_mtu(const ManagedNetwork *n) {
 /* --- acts --- */
 
 static int store_up(ManagedNetwork *n, bool up, ManagerError *error) {
+        bool was = n->stored.up;
         int r;
 
         n->stored.up = up;
         r = store_put_network(n->manager->store, &n->stored);
+        if (r < 0)
+                n->stored.up = was;
         if (r < 0)
                 return manager_fail(error, r, "Failed", "cannot store it: %s", g_strerror(-r));
         return 0;
@@ -406,6 +412,12 @@ int managed_network_up(ManagedNetwork *n, ManagerError *error) {
                 return r;
         }
         r = store_up(n, true, error);
+        if (r < 0) {
+                /* What is not remembered was not done. */
+                managed_network_close_interface(n, true);
+                free_core(n);
+                manager_publish_endpoints(n->manager);
+        }
         OBSERVE(n->manager, network_changed, n, address_properties);
         return r;
 }
@@ -463,7 +475,7 @@ int managed_network_invite(
                                 "this machine has no address anybody could reach: connect it to a network, "
                                 "or name the address with --endpoint");
         r = enrol_service_invite(s, &with_endpoints, ret_link, &invite);
-        if (r == -ENOSPC)
+        if (r == -EUSERS)
                 return manager_fail(
                                 error, r, "LimitReached",
                                 "%u invites are open: delete some with 'omerta network "

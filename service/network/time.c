@@ -24,7 +24,8 @@ static void on_check_certificate(void *userdata) {
         usec_t now;
 
         managed_network_watch_certificate(n);
-        if (!n->core || !network_is_member(n->core))
+        /* Of a gateway NETWORK_TROUBLE_ROOT tells, a year before. */
+        if (!n->core || !network_is_member(n->core) || managed_network_membership(n)->is_gateway)
                 return;
         d = network_directory(n->core);
         now = directory_realtime(d);
@@ -57,12 +58,34 @@ void managed_network_note_trouble(ManagedNetwork *n, const Network *core) {
         case NETWORK_TROUBLE_CLOCK:
                 managed_network_log(n, LOG_ERR, MESSAGE_ID_CLOCK_WRONG, "%s", reason ?: "");
                 return;
+        case NETWORK_TROUBLE_ROOT:
+                managed_network_log(n, LOG_WARNING, MESSAGE_ID_ROOT_NEEDED, "%s", reason ?: "");
+                return;
         case NETWORK_TROUBLE_CERTIFICATE:
         case NETWORK_TROUBLE_ABSENT:
                 managed_network_log(
                                 n, LOG_WARNING, MESSAGE_ID_CERTIFICATE_EXPIRED, "%s", reason ?: "");
                 return;
         }
+}
+
+/* The gateway's certificate. The root's key is in memory for this one signature. */
+int managed_network_sign_by_root(void *userdata, Network *core, const RecordBody *body, Record **ret) {
+        ManagedNetwork *n = userdata;
+        _cleanup_(identity_freep) Identity *root = NULL;
+        g_autofree char *error = NULL;
+        int r;
+
+        r = store_load_root(n->manager->store, &n->id, &root, &error);
+        if (r >= 0)
+                r = identity_sign_record(root, &n->id, body, ret);
+        if (r >= 0)
+                managed_network_log(
+                                n, LOG_NOTICE, NULL,
+                                "the root key signs the gateway's certificate anew, for ten years");
+        else if (r != -ENOENT && n->last_trouble != NETWORK_TROUBLE_ROOT)
+                managed_network_log(n, LOG_ERR, MESSAGE_ID_ROOT_NEEDED, "%s", error ?: g_strerror(-r));
+        return r;
 }
 
 /* --- what is set --- */

@@ -57,6 +57,8 @@ static const char *const text[] = {
         [STATEMENT_PUT_FORWARD] =
                         "INSERT OR REPLACE INTO forward (network, id, direction, listen, target) "
                         "VALUES (?1, ?2, ?3, ?4, ?5)",
+        /* A row of no network, which tidy_up() takes away. */
+        [STATEMENT_PROBE] = "INSERT OR REPLACE INTO trusted_time (network, realtime) VALUES (x'', 0)",
         [STATEMENT_DELETE_FORWARD] = "DELETE FROM forward WHERE network = ?1 AND id = ?2",
         [STATEMENT_LIST_FORWARDS] =
                         "SELECT id, direction, listen, target FROM forward WHERE network = ?1 "
@@ -131,12 +133,46 @@ int store_step(Store *s, sqlite3_stmt *statement) {
         return r;
 }
 
+/* Of what may be better later, and is nobody's fault who asked. */
+static bool is_of_the_disk(int r) {
+        return r == -ENOSPC || r == -EDQUOT || r == -EROFS || r == -EIO || r == -EACCES ||
+               r == -ENOENT || r == -EFBIG || r == -ENODEV || r == -ESTALE;
+}
+
+static void note_write_error(Store *s, int r) {
+        bool changed = (r == 0) != (s->write_error == 0);
+
+        s->write_error = r;
+        if (changed && s->write_error_changed)
+                s->write_error_changed(s->write_error_userdata, r);
+}
+
 int store_run(Store *s, sqlite3_stmt *statement) {
         int r = store_step(s, statement);
 
         if (r > 0)
                 sqlite3_reset(statement);
+        /* What failed may have been given up already: that this fails then says nothing. */
+        if (statement && statement == s->statements[STATEMENT_ROLLBACK])
+                return r < 0 ? r : 0;
+        if (is_of_the_disk(r))
+                note_write_error(s, r);
+        else if (r >= 0 && sqlite3_get_autocommit(s->db)) /* it is on the disk now */
+                note_write_error(s, 0);
         return r < 0 ? r : 0;
+}
+
+int store_probe(Store *s) {
+        return store_run(s, store_statement(s, STATEMENT_PROBE));
+}
+
+int store_write_error(const Store *s) {
+        return s->write_error;
+}
+
+void store_on_write_error(Store *s, void (*changed)(void *userdata, int error), void *userdata) {
+        s->write_error_changed = changed;
+        s->write_error_userdata = userdata;
 }
 
 void store_wipe_log(Store *s) {

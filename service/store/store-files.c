@@ -12,6 +12,7 @@
 #include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "store/store-internal.h"
 
@@ -72,26 +73,49 @@ int store_check_file(const char *dir, const char *name, const struct stat *st, c
 }
 
 /* What this daemon, or one before it, has put there. */
-static bool is_state(const char *name) {
+bool store_is_state(const char *name) {
         return strcmp(name, "lock") == 0 || g_str_has_prefix(name, "omerta.db") ||
                g_str_has_suffix(name, ".key");
 }
 
-int store_check_files(const char *dir, int dir_fd, char **ret_error) {
-        int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+/* For readdir(); @dir_fd stays where it is. NULL: errno. */
+static DIR *open_again(int dir_fd) {
+        int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+        if (!d && fd >= 0)
+                close(fd);
+        return d;
+}
+
+GPtrArray *store_find_files(int dir_fd, bool (*is_one)(const char *name)) {
+        GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+        DIR *d = open_again(dir_fd);
+        const struct dirent *e;
+
+        while (d && (e = readdir(d)))
+                if (is_one(e->d_name))
+                        g_ptr_array_add(names, g_strdup(e->d_name));
+        if (d)
+                closedir(d);
+        return names;
+}
+
+int store_check_files(const char *dir, int dir_fd, char **ret_error) {
+        DIR *d = open_again(dir_fd);
         const struct dirent *e;
         struct stat st;
+        int r = 0;
 
         if (!d) {
                 r = -errno;
-                closep(&fd);
                 return store_fail(
                                 ret_error, r, "cannot read the directory %s: %s", dir,
                                 g_strerror(-r));
         }
         while (r >= 0 && (e = readdir(d)))
-                if (is_state(e->d_name) && fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                if (store_is_state(e->d_name) &&
+                    fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
                         r = store_check_file(dir, e->d_name, &st, ret_error);
         closedir(d);
         return r;

@@ -30,6 +30,7 @@ typedef enum Statement {
         STATEMENT_LIST_ENDPOINTS,
         STATEMENT_PUT_TRUSTED_TIME,
         STATEMENT_GET_TRUSTED_TIME,
+        STATEMENT_PROBE,
         STATEMENT_PUT_FORWARD,
         STATEMENT_DELETE_FORWARD,
         STATEMENT_LIST_FORWARDS,
@@ -45,6 +46,9 @@ struct Store {
         int dir_fd, lock_fd;
         sqlite3 *db;
         sqlite3_stmt *statements[_STATEMENT_MAX];
+        int write_error;
+        void (*write_error_changed)(void *userdata, int error);
+        void *write_error_userdata;
 };
 
 /* Errno of an SQLite result code, negative; 0 for success. */
@@ -69,8 +73,36 @@ int store_check_file(const char *dir, const char *name, const struct stat *st, c
 /* Every file of ours in the directory. */
 int store_check_files(const char *dir, int dir_fd, char **ret_error);
 
+bool store_is_state(const char *name);
+/* The files in the directory whose names are of those; the caller frees. */
+GPtrArray *store_find_files(int dir_fd, bool (*is_one)(const char *name));
+
 /* store-keys.c; no key there is no error. */
 int store_forget_root(Store *s, const NetworkId *network);
+/* machine.key, root-ID.key. */
+bool store_is_key(const char *name);
+/* @is_private: its mode says who may read it. Return: 0, -ENOENT, -EPERM: others may read it or it
+ * is theirs, -EUCLEAN: no key; @ret_error is set only where there is more to say. */
+int store_read_key(
+                const char *dir,
+                int dir_fd,
+                const char *name,
+                bool is_private,
+                uint8_t ret[static IDENTITY_SEED_SIZE],
+                char **ret_error);
+/* Durable. */
+int store_write_key(int dir_fd, const char *name, const uint8_t seed[static IDENTITY_SEED_SIZE]);
+
+/* store-memory.c. Before the first database of the process is opened; else it does nothing. */
+void store_guard_memory(void);
+
+/* store.c */
+#define STORE_DATABASE "omerta.db"
+/* One with directory and lock, and without a database; store_close() ends it. With a sentence. */
+int store_take(const char *dir, Store **ret, char **ret_error);
+/* -EUCLEAN: no database of omerta, or damaged; -EPROTO: of a later version. With what is wrong,
+ * which the caller frees. @ret_version: of its schema, 0: it is empty. */
+int store_check_database(sqlite3 *db, int *ret_version, char **ret_what);
 
 /* Blob column of exactly @size bytes. Return: false if it is not. */
 bool store_column_bytes(sqlite3_stmt *statement, int column, void *ret, size_t size);

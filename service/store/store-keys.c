@@ -21,28 +21,27 @@
 
 #define MACHINE_KEY "machine.key"
 
-/* @is_private: its mode says who may read it. Return: 0, -ENOENT, -EPERM: others may read it or it
- * is theirs, -EUCLEAN: no key; @ret_error is set only where there is more to say. */
-static int
-read_key(const char *dir,
-         int dir_fd,
-         bool is_private,
-         uint8_t ret[static IDENTITY_SEED_SIZE],
-         char **ret_error) {
+int store_read_key(
+                const char *dir,
+                int dir_fd,
+                const char *name,
+                bool is_private,
+                uint8_t ret[static IDENTITY_SEED_SIZE],
+                char **ret_error) {
         uint8_t buf[IDENTITY_SEED_SIZE + 1];
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
         ssize_t n;
         int r;
 
-        if (fstatat(dir_fd, MACHINE_KEY, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
-        r = store_check_file(dir, MACHINE_KEY, &st, ret_error);
+        r = store_check_file(dir, name, &st, ret_error);
         if (r < 0)
                 return r;
         if (is_private && (st.st_mode & 0077) != 0)
                 return -EPERM;
-        fd = openat(dir_fd, MACHINE_KEY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0)
                 return -errno;
         n = read(fd, buf, sizeof buf);
@@ -54,7 +53,7 @@ read_key(const char *dir,
         return n == IDENTITY_SEED_SIZE ? 0 : -EUCLEAN;
 }
 
-static int write_key(int dir_fd, const char *name, const uint8_t seed[static IDENTITY_SEED_SIZE]) {
+int store_write_key(int dir_fd, const char *name, const uint8_t seed[static IDENTITY_SEED_SIZE]) {
         g_autofree char *temporary = g_strconcat(".", name, ".new", NULL);
         _cleanup_close_ int fd = -EBADF;
         int r = 0;
@@ -76,7 +75,7 @@ static int write_key(int dir_fd, const char *name, const uint8_t seed[static IDE
         return r;
 }
 
-/* From systemd, LoadCredential=machine.key:... (systemd.exec(5)). Return: as read_key(). */
+/* From systemd, LoadCredential=machine.key:... (systemd.exec(5)). Return: as store_read_key(). */
 static int read_credential(const char *dir, uint8_t ret[static IDENTITY_SEED_SIZE], char **ret_error) {
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
@@ -90,7 +89,7 @@ static int read_credential(const char *dir, uint8_t ret[static IDENTITY_SEED_SIZ
                 return r;
         /* systemd guards it by the directory and by access lists: the mode of the file says
          * nothing about who reads it. */
-        return read_key(dir, fd, false, ret, ret_error);
+        return store_read_key(dir, fd, MACHINE_KEY, false, ret, ret_error);
 }
 
 static char *explain(const char *path, int r) {
@@ -127,7 +126,7 @@ static int make_key(Store *s, uint8_t ret[static IDENTITY_SEED_SIZE]) {
         if (is_lost)
                 return -ENOKEY;
         randombytes_buf(ret, IDENTITY_SEED_SIZE);
-        return write_key(s->dir_fd, MACHINE_KEY, ret);
+        return store_write_key(s->dir_fd, MACHINE_KEY, ret);
 }
 
 int store_load_identity(Store *s, Identity **ret, char **ret_error) {
@@ -141,7 +140,7 @@ int store_load_identity(Store *s, Identity **ret, char **ret_error) {
                 r = read_credential(credentials, seed, &error);
         if (r == -ENOENT) {
                 dir = s->dir;
-                r = read_key(s->dir, s->dir_fd, true, seed, &error);
+                r = store_read_key(s->dir, s->dir_fd, MACHINE_KEY, true, seed, &error);
                 if (r == -ENOENT)
                         r = make_key(s, seed);
         }
@@ -223,6 +222,18 @@ int store_delete_membership_key(Store *s, const NetworkId *network) {
 
 /* --- roots --- */
 
+bool store_is_key(const char *name) {
+        g_autofree char *id = NULL;
+        MachineId network;
+
+        if (strcmp(name, MACHINE_KEY) == 0)
+                return true;
+        if (!g_str_has_prefix(name, "root-") || !g_str_has_suffix(name, ".key"))
+                return false;
+        id = g_strndup(name + strlen("root-"), strlen(name) - strlen("root-.key"));
+        return machine_id_parse(id, &network) >= 0;
+}
+
 static char *root_name(const NetworkId *network) {
         return g_strdup_printf("root-%s.key", machine_id_format(network).text);
 }
@@ -230,7 +241,33 @@ static char *root_name(const NetworkId *network) {
 int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]) {
         g_autofree char *name = root_name(network);
 
-        return write_key(s->dir_fd, name, seed);
+        return store_write_key(s->dir_fd, name, seed);
+}
+
+int store_load_root(Store *s, const NetworkId *network, Identity **ret, char **ret_error) {
+        _cleanup_(identity_freep) Identity *root = NULL;
+        g_autofree char *name = root_name(network), *error = NULL;
+        uint8_t seed[IDENTITY_SEED_SIZE];
+        int r = store_read_key(s->dir, s->dir_fd, name, true, seed, &error);
+
+        if (r >= 0)
+                r = identity_new(seed, &root);
+        sodium_memzero(seed, sizeof seed);
+        if (r >= 0 && !machine_id_equal(&root->id, network))
+                r = store_fail(&error, -EUCLEAN,
+                               "%s/%s is the key of another network: put a copy of "
+                               "the right one there",
+                               s->dir, name);
+        if (r >= 0)
+                *ret = TAKE_PTR(root);
+        else if (ret_error)
+                *ret_error = error ? TAKE_PTR(error)
+                                   : g_strdup_printf("cannot use %s/%s: %s", s->dir, name,
+                                                     r == -EPERM ? "others may read it: 'chmod 600' it"
+                                                     : r == -EUCLEAN ? "it is damaged: it must hold "
+                                                                       "exactly 32 bytes"
+                                                                     : g_strerror(-r));
+        return r;
 }
 
 int store_forget_root(Store *s, const NetworkId *network) {

@@ -16,10 +16,10 @@
  *
  * Damage. quick_check at the start finds a file that is cut or overwritten. It is reported and
  * left alone: what looks broken to us may be restored by somebody who has a copy. An empty
- * database beside a machine key is damage as well: the key is made after the database.
+ * database beside a key is damage as well: keys are made after the database. So is one without
+ * tables: a copy of omerta.db without omerta.db-wal, which may hold all of it.
  */
 
-#define DATABASE "omerta.db"
 #define LOCK "lock"
 #define APPLICATION_ID 0x6f6d7274 /* "omrt"; file(1) and we recognise our own */
 
@@ -139,16 +139,16 @@ static int open_directory(Store *s, char **ret_error) {
 static int damaged(Store *s, const char *what, char **ret_error) {
         return store_fail(
                         ret_error, -EUCLEAN,
-                        "%s/" DATABASE
+                        "%s/" STORE_DATABASE
                         " is damaged (%s): put a copy of the state directory back, or "
                         "move it away to begin anew (leases, members and keys of a gateway are then "
                         "lost)",
                         s->dir, what);
 }
 
-static int get_number(Store *s, const char *sql, sqlite3_int64 *ret) {
+static int get_number(sqlite3 *db, const char *sql, sqlite3_int64 *ret) {
         sqlite3_stmt *st = NULL;
-        int code = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
+        int code = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
 
         if (code == SQLITE_OK)
                 code = sqlite3_step(st);
@@ -158,21 +158,45 @@ static int get_number(Store *s, const char *sql, sqlite3_int64 *ret) {
         return store_errno(code);
 }
 
-static int quick_check(Store *s, char **ret_error) {
+static int quick_check(sqlite3 *db, char **ret_what) {
         sqlite3_stmt *st = NULL;
         const char *text = NULL;
-        int code = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL), r = 0;
+        int code = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &st, NULL), r = 0;
 
         if (code == SQLITE_OK)
                 code = sqlite3_step(st);
         if (code == SQLITE_ROW)
                 text = (const char *) sqlite3_column_text(st, 0);
         if (code != SQLITE_ROW)
-                r = damaged(s, sqlite3_errmsg(s->db), ret_error);
+                r = store_fail(ret_what, -EUCLEAN, "%s", sqlite3_errmsg(db));
         else if (!text || strcmp(text, "ok") != 0)
-                r = damaged(s, text ?: "no answer", ret_error);
+                r = store_fail(ret_what, -EUCLEAN, "%s", text ?: "no answer");
         sqlite3_finalize(st);
         return r;
+}
+
+int store_check_database(sqlite3 *db, int *ret_version, char **ret_what) {
+        sqlite3_int64 tables = 0, version = 0, application = 0;
+        int r;
+
+        r = get_number(db, "SELECT count(*) FROM sqlite_schema", &tables);
+        if (r >= 0)
+                r = get_number(db, "PRAGMA user_version", &version);
+        if (r >= 0)
+                r = get_number(db, "PRAGMA application_id", &application);
+        if (r < 0)
+                return store_fail(ret_what, r, "%s", sqlite3_errmsg(db));
+        if (tables > 0 && application != APPLICATION_ID)
+                return store_fail(ret_what, -EUCLEAN, "it is no database of omerta");
+        if (version < 0 || version > SCHEMA_VERSION)
+                return store_fail(ret_what, -EPROTO, "it was written by a later version of omerta");
+        if (tables > 0) {
+                r = quick_check(db, ret_what);
+                if (r < 0)
+                        return r;
+        }
+        *ret_version = tables > 0 ? (int) version : 0;
+        return 0;
 }
 
 static int migrate(Store *s, int from, char **ret_error) {
@@ -185,40 +209,49 @@ static int migrate(Store *s, int from, char **ret_error) {
                 if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
                         return store_fail(
                                         ret_error, store_errno(sqlite3_errcode(s->db)),
-                                        "cannot write %s/" DATABASE ": %s", s->dir,
+                                        "cannot write %s/" STORE_DATABASE ": %s", s->dir,
                                         sqlite3_errmsg(s->db));
         }
         return 0;
 }
 
-static int check_schema(Store *s, char **ret_error) {
-        sqlite3_int64 tables = 0, version = 0, application = 0;
-        int r;
+static int has_lost_tables(Store *s, char **ret_error) {
+        g_autoptr(GPtrArray) keys = store_find_files(s->dir_fd, store_is_key);
 
-        r = get_number(s, "SELECT count(*) FROM sqlite_schema", &tables);
-        if (r >= 0)
-                r = get_number(s, "PRAGMA user_version", &version);
-        if (r >= 0)
-                r = get_number(s, "PRAGMA application_id", &application);
-        if (r < 0)
-                return r == -EUCLEAN ? damaged(s, sqlite3_errmsg(s->db), ret_error)
-                                     : store_fail(ret_error, r, "cannot read %s/" DATABASE ": %s",
-                                                  s->dir, sqlite3_errmsg(s->db));
-        if (tables > 0 && application != APPLICATION_ID)
-                return damaged(s, "it is no database of omerta", ret_error);
-        if (version > SCHEMA_VERSION)
+        if (keys->len == 0)
+                return 0;
+        return store_fail(
+                        ret_error, -EUCLEAN,
+                        "%s/" STORE_DATABASE
+                        " holds nothing, but there is a %s: most likely it was copied without " STORE_DATABASE
+                        "-wal. " STORE_DATABASE ", " STORE_DATABASE
+                        "-wal and all *.key belong together, copied while no omertad runs: put them "
+                        "back from one copy, or restore a backup ('omertad restore'), or move the "
+                        "directory away to begin anew",
+                        s->dir, (const char *) keys->pdata[0]);
+}
+
+static int check_schema(Store *s, char **ret_error) {
+        g_autofree char *what = NULL;
+        int version = 0, r;
+
+        r = store_check_database(s->db, &version, &what);
+        if (r == -EUCLEAN)
+                return damaged(s, what, ret_error);
+        if (r == -EPROTO)
                 return store_fail(
-                                ret_error, -EPROTO,
-                                "%s/" DATABASE
-                                " was written by a later version of omerta: install "
-                                "that one again",
+                                ret_error, r,
+                                "%s/" STORE_DATABASE
+                                " was written by a later version of omerta: install that one again",
                                 s->dir);
-        if (tables > 0) {
-                r = quick_check(s, ret_error);
+        if (r < 0)
+                return store_fail(ret_error, r, "cannot read %s/" STORE_DATABASE ": %s", s->dir, what);
+        if (version == 0) {
+                r = has_lost_tables(s, ret_error);
                 if (r < 0)
                         return r;
         }
-        return migrate(s, (int) version, ret_error);
+        return migrate(s, version, ret_error);
 }
 
 /* The file is made here and not by SQLite, so that it is ours alone from the first moment, and so
@@ -226,20 +259,26 @@ static int check_schema(Store *s, char **ret_error) {
  * SQLite opens the file: closing it later would drop SQLite's locks (fcntl(2), F_SETLK). */
 static int prepare_file(Store *s, char **ret_error) {
         _cleanup_close_ int fd = -EBADF;
-        struct stat st, key;
+        g_autoptr(GPtrArray) keys = store_find_files(s->dir_fd, store_is_key);
+        struct stat st;
         bool is_new;
 
-        is_new = fstatat(s->dir_fd, DATABASE, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0;
-        if (is_new && fstatat(s->dir_fd, "machine.key", &key, AT_SYMLINK_NOFOLLOW) == 0)
-                return damaged(s, "it is missing or empty, but there is a machine.key", ret_error);
-        fd = openat(s->dir_fd, DATABASE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        is_new = fstatat(s->dir_fd, STORE_DATABASE, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0;
+        if (is_new && keys->len > 0) {
+                g_autofree char *what =
+                                g_strdup_printf("it is missing or empty, but there is a %s",
+                                                (const char *) keys->pdata[0]);
+
+                return damaged(s, what, ret_error);
+        }
+        fd = openat(s->dir_fd, STORE_DATABASE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0 || fstat(fd, &st) < 0)
                 return store_fail(
-                                ret_error, -errno, "cannot open %s/" DATABASE ": %s", s->dir,
+                                ret_error, -errno, "cannot open %s/" STORE_DATABASE ": %s", s->dir,
                                 g_strerror(errno));
         if ((st.st_mode & 0077) != 0 && fchmod(fd, 0600) < 0)
                 return store_fail(
-                                ret_error, -errno, "cannot make %s/" DATABASE " private: %s",
+                                ret_error, -errno, "cannot make %s/" STORE_DATABASE " private: %s",
                                 s->dir, g_strerror(errno));
         if (is_new && fsync(s->dir_fd) < 0)
                 return store_fail(ret_error, -errno, "cannot write %s: %s", s->dir, g_strerror(errno));
@@ -247,7 +286,7 @@ static int prepare_file(Store *s, char **ret_error) {
 }
 
 static int open_database(Store *s, char **ret_error) {
-        g_autofree char *path = g_build_filename(s->dir, DATABASE, NULL);
+        g_autofree char *path = g_build_filename(s->dir, STORE_DATABASE, NULL);
         int code, r;
 
         r = prepare_file(s, ret_error);
@@ -276,17 +315,32 @@ static int tidy_up(Store *s, char **ret_error) {
         if (sqlite3_exec(s->db, tidy, NULL, NULL, NULL) != SQLITE_OK)
                 return store_fail(
                                 ret_error, store_errno(sqlite3_errcode(s->db)),
-                                "cannot write %s/" DATABASE ": %s", s->dir, sqlite3_errmsg(s->db));
+                                "cannot write %s/" STORE_DATABASE ": %s", s->dir,
+                                sqlite3_errmsg(s->db));
+        return 0;
+}
+
+int store_take(const char *dir, Store **ret, char **ret_error) {
+        Store *s = NEW(Store);
+        int r;
+
+        store_guard_memory();
+        s->dir = g_strdup(dir);
+        s->dir_fd = s->lock_fd = -EBADF;
+        r = open_directory(s, ret_error);
+        if (r < 0) {
+                store_close(s);
+                return r;
+        }
+        *ret = s;
         return 0;
 }
 
 int store_open(const char *dir, Store **ret, char **ret_error) {
-        Store *s = NEW(Store);
+        Store *s = NULL;
         int r;
 
-        s->dir = g_strdup(dir);
-        s->dir_fd = s->lock_fd = -EBADF;
-        r = open_directory(s, ret_error);
+        r = store_take(dir, &s, ret_error);
         if (r >= 0)
                 r = open_database(s, ret_error);
         if (r >= 0)

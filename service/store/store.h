@@ -52,6 +52,10 @@ int store_delete_membership_key(Store *s, const NetworkId *network);
 /* Durable before it returns. */
 int store_save_root(Store *s, const NetworkId *network, const uint8_t seed[static IDENTITY_SEED_SIZE]);
 
+/* Read for one signature, and freed after it. -ENOENT: it is kept elsewhere; else as
+ * store_load_identity(), -EUCLEAN also for another network's key; with a sentence. */
+int store_load_root(Store *s, const NetworkId *network, Identity **ret, char **ret_error);
+
 /* In order of creation; what @network points to is borrowed. */
 int store_foreach_network(
                 Store *s,
@@ -77,6 +81,29 @@ int store_foreach_forward(
 int store_put_forward(Store *s, const NetworkId *network, const StoredForward *forward);
 /* Nothing there is no error. */
 int store_delete_forward(Store *s, const NetworkId *network, uint32_t id);
+
+/* Why the last that was to be kept could not be written: negative errno of the disk; 0: it was. */
+int store_write_error(const Store *s);
+/* When that changes between 0 and others. From within what writes: nothing may be written there. */
+void store_on_write_error(Store *s, void (*changed)(void *userdata, int error), void *userdata);
+/* Writes something that changes nothing, to see whether it can. Return: 0 or negative errno. */
+int store_probe(Store *s);
+/**
+ * store_backup() - all of it, with the key files, as one SQLite file (store-backup.c)
+ * @ret_fd: a sealed memfd, the caller's; it holds secrets
+ *
+ * Consistent: what was acknowledged is in it. A machine.key that is a credential is not.
+ */
+int store_backup(Store *s, int *ret_fd);
+/**
+ * store_restore() - make a state directory of a backup
+ * @fd: read to its end; where it is and what it is does not matter
+ *
+ * All or nothing, and durable. @ret_error as of store_open().
+ * Return: 0; -EBUSY: a daemon has @dir; -EEXIST: there is something in it; -EUCLEAN: no backup, or
+ * damaged; -EPROTO: of a later version; other errno.
+ */
+int store_restore(const char *dir, int fd, char **ret_error);
 
 /* The core's view of one network; store_mesh_done() frees what it holds. */
 MeshStore store_mesh(Store *s, const NetworkId *network);

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -179,7 +180,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 35)
+        self.assertEqual(len(verbs), 36)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -704,6 +705,29 @@ class CliTest(unittest.TestCase):
         with open('/dev/null', 'rb') as f:
             self.fake.answers['Manager.GetNamespaces'] = (fake.dbus.types.UnixFd(f),) * 2
             self.fails(1, '-n', 'home', 'exec', 'true', says='cannot enter the network')
+    def test_backup(self):
+        self.home()
+        with tempfile.TemporaryDirectory() as d:
+            path, source = f'{d}/backup', f'{d}/source'
+            content = bytes(range(256)) * 1000
+            with open(source, 'wb') as f:
+                f.write(content)
+            with open(source, 'rb') as f:
+                self.fake.answers['Manager.Backup'] = (fake.dbus.types.UnixFd(f),)
+                self.assertEqual(self.json('backup', path), {'file': path, 'bytes': 256000})
+                self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+                with open(path, 'rb') as written:
+                    self.assertEqual(written.read(), content)
+                # Nothing is written over, nor asked for then.
+                self.fails(1, 'backup', path, says='exists')
+                self.fails(2, 'backup', '-', '--json', says='both')
+                self.assertEqual(len(self.called('Manager.Backup')), 1)
+                os.unlink(path)
+                self.fails(1, 'backup', '/dev/full', says='exists')
+            self.fake.answers['Manager.Backup'] = Error(ERROR + 'NotPermitted', 'not you')
+            self.fails(5, 'backup', path, says='not you')
+            self.assertFalse(os.path.exists(path))
+
     def forward(self, number, **properties):
         path = f'{HOME}/forward/{number}'
         values = dict(Id=number, Direction='local', Listen='127.0.0.1:2222', Target='nas:22',

@@ -72,6 +72,8 @@ def test_copies_in_memory(lab):
     for i, a in enumerate(members):
         for b in members[i + 1:]:
             a.wait_ping(b.omerta("network", "address"))
+    # What is copied for a backup is wiped.
+    gw.omerta("backup", str(gw.dir / "backup"))
     for m in [gw] + members:
         secret, psks = stored(m)
         seed, x25519 = machine_secrets(m)

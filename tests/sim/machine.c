@@ -210,6 +210,13 @@ static void on_state(void *userdata, Network *n) {
                 membership_copy(&m->membership, network_membership(n));
 }
 
+static int on_sign_by_root(void *userdata, Network *n, const RecordBody *body, Record **ret) {
+        Machine *m = userdata;
+
+        return m->root_is_away ? -ENOENT
+                               : identity_sign_record(m->root, &m->membership.id, body, ret);
+}
+
 static NetworkConfig config_of(Machine *m) {
         NetworkConfig c = {
                 .env = sim_node_env(m->node),
@@ -219,9 +226,11 @@ static NetworkConfig config_of(Machine *m) {
                 .ciphers = CIPHER_CHACHA20_POLY1305,
                 .mtu = OMERTA_MTU_DEFAULT,
                 .software = "omerta-sim",
+                .sessions = m->sessions,
                 .handler = {
                         .userdata = m,
                         .joined = on_joined,
+                        .sign_by_root = on_sign_by_root,
                         .state_changed = on_state,
                         .address_changed = on_address,
                         .session_changed = on_session,
@@ -301,6 +310,7 @@ Machine *machine_free(Machine *m) {
         memory_store_free(m->store);
         sim_node_free(m->node);
         identity_free(m->identity);
+        identity_free(m->root);
         g_free(m->name);
         membership_clear(&m->membership);
         g_free(m->join_error);
@@ -312,16 +322,14 @@ Machine *machine_free(Machine *m) {
 void machine_create_network(Machine *m, const char *subnet) {
         NetworkConfig c = config_of(m);
         uint8_t seed[IDENTITY_SEED_SIZE];
-        Identity *root;
 
         env_random(c.env, seed, sizeof seed);
-        g_assert_cmpint(identity_new(seed, &root), >=, 0);
+        g_assert_cmpint(identity_new(seed, &m->root), >=, 0);
         g_strlcpy(m->membership.name, "sim", sizeof m->membership.name);
         g_strlcpy(m->membership.host_name, m->name, sizeof m->membership.host_name);
         g_assert_cmpint(ip_prefix_parse(subnet, &m->membership.subnet), ==, 0);
-        g_assert_cmpint(network_create(&c, root, &m->membership, &m->network), ==, 0);
+        g_assert_cmpint(network_create(&c, m->root, &m->membership, &m->network), ==, 0);
         m->has_membership = true;
-        identity_free(root);
         publish_endpoint(m);
 }
 

@@ -21,6 +21,9 @@ typedef struct Machine {
         MemoryStore *store;
         Membership membership; /* what the daemon would have on disk */
         bool has_membership;
+        const SessionPoolConfig *sessions; /* of lives that begin from now on; NULL: the default */
+        Identity *root;                    /* of the network it made */
+        bool root_is_away;                 /* kept elsewhere */
 
         /* Of one life. */
         IndexTable *indices;

@@ -386,6 +386,122 @@ static void test_gateway_ahead_from_the_start(void **state) {
         }
 }
 
+/* --- the gateway's own certificate, which only the root can sign --- */
+
+/* Made by a clock that is wrong. */
+static Lan lan_of_wrong_clock(uint64_t seed, int64_t offset) {
+        Lan lan = { .sim = sim_new(seed) };
+
+        lan.gateway = machine_new(lan.sim, "gateway", "192.0.2.1:18002");
+        sim_node_set_realtime_offset(lan.gateway->node, offset);
+        machine_create_network(lan.gateway, "10.0.0.0/16");
+        sim_run_for(lan.sim, USEC_PER_MINUTE);
+        return lan;
+}
+
+static void set_right(Lan *lan, bool restart) {
+        if (restart)
+                machine_stop(lan->gateway, true, false);
+        set_clock(lan->gateway, 0);
+        if (restart)
+                machine_start(lan->gateway);
+        sim_run_for(lan->sim, USEC_PER_SEC);
+}
+
+static const Record *own_certificate(Machine *m) {
+        return directory_certificate(network_directory(m->network), machine_id(m));
+}
+
+static void test_network_made_by_a_wrong_clock(void **state) {
+        for (unsigned w = 0; w < ELEMENTSOF(wrong); w++)
+                for (unsigned restart = 0; restart < 2; restart++) {
+                        Lan lan = lan_of_wrong_clock(400 + w, wrong[w].offset);
+
+                        set_right(&lan, restart);
+                        for (unsigned i = 0; i < 3; i++)
+                                (void) lan_join(&lan);
+                        assert_whole(&lan, wrong[w].name);
+                        lan_free(&lan);
+                }
+}
+
+static void test_root_is_kept_elsewhere(void **state) {
+        Lan lan = lan_of_wrong_clock(420, DAYS(40));
+        Network *n = lan.gateway->network;
+
+        lan.gateway->root_is_away = true;
+        set_right(&lan, false);
+        assert_int_equal(network_trouble(n), NETWORK_TROUBLE_ROOT);
+        assert_non_null(strstr(network_state_reason(n), "by a clock that was ahead"));
+        assert_non_null(strstr(network_state_reason(n), "put the network's key root-"));
+        /* It is put back, and nothing else is done. */
+        lan.gateway->root_is_away = false;
+        sim_run_for(lan.sim, USEC_PER_HOUR + USEC_PER_MINUTE);
+        assert_int_equal(network_trouble(n), NETWORK_TROUBLE_NONE);
+        (void) lan_join(&lan);
+        assert_whole(&lan, "the root's key was put back");
+        lan_free(&lan);
+}
+
+/* A few minutes in every 300 days. */
+static void spend_years(Lan *lan, unsigned years) {
+        for (unsigned days = 0; days < years * 365; days += 300) {
+                for (unsigned i = 0; i <= lan->n; i++)
+                        sim_node_sleep(machine_at(lan, i)->node, true);
+                sim_run_for(lan->sim, 300 * USEC_PER_DAY);
+                for (unsigned i = 0; i <= lan->n; i++)
+                        sim_node_sleep(machine_at(lan, i)->node, false);
+                wake_all(lan);
+        }
+}
+
+static void test_ten_years(void **state) {
+        Lan lan = household(421);
+        Machine *gateway = lan.gateway;
+        g_autoptr(Record) first = record_ref((Record *) own_certificate(gateway));
+        const Record *c;
+
+        spend_years(&lan, 12);
+        c = own_certificate(gateway);
+        assert_true(c->body.version > first->body.version);
+        assert_true(c->body.not_before == first->body.not_before);
+        assert_true(c->body.not_after > first->body.not_after + (usec_t) DAYS(8 * 365));
+        assert_int_equal(c->body.certificate.roles, first->body.certificate.roles);
+        assert_string_equal(c->body.certificate.name, first->body.certificate.name);
+        for (unsigned i = 0; i < lan.n; i++)
+                assert_true(directory_certificate(
+                                            network_directory(lan.member[i]->network),
+                                            machine_id(gateway))
+                                            ->body.version == c->body.version);
+        (void) lan_join(&lan);
+        assert_whole(&lan, "after twelve years");
+        /* It is on disk. */
+        machine_stop(gateway, false, true);
+        machine_start(gateway);
+        assert_true(own_certificate(gateway)->body.not_after > first->body.not_after);
+        assert_whole(&lan, "after a power loss");
+        lan_free(&lan);
+}
+
+/* A year before the end it is said what to do, and nothing else happens; and it is in time. */
+static void test_last_year_without_the_root(void **state) {
+        Lan lan = household(422);
+        Network *n = lan.gateway->network;
+
+        lan.gateway->root_is_away = true;
+        spend_years(&lan, 8);
+        assert_int_equal(network_trouble(n), NETWORK_TROUBLE_NONE);
+        spend_years(&lan, 1);
+        assert_int_equal(network_trouble(n), NETWORK_TROUBLE_ROOT);
+        assert_non_null(strstr(network_state_reason(n), "ends in "));
+        assert_int_equal(network_state(n), NETWORK_ONLINE);
+        assert_pairs_talk(&lan, "in the last year");
+        lan.gateway->root_is_away = false;
+        sim_run_for(lan.sim, USEC_PER_HOUR + USEC_PER_MINUTE);
+        assert_whole(&lan, "the root's key was put back");
+        lan_free(&lan);
+}
+
 /* A machine without a clock battery starts in 1970 each time, and stays welcome. */
 static void test_no_clock_battery(void **state) {
         Lan lan = household(370);
@@ -467,6 +583,10 @@ int main(int argc, char **argv) {
                 cmocka_unit_test(test_clocks_back_and_forth),
                 cmocka_unit_test(test_join_while_the_gateway_is_ahead),
                 cmocka_unit_test(test_gateway_ahead_from_the_start),
+                cmocka_unit_test(test_network_made_by_a_wrong_clock),
+                cmocka_unit_test(test_root_is_kept_elsewhere),
+                cmocka_unit_test(test_ten_years),
+                cmocka_unit_test(test_last_year_without_the_root),
                 cmocka_unit_test(test_no_clock_battery),
                 cmocka_unit_test(test_invites_end_in_time),
                 cmocka_unit_test(test_repair_time),

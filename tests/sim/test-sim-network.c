@@ -618,6 +618,41 @@ static void test_weeks(void **state) {
         lan_free(&lan);
 }
 
+/* More machines talk to the gateway than it may have sessions: those who talk have them. */
+static void test_more_machines_than_sessions(void **state) {
+        SessionPoolConfig config = SESSION_POOL_CONFIG_DEFAULT;
+        Lan lan = lan_new(42);
+        SessionPool *pool;
+
+        config.total_max = 3;
+        for (unsigned i = 0; i < 6; i++)
+                (void) lan_join(&lan);
+        machine_stop(lan.gateway, true, false);
+        lan.gateway->sessions = &config;
+        machine_start(lan.gateway);
+        sim_run_for(lan.sim, USEC_PER_MINUTE);
+        pool = network_sessions(lan.gateway->network);
+        for (unsigned round = 0; round < 3; round++)
+                for (unsigned i = 0; i < lan.n; i++) {
+                        Machine *m = lan.member[i];
+
+                        /* In both directions, whoever opens it. */
+                        assert_true(round == 1 ? machine_reaches(lan.gateway, m, 5 * USEC_PER_SEC)
+                                               : machine_reaches(m, lan.gateway, 5 * USEC_PER_SEC));
+                        assert_true(session_pool_count(pool) <= 3);
+                        sim_run_for(lan.sim, SESSION_SPARED_USEC / 2);
+                }
+        /* One that talks all the time is never the one that goes. */
+        for (unsigned i = 1; i < 20; i++) {
+                sim_run_for(lan.sim, 4 * USEC_PER_SEC);
+                assert_true(machine_reaches(lan.member[0], lan.gateway, 5 * USEC_PER_SEC));
+                (void) machine_reaches(lan.member[1 + i % 5], lan.gateway, USEC_PER_SEC);
+                assert_non_null(session_pool_get_existing(
+                                pool, machine_id(lan.member[0]), SESSION_CHANNEL_PACKETS));
+        }
+        lan_free(&lan);
+}
+
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_three_node_network),
@@ -645,6 +680,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test(test_spoofed_source),
                 cmocka_unit_test(test_idle_machine_is_quiet),
                 cmocka_unit_test(test_weeks),
+                cmocka_unit_test(test_more_machines_than_sessions),
         };
 
         if (argc > 1)

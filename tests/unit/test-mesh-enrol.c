@@ -200,7 +200,7 @@ static void test_invites_are_bounded(void **state) {
         g_free(invite(f, &(InviteOptions){ .lifetime = USEC_PER_MINUTE }));
         for (unsigned i = 1; i < INVITES_MAX; i++)
                 g_free(invite(f, &(InviteOptions){}));
-        assert_int_equal(enrol_service_invite(f->service, &(InviteOptions){}, &link, &stored), -ENOSPC);
+        assert_int_equal(enrol_service_invite(f->service, &(InviteOptions){}, &link, &stored), -EUSERS);
         /* What is of no use makes room. */
         mock_mesh_run(f->mesh, 2 * USEC_PER_MINUTE);
         g_free(invite(f, &(InviteOptions){}));
@@ -212,7 +212,7 @@ static void test_invites_are_bounded(void **state) {
                         enrol_service_invite(
                                         f->service, &(InviteOptions){ .needs_approval = true },
                                         &link, &stored),
-                        -ENOSPC);
+                        -EUSERS);
 }
 
 /* --- the disk --- */

@@ -201,13 +201,41 @@ static void test_lost_machine_key(void **state) {
         assert_int_equal(store_load_identity(f->store, &i, NULL), -ENOKEY);
 }
 
+/* A root is read for a signature, if it is there and is the right one. */
+static void test_root(void **state) {
+        const uint8_t seed[IDENTITY_SEED_SIZE] = { 9 };
+        Fixture *f = *state;
+        Identity *root = NULL, *i = NULL;
+        g_autofree char *error = NULL, *path = NULL;
+        NetworkId other = network_id(7);
+
+        assert_int_equal(identity_new(seed, &root), 0);
+        assert_int_equal(store_load_root(f->store, &root->id, &i, NULL), -ENOENT);
+        assert_int_equal(store_save_root(f->store, &root->id, seed), 0);
+        assert_int_equal(store_load_root(f->store, &root->id, &i, NULL), 0);
+        assert_memory_equal(i->id.bytes, root->id.bytes, MACHINE_ID_SIZE);
+        i = identity_free(i);
+        path = g_strdup_printf("%s/root-%s.key", f->dir, machine_id_format(&root->id).text);
+        assert_int_equal(g_chmod(path, 0640), 0);
+        assert_int_equal(store_load_root(f->store, &root->id, &i, &error), -EPERM);
+        assert_non_null(strstr(error, "chmod"));
+        assert_int_equal(g_unlink(path), 0);
+        /* One that belongs to another network signs nothing. */
+        assert_int_equal(store_save_root(f->store, &other, seed), 0);
+        g_clear_pointer(&error, g_free);
+        assert_int_equal(store_load_root(f->store, &other, &i, &error), -EUCLEAN);
+        assert_non_null(strstr(error, "another network"));
+        g_free(path);
+        path = g_strdup_printf("%s/root-%s.key", f->dir, machine_id_format(&other).text);
+        assert_int_equal(g_unlink(path), 0);
+        identity_free(root);
+}
+
 int main(int argc, char **argv) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         const struct CMUnitTest tests[] = {
-                T(test_one_each),
-                T(test_wiped),
-                T(test_bounded),
-                T(test_lost_machine_key),
+                T(test_one_each),         T(test_wiped), T(test_bounded),
+                T(test_lost_machine_key), T(test_root),
         };
 #undef T
 

@@ -434,8 +434,13 @@ static void test_killed(void **state) {
 }
 
 /* A disk without room: files may not become longer than they are. */
+static void note_error(void *userdata, int error) {
+        g_string_append_printf(userdata, "%s;", error == 0 ? "works" : "fails");
+}
+
 static void test_full_disk(void **state) {
         Fixture *f = *state;
+        g_autoptr(GString) told = g_string_new(NULL);
         StoredNetwork network = fake_network(0);
         struct rlimit old, limit;
         g_autofree char *wal = path_of(f, "omerta.db-wal");
@@ -455,6 +460,7 @@ static void test_full_disk(void **state) {
         assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
         limit = (struct rlimit){ .rlim_cur = (rlim_t) st.st_size, .rlim_max = old.rlim_max };
         signal(SIGXFSZ, SIG_IGN);
+        store_on_write_error(f->store, note_error, told);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
         for (unsigned i = 0; i < 5; i++) {
                 g_autoptr(Record) record =
@@ -474,8 +480,16 @@ static void test_full_disk(void **state) {
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
         signal(SIGXFSZ, SIG_DFL);
         assert_int_equal(failures, 10);
+        assert_string_equal(told->str, "fails;");
+        assert_true(store_write_error(f->store) < 0);
         during = dump(&mesh, who);
         assert_string_equal(before, during);
+        /* To look is not to write, and to give up is no success. */
+        mesh.ops->rollback(mesh.self);
+        assert_string_equal(told->str, "fails;");
+        assert_int_equal(store_probe(f->store), 0);
+        assert_string_equal(told->str, "fails;works;");
+        store_on_write_error(f->store, NULL, NULL);
 
         /* There is room again: nothing has been lost, and it works. */
         {

@@ -186,6 +186,56 @@ static void test_limit_in_all(void **state) {
         assert_int_equal(session_pool_count(w.pool[0]), 3);
 }
 
+/* The one that was idle longest, never one that was used in the last seconds. */
+static void test_idlest_makes_room(void **state) {
+        SessionPoolConfig config = SESSION_POOL_CONFIG_DEFAULT;
+        Session *s;
+
+        config.total_max = 3;
+        config.per_machine_max = 2;
+        TUNNEL_WORLD_CONFIG(w, 4, &config);
+        tunnel_open(&w, 0, 1, "a");
+        tunnel_open(&w, 0, 1, "b");
+        tunnel_open(&w, 0, 2, "a");
+        mock_mesh_run(w.mesh, SESSION_SPARED_USEC / 2);
+        tunnel_send(&w, 0, 1, "a", "x");
+        mock_mesh_run(w.mesh, SESSION_SPARED_USEC / 2 - USEC_PER_SEC);
+        assert_int_equal(session_pool_get(w.pool[0], &w.id[3], "a", &s), -EUSERS);
+        mock_mesh_run(w.mesh, 2 * USEC_PER_SEC);
+        tunnel_send(&w, 0, 2, "a", "x");
+        g_string_truncate(w.changes, 0);
+        tunnel_open(&w, 0, 3, "a");
+        assert_string_equal(w.changes->str, "b=closed;a=active;");
+        assert_null(tunnel_existing(&w, 0, 1, "b"));
+        assert_null(tunnel_existing(&w, 1, 0, "b"));
+        assert_non_null(tunnel_existing(&w, 0, 1, "a"));
+        assert_non_null(tunnel_existing(&w, 0, 2, "a"));
+
+        /* A machine with as many as it may have takes nobody's place. */
+        mock_mesh_run(w.mesh, 2 * SESSION_SPARED_USEC);
+        tunnel_open(&w, 0, 3, "b");
+        assert_int_equal(session_pool_count(w.pool[0]), 3);
+        mock_mesh_run(w.mesh, 2 * SESSION_SPARED_USEC);
+        assert_int_equal(session_pool_get(w.pool[0], &w.id[3], "c", &s), -EUSERS);
+        assert_int_equal(session_pool_count(w.pool[0]), 3);
+}
+
+/* Its own last one, with all that hangs on it, and one the other side asks for. */
+static void test_room_for_itself_and_for_others(void **state) {
+        SessionPoolConfig config = SESSION_POOL_CONFIG_DEFAULT;
+
+        config.total_max = 1;
+        TUNNEL_WORLD_CONFIG(w, 3, &config);
+        tunnel_open(&w, 0, 1, "a");
+        mock_mesh_run(w.mesh, SESSION_SPARED_USEC);
+        tunnel_open(&w, 0, 1, "b");
+        assert_int_equal(session_pool_count(w.pool[0]), 1);
+        mock_mesh_run(w.mesh, SESSION_SPARED_USEC);
+        tunnel_open(&w, 2, 0, "c");
+        assert_null(tunnel_existing(&w, 0, 1, "b"));
+        assert_int_equal(session_pool_count(w.pool[1]), 0);
+}
+
 /* Incoming sessions count, too: the one who asks hears "Full". */
 static void test_open_refused_by_limit(void **state) {
         SessionPoolConfig config = SESSION_POOL_CONFIG_DEFAULT;
@@ -594,6 +644,8 @@ int main(void) {
                 cmocka_unit_test(test_data_before_answer),
                 cmocka_unit_test(test_limit_per_machine),
                 cmocka_unit_test(test_limit_in_all),
+                cmocka_unit_test(test_idlest_makes_room),
+                cmocka_unit_test(test_room_for_itself_and_for_others),
                 cmocka_unit_test(test_open_refused_by_limit),
                 cmocka_unit_test(test_open_refused_by_user),
                 cmocka_unit_test(test_open_not_served),

@@ -17,6 +17,10 @@
  * other has restarted, and after a link was lost and came back, because a close sent meanwhile
  * did not arrive.
  *
+ * When there are as many as there may be in all, the one that was idle longest makes room. Nobody
+ * loses by it what he uses: traffic of the last seconds protects a session, and a packet opens one
+ * again that went. So a machine with many members has room for those who talk, however many do not.
+ *
  * Closing tells the other side if there is a link; if there is none, its end is found to be
  * missing by the next open, or closes itself when idle. A close that arrives while our open is
  * under way is about the session before it, since the other side's messages arrive in order and
@@ -261,15 +265,44 @@ static void channel_unref(SessionPool *p, const char *wire) {
         g_hash_table_remove(p->channels, wire);
 }
 
+typedef struct Idlest {
+        Session *session;
+        usec_t last;
+} Idlest;
+
+static gboolean find_idlest(void *key, void *value, void *userdata) {
+        Idlest *idlest = userdata;
+        usec_t last = session_last_activity(value);
+
+        if (!idlest->session || last < idlest->last)
+                *idlest = (Idlest){ .session = value, .last = last };
+        return FALSE;
+}
+
+/* Return: whether there is room for one more. */
+static bool make_room(SessionPool *p) {
+        Idlest idlest = {};
+
+        if (session_pool_count(p) < p->config.total_max)
+                return true;
+        g_tree_foreach(p->sessions, find_idlest, &idlest);
+        if (!idlest.session ||
+            usec_add(idlest.last, SESSION_SPARED_USEC) > p->provider->ops->now(p->provider->self))
+                return false;
+        close_session(idlest.session, "made room for another", true);
+        return session_pool_count(p) < p->config.total_max;
+}
+
 /* In state CONNECTING and in the pool, but nobody asked yet. */
 static int session_add(SessionPool *p, const MachineId *machine, const char *channel, Session **ret) {
         Peer *peer = g_hash_table_lookup(p->peers, machine);
         Session *s;
         int r;
 
-        if (session_pool_count(p) >= p->config.total_max ||
-            (peer && peer->sessions->len >= p->config.per_machine_max))
+        if ((peer && peer->sessions->len >= p->config.per_machine_max) || !make_room(p))
                 return -EUSERS;
+        /* It may have been its last that made room. */
+        peer = g_hash_table_lookup(p->peers, machine);
         if (!peer)
                 peer = peer_new(p, machine);
         s = session_new(p, p->provider, peer->health, machine, channel);

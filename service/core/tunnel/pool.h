@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The session pool: sessions are made on demand, limited, closed when idle; per machine one
+ * The session pool: sessions are made on demand, limited, closed when idle or, the idlest, when
+ * others need the room; per machine one
  * health monitor probes the link while a session uses it (proactively, before traffic finds out)
  * and rarely when nothing is in use. (Phases 1 and 2 of the original specification.)
  */
@@ -41,8 +42,9 @@ void session_pool_stop(SessionPool *p);
 
 /**
  * session_pool_get() - the session to @machine on @channel, made if there is none
- * Return: 0 and a borrowed session in any state but closed; -EUSERS: limit for one machine or in
- * all; -EINVAL: bad channel name; -ENXIO: unknown machine.
+ * Where there are as many as there may be, the one that was idle longest is closed for it.
+ * Return: 0 and a borrowed session in any state but closed; -EUSERS: limit for one machine, or in
+ * all while each was used in the last seconds; -EINVAL: bad channel name; -ENXIO: unknown machine.
  */
 int session_pool_get(SessionPool *p, const MachineId *machine, const char *channel, Session **ret);
 Session *session_pool_get_existing(SessionPool *p, const MachineId *machine, const char *channel);

@@ -6,6 +6,9 @@
  * certificate whenever it comes, unless the administrator has set how long a machine may be away.
  * The one thing an issuer must not do is sign by a wrong clock, so it asks before each signature;
  * what it signed by one that was ahead it signs anew when the clock is right.
+ *
+ * Its own certificate is the root's to sign. Ten years are long, but they end, and one that a clock
+ * made which was ahead is from the future for everybody. So the root is asked in time.
  */
 #include <stdio.h>
 
@@ -184,6 +187,40 @@ unsigned enrol_set_certificates_right(EnrolService *s) {
                         n++;
         }
         return n;
+}
+
+/* --- our own --- */
+
+static bool is_due(const Record *c, usec_t now) {
+        return c->body.not_before > usec_add(now, AHEAD_MIN) ||
+               c->body.not_after < usec_add(now, ISSUER_RENEW_USEC);
+}
+
+int enrol_service_renew_own(EnrolService *s) {
+        Directory *d = s->config.directory;
+        const Record *c = directory_certificate(d, &s->config.issuer->id);
+        g_autoptr(Record) renewed = NULL;
+        usec_t now = directory_realtime(d);
+        RecordBody body;
+        int r;
+
+        if (!c || !enrol_clock_is_right(s) || !is_due(c, now))
+                return 0;
+        if (!s->config.sign_by_root)
+                return -ENOENT;
+        body = c->body;
+        body.version = directory_next_version(d, RECORD_CERTIFICATE, &body.machine);
+        /* What was signed under the old one counts by its version: it must go on to. */
+        body.not_before = MIN(body.not_before, now);
+        /* Versions only rise: what a clock signed that was ahead stays ahead, signed anew too. */
+        body.not_after = usec_add(MAX(now, body.version), ISSUER_CERTIFICATE_LIFETIME);
+        r = s->config.sign_by_root(s->config.userdata, &body, &renewed);
+        if (r < 0)
+                return r;
+        r = directory_offer(d, renewed, true, NULL);
+        if (r < 0)
+                return r;
+        return r == DIRECTORY_NEWS ? 0 : -EKEYREJECTED; /* by another root, most likely */
 }
 
 /* --- the channel --- */

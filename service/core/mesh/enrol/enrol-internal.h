@@ -10,6 +10,8 @@
 /* docs/protocol.md, "Validity" */
 #define CERTIFICATE_LIFETIME (30 * USEC_PER_DAY)
 #define ISSUER_CERTIFICATE_LIFETIME (3650 * USEC_PER_DAY)
+/* Where its key is kept elsewhere a person has to fetch it. */
+#define ISSUER_RENEW_USEC (365 * USEC_PER_DAY)
 
 #define INVITE_LIFETIME_DEFAULT USEC_PER_DAY
 /* An invite that lets nobody in any more is kept, so that whoever comes too late is told why. */

@@ -37,7 +37,7 @@ static PskPool *psk_pool_free(PskPool *p) {
         return NULL;
 }
 
-/* Return: the slot, or -ENOSPC. */
+/* Return: the slot, or -EUSERS. */
 static int psk_pool_put(PskPool *p, const uint8_t psk[static SECRET_SIZE]) {
         for (unsigned i = 0; i < SLOTS; i++)
                 if (!p->is_taken[i]) {
@@ -45,7 +45,7 @@ static int psk_pool_put(PskPool *p, const uint8_t psk[static SECRET_SIZE]) {
                         memcpy(p->psk[i], psk, SECRET_SIZE);
                         return (int) i;
                 }
-        return -ENOSPC;
+        return -EUSERS;
 }
 
 static void psk_pool_drop(PskPool *p, unsigned slot) {
@@ -345,7 +345,7 @@ int enrol_service_invite(
                 return -ETIME;
         purge_invites(s);
         if (g_tree_nnodes(s->invites) >= (int) INVITES_MAX)
-                return -ENOSPC;
+                return -EUSERS;
         fill_invite(s, options, now, &invite);
         stored.not_after = invite.not_after;
         g_strlcpy(stored.name, options->name ?: "", sizeof(stored.name));

@@ -334,11 +334,12 @@ on_record(void *userdata,
 /* --- the clock --- */
 
 EnrolRepair enrol_service_clock_changed(EnrolService *s) {
-        EnrolRepair done = {
-                .certificates = enrol_set_certificates_right(s),
-                .invites = enrol_set_invites_right(s),
-        };
+        EnrolRepair done = {};
 
+        /* First: what we sign counts by it. Who cannot be asked is asked again. */
+        (void) enrol_service_renew_own(s);
+        done.certificates = enrol_set_certificates_right(s);
+        done.invites = enrol_set_invites_right(s);
         return done;
 }
 

@@ -31,6 +31,9 @@ typedef struct EnrolServiceConfig {
         usec_t grace;
         /* A machine whose invite needs an approval asks (@pending) or has been answered. May be NULL. */
         void (*pending_changed)(void *userdata, const MachineId *machine, const char *name, bool pending);
+        /* The root's key signs @body, a new certificate of ours, if it is here. Return: 0, -ENOENT:
+         * it is not here, other negative errno. May be NULL: it is not here. */
+        int (*sign_by_root)(void *userdata, const RecordBody *body, Record **ret);
         /* A machine became a member. May be NULL. */
         void (*enrolled)(void *userdata, const Record *certificate);
         void *userdata;
@@ -46,8 +49,17 @@ typedef struct EnrolRepair {
         unsigned certificates, invites;
 } EnrolRepair;
 /* The clock was set, or is known to be right now: what was signed by one that was ahead is signed
- * anew, invites that would live longer than was promised end when they should. Return: how many. */
+ * anew, our own certificate by the root, invites that would live longer than was promised end when
+ * they should. Return: how many. */
 EnrolRepair enrol_service_clock_changed(EnrolService *s);
+/**
+ * enrol_service_renew_own() - our own certificate, where it is time and the root's key is here
+ *
+ * It is time when it is from the future, by a clock that is right, or when less than a year of it
+ * is left. To be called now and then. Return: 0: nothing is to be done, or it was; durable.
+ * -ENOENT: the root's key is not here, other negative errno.
+ */
+int enrol_service_renew_own(EnrolService *s);
 
 typedef struct InviteOptions {
         uint32_t uses;             /* 0: 1 */
@@ -58,8 +70,8 @@ typedef struct InviteOptions {
         unsigned n_endpoints;
 } InviteOptions;
 
-/* Durable before it returns. Return: 0 and a link (caller frees), -ENOSPC: INVITES_MAX, -ETIME: our
- * clock cannot be right. */
+/* Durable before it returns. Return: 0 and a link (caller frees), -EUSERS: INVITES_MAX, -ETIME: our
+ * clock cannot be right; errno of the store. */
 int enrol_service_invite(
                 EnrolService *s,
                 const InviteOptions *options,
