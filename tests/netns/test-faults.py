@@ -174,5 +174,48 @@ def test_dead_fd_of_systemd(lab):
     check_whole(gw, m1, was)
 
 
+def link_states(m):
+    return {p["link"] for p in m.json("network", "peers")["machines"]}
+
+
+def test_cable_pulled(lab):
+    """Without a word: the far end of the line is cut, and there is traffic."""
+    gw, m1 = two_machines(lab)
+    lab.hub_run("ip", "link", "set", "gw", "nomaster")
+
+    def noticed():
+        m1.ping("10.0.0.1", check=False)
+        return state(m1) == "offline"
+
+    wait_for("it to be noticed", noticed, 15)
+    assert "up" not in link_states(m1), link_states(m1)
+    lab.hub_run("ip", "link", "set", "gw", "master", "br0")
+    wait_for("it to be back", lambda: state(m1) == "online", 15)
+    m1.wait_ping("10.0.0.1")
+
+
+def test_addresses_of_the_machine_gone(lab):
+    """The kernel says so, and there is no traffic; also where the machine is the gateway."""
+    gw, m1 = two_machines(lab)
+    for m in (m1, gw):
+        m.run("ip", "addr", "flush", "dev", "eth0")
+        wait_for("it to be noticed", lambda m=m: state(m) == "offline", SOON)
+        assert "up" not in link_states(m), link_states(m)
+        assert "no address" in reason(m), reason(m)
+        m.run("ip", "addr", "add", f"{m.address}/24", "dev", "eth0")
+        wait_for("it to be back", lambda m=m: state(m) == "online", SOON)
+        m1.wait_ping("10.0.0.1")
+
+
+def test_own_cable_pulled(lab):
+    gw, m1 = two_machines(lab)
+    for m in (m1, gw):
+        lab.hub_run("ip", "link", "set", m.name, "down")
+        wait_for("it to be noticed", lambda m=m: state(m) == "offline", SOON)
+        lab.hub_run("ip", "link", "set", m.name, "up")
+        wait_for("it to be back", lambda m=m: state(m) == "online", SOON)
+        m1.wait_ping("10.0.0.1")
+
+
 if __name__ == "__main__":
     main([v for k, v in list(globals().items()) if k.startswith("test_")], "nsenter", "sysctl")
