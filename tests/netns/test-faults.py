@@ -5,6 +5,7 @@ it does not, the state says so."""
 
 import json
 import signal
+import subprocess
 import sys
 
 from machines import OMERTAD, main, wait_for
@@ -61,6 +62,40 @@ def test_interface_deleted(lab):
     # Another time, and it is not forgotten either.
     m1.run("ip", "link", "del", "omerta0")
     check_whole(gw, m1, was)
+
+
+def test_interface_renamed(lab):
+    gw, m1 = two_machines(lab)
+    was = addresses(m1)
+    m1.run("sh", "-c", "ip link set omerta0 down; ip link set omerta0 name other")
+    check_whole(gw, m1, was)
+    assert m1.json("network", "show")["interface"] == "omerta0"
+    assert m1.run("ip", "link", "show", "other", check=False).returncode != 0
+
+
+SERVE = """
+import socket
+s = socket.create_server(("127.0.0.1", 7001)); print("up", flush=True)
+while True:
+    c, _ = s.accept(); c.sendall(b"hello"); c.close()
+"""
+FETCH = "import socket; print(socket.create_connection(('10.0.0.100', 80), 5).recv(9).decode())"
+
+
+def test_forwards_stand_on_it(lab):
+    """What is bound to the interface is bound to the new one."""
+    gw, m1 = two_machines(lab)
+    server = subprocess.Popen(m1.command(sys.executable, "-c", SERVE), stdout=subprocess.PIPE)
+    try:
+        assert server.stdout.readline() == b"up\n"
+        m1.omerta("expose", "80:127.0.0.1:7001")
+        assert gw.run(sys.executable, "-c", FETCH).stdout == "hello\n"
+        m1.run("ip", "link", "del", "omerta0")
+        gw.wait_ping("10.0.0.100", SOON)
+        assert gw.run(sys.executable, "-c", FETCH).stdout == "hello\n"
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_interface_switched_off(lab):
