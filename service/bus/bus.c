@@ -500,7 +500,7 @@ fail:
 Bus *bus_free(Bus *b) {
         if (!b)
                 return NULL;
-        manager_observe(b->manager, &(ManagerObserver){});
+        manager_unobserve(b->manager, b);
         b->signals_source = sd_event_source_disable_unref(b->signals_source);
         bus_drop_listings(b);
         g_hash_table_unref(b->authorizations);

@@ -43,6 +43,7 @@ struct Network {
         char *reason;
         WireError lease_error; /* why we have no address, or could not renew it */
         unsigned links_up;
+        bool is_cut_off;   /* no address anybody could reach, as far as this machine knows */
         Timer quiet_timer; /* when a link that counts was silent for too long to count */
         Timer look_timer;  /* since the start, while nobody need have answered yet */
         NetworkTrouble trouble;
@@ -199,13 +200,21 @@ static void update_state(Network *n) {
                 else
                         reason = g_strdup("waiting for an address from the gateway");
                 set_state(n, NETWORK_CONNECTING, reason);
-        } else if (n->links_up > 0 || n->membership.is_gateway) {
+        } else if (n->links_up > 0 || (n->membership.is_gateway && !n->is_cut_off)) {
                 timer_clear(&n->look_timer);
                 set_state(n, NETWORK_ONLINE, trouble);
         } else if (timer_is_set(&n->look_timer))
                 set_state(n, NETWORK_CONNECTING, "looking for the other machines");
+        else if (n->is_cut_off)
+                set_state(n, NETWORK_OFFLINE, "this machine has no address that others could reach");
         else
                 set_state(n, NETWORK_OFFLINE, trouble ?: "no member of the network answers");
+}
+
+void network_set_endpoints(Network *n, const Endpoint *endpoints, unsigned n_endpoints) {
+        mesh_set_local_endpoints(n->mesh, endpoints, n_endpoints);
+        n->is_cut_off = n_endpoints == 0;
+        update_state(n);
 }
 
 static void on_trouble_timer(void *userdata) {

@@ -167,6 +167,9 @@ DropCounters *network_drops(Network *n);
 
 /* The packet thread has a packet for @peer but no session. */
 void network_want_session(Network *n, PacketPeer *peer);
+/* Where this machine can be reached as far as it knows itself, the best first; copied. None: it is
+ * cut off, unless somebody answers all the same. */
+void network_set_endpoints(Network *n, const Endpoint *endpoints, unsigned n_endpoints);
 /* What lies inside the other virtual networks of this machine; copied. Our own is known. */
 void network_set_inside(Network *n, const PrefixSet *others);
 /* Our addresses changed, the clock was set, or we woke up. */

@@ -379,6 +379,9 @@ static int on_usable_link(const struct nlmsghdr *nlh, void *userdata) {
         /* Another omertad's, the system's beside a user's: a tunnel in a tunnel. */
         if (strcmp(kind, "tun") == 0 && g_str_has_prefix(name, "omerta"))
                 return MNL_CB_OK;
+        /* A cable that is pulled. What is made of software may lack a carrier for other reasons. */
+        if ((*kind == '\0' || strcmp(kind, "veth") == 0) && !(ifi->ifi_flags & IFF_LOWER_UP))
+                return MNL_CB_OK;
         if (strcmp(kind, "bridge") == 0 || strcmp(kind, "veth") == 0 || strcmp(kind, "vxlan") == 0)
                 l.rank = LINK_VIRTUAL;
         links->link[links->n++] = l;

@@ -49,11 +49,11 @@ typedef struct RtnlOurs {
         unsigned n_prefixes;
 } RtnlOurs;
 
-/* Every address of the machine that a peer could send to: up, no loopback, not @ours and on no tun
- * "omerta*", not deprecated or tentative, no link-local IPv6; port 0. Those of the interface of
- * the default route first, those of bridges and other interfaces inside the machine last; both
- * families are among the first @max where there are both.
- * Return: how many there are, of which the first @max are in @ret. */
+/* Every address of the machine that a peer could send to: up, its cable plugged in, no loopback,
+ * not @ours and on no tun "omerta*", not deprecated or tentative, no link-local IPv6; port 0. Those
+ * of the interface of the default route first, those of bridges and other interfaces inside the
+ * machine last; both families are among the first @max where there are both. Return: how many there
+ * are, of which the first @max are in @ret. */
 int rtnl_local_endpoints(Rtnl *r, const RtnlOurs *ours, Endpoint *ret, unsigned max);
 
 /* Addresses that this machine reaches otherwise than over a default route. */

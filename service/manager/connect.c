@@ -50,8 +50,7 @@ int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, Mana
         m->netstack = netstack_engine(n->netstack);
         g_free(m->netstack_reason);
         m->netstack_reason = g_steal_pointer(&reason);
-        if (m->observer.netstack_changed)
-                m->observer.netstack_changed(m->observer.userdata);
+        OBSERVE(m, netstack_changed);
         managed_network_resume_forwards(n);
         return 0;
 }

@@ -66,7 +66,7 @@ struct Manager {
         GPtrArray *networks; /* of ManagedNetwork */
         ProxyServer *proxy;  /* NULL: none */
         ManagerDialer proxy_dialer;
-        ManagerObserver observer;
+        GArray *observers; /* of ManagerObserver; without userdata: a free place */
 };
 
 struct ManagedNetwork {
@@ -105,10 +105,17 @@ struct ManagedNetwork {
         usec_t listed_until;
 };
 
+/* By number: what is told may make observers come and go. */
 #define OBSERVE(m, member, ...)                                                                    \
         do {                                                                                       \
-                if ((m)->observer.member)                                                          \
-                        (m)->observer.member((m)->observer.userdata, __VA_ARGS__);                 \
+                GArray *_all = (m)->observers;                                                     \
+                                                                                                   \
+                for (unsigned _i = 0; _i < _all->len; _i++) {                                      \
+                        ManagerObserver _o = g_array_index(_all, ManagerObserver, _i);             \
+                                                                                                   \
+                        if (_o.member)                                                             \
+                                _o.member(_o.userdata, ##__VA_ARGS__);                             \
+                }                                                                                  \
         } while (0)
 
 /* Sets @error (may be NULL). Return: @r, for "return manager_fail(...)". */

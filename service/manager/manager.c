@@ -377,6 +377,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
         m->event = sd_event_ref(event);
         m->socket4 = m->socket6 = m->monitor_fd = -EBADF;
         m->networks = g_ptr_array_new();
+        m->observers = g_array_new(FALSE, FALSE, sizeof(ManagerObserver));
         m->passed = g_array_new(FALSE, TRUE, sizeof(PassedFd));
         m->timers = timer_queue_new();
         m->retired = g_array_new(FALSE, TRUE, sizeof(Retired));
@@ -419,7 +420,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
 Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
-        m->observer = (ManagerObserver){};
+        g_array_set_size(m->observers, 0);
         m->proxy = proxy_server_free(m->proxy);
         while (m->networks->len > 0)
                 managed_network_free(m->networks->pdata[m->networks->len - 1]);
@@ -448,6 +449,7 @@ Manager *manager_free(Manager *m) {
         timer_clear(&m->interfaces_timer);
         timer_queue_free(m->timers);
         g_array_unref(m->retired);
+        g_array_unref(m->observers);
         index_table_free(m->indices);
         identity_free(m->identity);
         store_close(m->store);
@@ -457,10 +459,6 @@ Manager *manager_free(Manager *m) {
         g_free(m->interface);
         g_free(m);
         return NULL;
-}
-
-void manager_observe(Manager *m, const ManagerObserver *observer) {
-        m->observer = *observer;
 }
 
 static void load_one(void *userdata, const StoredNetwork *stored) {

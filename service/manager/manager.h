@@ -29,9 +29,9 @@ typedef struct ManagerOptions {
         const char *socks_auth;  /* file with USER:PASSWORD, or NULL */
 } ManagerOptions;
 
-/* What bus/ listens to. Any may be NULL. */
+/* What happens, for bus/ and whoever else shows it. Any but @userdata may be NULL. */
 typedef struct ManagerObserver {
-        void *userdata;
+        void *userdata; /* tells observers apart */
         void (*network_added)(void *userdata, ManagedNetwork *n);
         void (*network_removed)(void *userdata, ManagedNetwork *n);
         /* State, address, interface, counters of members: NULL-terminated names of properties of
@@ -65,7 +65,9 @@ typedef struct ManagerObserver {
  */
 int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret);
 Manager *manager_free(Manager *m);
+/* One more; copied. In no order. It and the removal of all of @userdata are fine while one is told. */
 void manager_observe(Manager *m, const ManagerObserver *observer);
+void manager_unobserve(Manager *m, const void *userdata);
 
 /* Starts every network of the store. A network that cannot start is logged and shown as down. */
 int manager_start(Manager *m);

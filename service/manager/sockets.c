@@ -230,7 +230,7 @@ void manager_publish_endpoints(Manager *m) {
                 ManagedNetwork *net = m->networks->pdata[i];
 
                 if (net->core)
-                        mesh_set_local_endpoints(network_mesh(net->core), endpoints, n);
+                        network_set_endpoints(net->core, endpoints, n);
         }
 }
 

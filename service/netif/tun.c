@@ -286,6 +286,11 @@ static int tun_check(Netif *n, char **ret_reason) {
                 *ret_reason = g_strdup_printf("%s is gone", n->name);
                 return -ENODEV;
         }
+        /* Forwards are bound to the name, and people know it. */
+        if (strcmp(ifr.ifr_name, n->name) != 0) {
+                *ret_reason = g_strdup_printf("%s is called %.15s now", n->name, ifr.ifr_name);
+                return -ENODEV;
+        }
         if (up == 0) {
                 *ret_reason = g_strdup_printf("%s was switched off", n->name);
                 return -ENETDOWN;

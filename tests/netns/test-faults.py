@@ -5,6 +5,7 @@ it does not, the state says so."""
 
 import json
 import signal
+import subprocess
 import sys
 
 from machines import OMERTAD, main, wait_for
@@ -61,6 +62,40 @@ def test_interface_deleted(lab):
     # Another time, and it is not forgotten either.
     m1.run("ip", "link", "del", "omerta0")
     check_whole(gw, m1, was)
+
+
+def test_interface_renamed(lab):
+    gw, m1 = two_machines(lab)
+    was = addresses(m1)
+    m1.run("sh", "-c", "ip link set omerta0 down; ip link set omerta0 name other")
+    check_whole(gw, m1, was)
+    assert m1.json("network", "show")["interface"] == "omerta0"
+    assert m1.run("ip", "link", "show", "other", check=False).returncode != 0
+
+
+SERVE = """
+import socket
+s = socket.create_server(("127.0.0.1", 7001)); print("up", flush=True)
+while True:
+    c, _ = s.accept(); c.sendall(b"hello"); c.close()
+"""
+FETCH = "import socket; print(socket.create_connection(('10.0.0.100', 80), 5).recv(9).decode())"
+
+
+def test_forwards_stand_on_it(lab):
+    """What is bound to the interface is bound to the new one."""
+    gw, m1 = two_machines(lab)
+    server = subprocess.Popen(m1.command(sys.executable, "-c", SERVE), stdout=subprocess.PIPE)
+    try:
+        assert server.stdout.readline() == b"up\n"
+        m1.omerta("expose", "80:127.0.0.1:7001")
+        assert gw.run(sys.executable, "-c", FETCH).stdout == "hello\n"
+        m1.run("ip", "link", "del", "omerta0")
+        gw.wait_ping("10.0.0.100", SOON)
+        assert gw.run(sys.executable, "-c", FETCH).stdout == "hello\n"
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_interface_switched_off(lab):
@@ -172,6 +207,49 @@ def test_dead_fd_of_systemd(lab):
         env=m1.env, stdout=out, stderr=out)
     wait_for("m1's daemon", m1.is_ready)
     check_whole(gw, m1, was)
+
+
+def link_states(m):
+    return {p["link"] for p in m.json("network", "peers")["machines"]}
+
+
+def test_cable_pulled(lab):
+    """Without a word: the far end of the line is cut, and there is traffic."""
+    gw, m1 = two_machines(lab)
+    lab.hub_run("ip", "link", "set", "gw", "nomaster")
+
+    def noticed():
+        m1.ping("10.0.0.1", check=False)
+        return state(m1) == "offline"
+
+    wait_for("it to be noticed", noticed, 15)
+    assert "up" not in link_states(m1), link_states(m1)
+    lab.hub_run("ip", "link", "set", "gw", "master", "br0")
+    wait_for("it to be back", lambda: state(m1) == "online", 15)
+    m1.wait_ping("10.0.0.1")
+
+
+def test_addresses_of_the_machine_gone(lab):
+    """The kernel says so, and there is no traffic; also where the machine is the gateway."""
+    gw, m1 = two_machines(lab)
+    for m in (m1, gw):
+        m.run("ip", "addr", "flush", "dev", "eth0")
+        wait_for("it to be noticed", lambda m=m: state(m) == "offline", SOON)
+        assert "up" not in link_states(m), link_states(m)
+        assert "no address" in reason(m), reason(m)
+        m.run("ip", "addr", "add", f"{m.address}/24", "dev", "eth0")
+        wait_for("it to be back", lambda m=m: state(m) == "online", SOON)
+        m1.wait_ping("10.0.0.1")
+
+
+def test_own_cable_pulled(lab):
+    gw, m1 = two_machines(lab)
+    for m in (m1, gw):
+        lab.hub_run("ip", "link", "set", m.name, "down")
+        wait_for("it to be noticed", lambda m=m: state(m) == "offline", SOON)
+        lab.hub_run("ip", "link", "set", m.name, "up")
+        wait_for("it to be back", lambda m=m: state(m) == "online", SOON)
+        m1.wait_ping("10.0.0.1")
 
 
 if __name__ == "__main__":

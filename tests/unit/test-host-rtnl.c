@@ -206,7 +206,7 @@ static void test_local_endpoints(void **state) {
         ours.ifindex = &ifindex;
         /* ip(8) only to make what we cannot: a link that is no loopback. */
         if (system("ip link add dummy7 type dummy 2>/dev/null") != 0 &&
-            system("ip link add dummy7 type veth peer name dummy8") != 0) {
+            system("ip link add dummy7 type veth peer name dummy8 && ip link set dummy8 up") != 0) {
                 print_message("skipped: neither dummy nor veth interfaces here\n");
                 skip();
         }
@@ -225,6 +225,14 @@ static void test_local_endpoints(void **state) {
                 assert_string_equal(endpoint_format(&found[i]).text, text);
         }
         assert_int_equal(rtnl_local_endpoints(r, &(RtnlOurs){}, found, 1), 2);
+        /* A pulled cable: the addresses are there, and nobody reaches them. */
+        if (system("ip link add eth7 type veth peer name eth8 && ip link set eth7 up && "
+                   "ip address add 192.0.2.8/24 dev eth7") == 0) {
+                assert_int_equal(rtnl_local_endpoints(r, &(RtnlOurs){}, found, 1), 2);
+                assert_return_code(system("ip link set eth8 up"), 0);
+                assert_int_equal(rtnl_local_endpoints(r, &(RtnlOurs){}, found, 1), 3);
+                assert_return_code(system("ip link del eth7"), 0);
+        }
         assert_int_equal(rtnl_local_endpoints(r, &ours, found, ELEMENTSOF(found)), 0);
         assert_return_code(system("ip link del dummy7"), 0);
 }

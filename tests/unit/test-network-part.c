@@ -162,6 +162,11 @@ static void test_not_fought_all_day(void **state) {
         break_it(f);
         assert_int_equal(f->n_repairs, n + 1);
         assert_int_equal(f->part.state, PART_UP);
+        /* The pauses begin anew with it. */
+        break_it(f);
+        assert_int_equal(f->part.state, PART_FAILED);
+        pass(f, PART_PAUSE_MIN_USEC);
+        assert_int_equal(f->part.state, PART_UP);
 }
 
 static void test_degraded(void **state) {
