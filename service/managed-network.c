@@ -488,6 +488,8 @@ const char *managed_network_state(const ManagedNetwork *n) {
 const char *managed_network_reason(const ManagedNetwork *n) {
         if (strcmp(managed_network_state(n), "conflict") == 0)
                 return n->conflict;
+        if (n->netstack && netstack_trouble(n->netstack))
+                return netstack_trouble(n->netstack);
         if (n->core)
                 return network_state_reason(n->core) ?: "";
         if (n->stored.membership.is_revoked)
