@@ -30,7 +30,8 @@ int netns_send(int fd, const void *data, size_t size, const int *fds, unsigned n
         return sendmsg(fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-ssize_t netns_receive(int fd, void *data, size_t size, int ret_fds[static _NETNS_FDS_MAX], unsigned *ret_n_fds) {
+ssize_t
+netns_receive(int fd, void *data, size_t size, int ret_fds[static _NETNS_FDS_MAX], unsigned *ret_n_fds) {
         FdControl control;
         struct iovec iov = { data, size };
         struct msghdr m = {

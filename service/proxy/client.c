@@ -187,7 +187,7 @@ static void client_on_dialed(void *userdata, int fd) {
 }
 
 /* Where the client's datagrams come from: the address its connection comes from. */
-static Endpoint client_peer(const ProxyClient *c, uint16_t port) {
+static Endpoint client_peer(const ProxyClient *c) {
         struct sockaddr_storage ss;
         socklen_t len = sizeof ss;
         Endpoint e = {};
@@ -196,14 +196,27 @@ static Endpoint client_peer(const ProxyClient *c, uint16_t port) {
             endpoint_from_sockaddr((struct sockaddr *) &ss, len, &e) < 0)
                 e = (Endpoint){ .in = { .sin_family = AF_INET,
                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
-        endpoint_set_port(&e, port);
         return e;
 }
 
-/* @port: of the client's datagrams; 0: not known. */
-static void client_associate(ProxyClient *c, uint16_t port) {
+/* The port that a client says it will send from; 0: it does not say, or what it says cannot be,
+ * which many do: they put any address of theirs, or the server's. RFC 1928 section 6 lets a server
+ * use it to limit who may send, and asks for no more. */
+static uint16_t said_port(const ProxyTarget *said, const Endpoint *peer) {
+        static const uint8_t none[16];
+        IpAddr own = endpoint_address(peer);
+
+        if (!ip_is_set(&said->address) ||
+            (memcmp(said->address.bytes, none, ip_size(&said->address)) != 0 &&
+             !ip_equal(&said->address, &own)))
+                return 0;
+        return said->port;
+}
+
+/* @said: where the client says that its datagrams come from. */
+static void client_associate(ProxyClient *c, const ProxyTarget *said) {
         ProxyServer *s = c->server;
-        Endpoint local = listener_local(c->fd), peer = client_peer(c, port);
+        Endpoint local = listener_local(c->fd), peer = client_peer(c);
         int r;
 
         if (!s->dialer->network(s->dialer->userdata, NULL)) {
@@ -214,7 +227,10 @@ static void client_associate(ProxyClient *c, uint16_t port) {
                 local = peer;
         if (!s->datagram)
                 s->datagram = g_malloc(UDP_ASSOCIATION_BUFFER_SIZE);
-        r = udp_association_new(s->event, s->dialer, &local, &peer, s->datagram, &c->association);
+        endpoint_set_port(&peer, said_port(said, &peer));
+        r = udp_association_new(
+                        s->event, s->dialer, &local, &peer, proxy_is_loopback(&local), s->datagram,
+                        &c->association);
         if (r < 0) {
                 client_refuse(c, r);
                 return;
@@ -234,7 +250,7 @@ static void client_start(ProxyClient *c, const ProxyTarget *target, bool udp) {
 
         client_forget_deadline(c);
         if (udp) {
-                client_associate(c, target->port);
+                client_associate(c, target);
                 return;
         }
         c->state = CLIENT_DIALING;
