@@ -44,6 +44,8 @@ struct ProxyClient {
         PollerWatch watch;
         uint8_t *buffer; /* read, not consumed */
         size_t size, filled;
+        bool is_forward;    /* HTTP, and not CONNECT: the server answers, we do not */
+        uint64_t body_left; /* of it: to come after what is in buffer */
 
         ProxyDial dial;
         UdpAssociation *association;
@@ -167,7 +169,7 @@ static void client_on_dialed(void *userdata, int fd) {
                 return;
         }
         bound = listener_local(fd);
-        if (!client_say_connected(c, &bound)) {
+        if (!c->is_forward && !client_say_connected(c, &bound)) {
                 close(fd);
                 proxy_client_free(c);
                 return;
@@ -182,6 +184,8 @@ static void client_on_dialed(void *userdata, int fd) {
                 proxy_client_free(c);
                 return;
         }
+        if (c->is_forward)
+                relay_limit(c->relay, c->body_left);
         g_clear_pointer(&c->buffer, g_free);
         c->filled = 0;
 }
@@ -305,6 +309,20 @@ static void client_handle_socks5(ProxyClient *c) {
         }
 }
 
+/* The buffer: what its server is to read, as far as it came. */
+static void client_rewrite(ProxyClient *c, const HttpConnect *request) {
+        GString *text = http_forward_request((const char *) c->buffer, request);
+        size_t body = MIN(c->filled - request->consumed, request->body_len);
+
+        g_string_append_len(text, (const char *) c->buffer + request->consumed, (gssize) body);
+        sodium_memzero(c->buffer, request->consumed);
+        g_free(c->buffer);
+        c->size = c->filled = text->len;
+        c->buffer = (uint8_t *) g_string_free(text, FALSE);
+        c->is_forward = true;
+        c->body_left = request->body_len - body;
+}
+
 static void client_handle_http(ProxyClient *c) {
         char reply[HTTP_REPLY_MAX];
         HttpConnect request;
@@ -322,8 +340,12 @@ static void client_handle_http(ProxyClient *c) {
                                                  request.password, request.password_len))
                 status = HTTP_PROXY_AUTHENTICATION_REQUIRED;
         if (status == HTTP_OK) {
-                sodium_memzero(c->buffer, request.consumed);
-                client_consume(c, request.consumed);
+                if (request.is_forward)
+                        client_rewrite(c, &request);
+                else {
+                        sodium_memzero(c->buffer, request.consumed);
+                        client_consume(c, request.consumed);
+                }
                 sodium_memzero(request.password, sizeof request.password);
                 client_start(c, &request.target, false);
         } else if (client_send(c, reply, http_reply(status, reply)))

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The proxy: SOCKS5 and HTTP CONNECT on the same sockets, told apart by the first byte.
+ * The proxy: SOCKS5 and HTTP on the same sockets, told apart by the first byte.
  *
  * Who may use it: on a unix socket root and our own user, by the kernel's word. On TCP everybody
  * who reaches the port and knows user and password (RFC 1929, or HTTP's Basic); where none are

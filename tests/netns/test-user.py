@@ -10,7 +10,7 @@ import subprocess
 
 from load import children
 from machines import OMERTAD, main, run, wait_for
-from users import (ECHO_SERVER, NOT_FOUND, User, both_engines, join_engine, serve,
+from users import (ECHO_SERVER, NOT_FOUND, User, both_engines, join_engine, serve, serve_bodies,
                    serve_page)
 
 # SOCKS5's greeting, and what comes back.
@@ -99,6 +99,20 @@ def test_socks(lab, gw, u):
         for host in ("10.0.0.1", f"{name}.omerta"):
             code, out, err = curl(*proxy, f"http://{host}:8080/page")
             assert code == 0 and out == "z" * 1_000_000, (code, err, len(out))
+    # Plain http:// by the whole URL, two connections for two pages; a body goes the other way.
+    page = f"http://{name}.omerta:8080/page"
+    code, out, err = curl("-x", "http://127.0.0.1:1080", page, page)
+    assert code == 0 and out == "z" * 2_000_000, (code, err, len(out))
+    if u.name == "kernel":
+        serve_bodies(gw)
+    code, out, err = curl("-x", "http://127.0.0.1:1080", "--data-binary", f"@{gw.lab.dir}/www/page",
+                          "http://10.0.0.1:8090/up?a=b")
+    assert code == 0 and out.split("\n") == ["POST /up?a=b HTTP/1.1", "10.0.0.1:8090", "close", "None",
+                                             "1000000"], (code, err, out)
+    for path, status in (("http://10.0.0.1:8081/", "502"), ("http://10.0.77.77/", "502"),
+                         ("http://me@10.0.0.1:8080/page", "200")):  # curl makes a field of it
+        code, out, err = curl("-x", "http://127.0.0.1:1080", "-o", "/dev/null", "-w", "%{http_code}", path)
+        assert code == 0 and out == status, (path, code, out, err)
     # RFC 1928's replies: 5 refused, 4 unreachable; curl's message ends with them.
     for host, port, reply in (("10.0.0.1", 8081, 5), ("10.0.77.77", 80, 4), ("nobody", 80, 4),
                               ("127.0.0.1", 22, 4)):

@@ -227,8 +227,11 @@ static void test_http(void **state) {
                 { "CONNECT nas:80 HTTP/1.1\r\n\r\n", "HTTP/1.1 504 ", -ETIMEDOUT },
                 { "CONNECT nas:80 HTTP/1.1\r\n\r\n", "HTTP/1.1 403 ", -EACCES },
                 { "CONNECT nas HTTP/1.1\r\n\r\n", "HTTP/1.1 400 " },
-                { "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 405 " },
-                { "POST / HTTP/1.1\r\n\r\nbody", "HTTP/1.1 405 " },
+                { "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 " },
+                { "POST / HTTP/1.1\r\n\r\nbody", "HTTP/1.1 400 " },
+                { "TRACE http://nas/ HTTP/1.1\r\n\r\n", "HTTP/1.1 405 " },
+                { "GET http://none/ HTTP/1.1\r\n\r\n", "HTTP/1.1 502 " },
+                { "GET http://nas/ HTTP/1.1\r\n\r\n", "HTTP/1.1 504 ", -ETIMEDOUT },
         };
         World *w = *state;
         g_autofree char *huge = g_strnfill(10000, 'X'), *request = NULL;
@@ -254,6 +257,49 @@ static void test_http(void **state) {
         fd = world_client(w);
         say_text(fd, huge);
         world_hears(w, fd, "HTTP/1.1 431 ", 13);
+        close(fd);
+        world_all_gone(w);
+}
+
+/* The server hears one request and its body, and nothing of the next, which could be for another
+ * one and has our password in it. This one says what it hears. */
+static void test_http_forward(void **state) {
+        enum { PART = 40000, PARTS = 5, LEN = PART * PARTS };
+        World *w = *state;
+        g_autofree char *body = g_strnfill(LEN, 'b'), *request = NULL, *wanted = NULL;
+        int fd;
+
+        world_serve(w, &(ProxyServerOptions){ .user = "u", .password = "pw" });
+        request =
+                        g_strdup_printf("POST http://nas:%u/x HTTP/1.1\r\nContent-Length: %d\r\n"
+                                        "Proxy-Authorization: Basic dTpwdw==\r\n\r\n",
+                                        w->service_port, LEN);
+        wanted =
+                        g_strdup_printf("POST /x HTTP/1.1\r\nHost: nas:%u\r\nContent-Length: %d\r\n"
+                                        "Via: 1.1 omerta\r\nConnection: close\r\n\r\n",
+                                        w->service_port, LEN);
+        for (size_t early = 0; early <= 400; early += 200) {
+                fd = world_client(w);
+                say_text(fd, request);
+                say(fd, body, early);
+                world_hears(w, fd, wanted, strlen(wanted));
+                world_hears(w, fd, body, early);
+                for (size_t at = early; at < LEN; at += MIN(PART, LEN - at)) {
+                        say(fd, body + at, MIN(PART, LEN - at));
+                        if (at + PART >= LEN)
+                                say_text(fd, request);
+                        for (size_t i = at; i < MIN(at + PART, LEN); i += MIN(500, LEN - i))
+                                world_hears(w, fd, body + i, MIN(500, MIN(at + PART, LEN) - i));
+                }
+                say_text(fd, request);
+                shutdown(fd, SHUT_WR);
+                world_hears_end(w, fd);
+                close(fd);
+                world_all_gone(w);
+        }
+        fd = world_client(w);
+        say_text(fd, "GET http://nas/ HTTP/1.1\r\n\r\n");
+        world_hears(w, fd, "HTTP/1.1 407 ", 13);
         close(fd);
         world_all_gone(w);
 }
@@ -723,6 +769,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_garbage, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_password, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_http, world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(test_http_forward, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_handshake_timeout, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_gone_while_dialing, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_limit, world_setup, world_teardown),
