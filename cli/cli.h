@@ -88,6 +88,7 @@ CliExit cli_forward(Cli *cli, char **args);
 CliExit cli_expose(Cli *cli, char **args);
 CliExit cli_forwards(Cli *cli, char **args);
 CliExit cli_unforward(Cli *cli, char **args);
+CliExit cli_whois(Cli *cli, char **args);
 CliExit cli_up(Cli *cli, char **args);
 CliExit cli_down(Cli *cli, char **args);
 

@@ -25,6 +25,7 @@ _omerta() {
                 ['network join']='--any-subnet --host-name --owner'
                 ['network leave']='--force'
                 ['network revoke']='--yes --withdraw-invite --keep-invite'
+                ['up']='--any-subnet --host-name --owner'
                 ['nc']='--fdpass'
                 ['ping']='--count --interval'
                 ['status']='--watch'
@@ -97,13 +98,13 @@ _omerta() {
 
         case "${words[*]}" in
         '')
-                word='status network up down mesh dhcp tunnel ping nc ssh exec forward expose
+                word='status network up down whois mesh dhcp tunnel ping nc ssh exec forward expose
                         forwards unforward version help'
                 ;;
         network | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}
                 ;;
-        'network revoke' | 'tunnel close' | ping | nc | ssh)
+        'network revoke' | 'tunnel close' | whois | ping | nc | ssh)
                 word=$(_omerta_column HOST "${ask[@]}" network peers)
                 ;;
         exec)
@@ -122,7 +123,7 @@ _omerta() {
         'network set' | 'network get')
                 word='max-absence grace'
                 ;;
-        'network join')
+        'network join' | up)
                 compopt -o filenames
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 return
