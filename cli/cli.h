@@ -110,6 +110,7 @@ CliExit cli_network_peers(Cli *cli, char **args);
 CliExit cli_network_pending(Cli *cli, char **args);
 CliExit cli_network_approve(Cli *cli, char **args);
 CliExit cli_network_refuse(Cli *cli, char **args);
+CliExit cli_network_rename(Cli *cli, char **args);
 CliExit cli_network_revoke(Cli *cli, char **args);
 CliExit cli_network_revoked(Cli *cli, char **args);
 

@@ -57,6 +57,10 @@ const CliVerb cli_verbs[] = {
         { "network", "refuse", "MACHINE", 1, 1, 0, N_("Send a machine away"),
           N_("Sends a machine of 'omerta network pending' away. On the gateway only."),
           cli_network_refuse, CLI_CHANGES },
+        { "network", "rename", "MACHINE NAME", 2, 2, 0, N_("Give a machine another name"),
+          N_("Gives a member another host name; its address stays, and every member knows it\n"
+             "within seconds. On the gateway only, and not for the gateway itself."),
+          cli_network_rename, CLI_CHANGES },
         { "network", "revoke", "MACHINE", 1, 1, B(YES) | B(WITHDRAW_INVITE) | B(KEEP_INVITE),
           N_("End a machine's membership"),
           N_("Ends a machine's membership for good: every member cuts it off within seconds.\n"

@@ -34,8 +34,8 @@ static CliExit find(Cli *cli, const ClientNetwork *n, const char *text, const Cl
 
         *ret = NULL;
         r = sd_bus_call_method(
-                        cli->bus, OMERTA_BUS_NAME, n->path, OMERTA_IFACE_NETWORK, "FindMachine", &error,
-                        &reply, "s", text);
+                        cli->bus, OMERTA_BUS_NAME, n->path, OMERTA_IFACE_NETWORK, "FindMachine",
+                        &error, &reply, "s", text);
         if (sd_bus_error_has_name(&error, OMERTA_ERROR_NO_SUCH_MACHINE))
                 return CLI_OK;
         if (r >= 0)
@@ -83,8 +83,8 @@ static void print(const ClientNetwork *n, const ClientMachine *m, usec_t now) {
                 g_autofree char *expires = cli_format_relative(l->expires, now);
                 g_autofree char *state = cli_format_text(l->state);
 
-                cli_field_take(_("Lease"), g_strdup_printf(_("%s, signed %s, ends %s"), state, granted,
-                                                           expires));
+                cli_field_take(_("Lease"), g_strdup_printf(_("%s, signed %s, ends %s"), state,
+                                                           granted, expires));
         }
         if (m->certificate_expires > 0)
                 cli_field_take(_("Certificate"), cli_format_relative(m->certificate_expires, now));

@@ -14,7 +14,7 @@ _omerta() {
         local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
         local -A nouns=(
                 [network]='create invite invites uninvite join leave list peers address pending
-                        approve refuse revoke revoked show set get repair-time'
+                        approve refuse rename revoke revoked show set get repair-time'
                 [mesh]='status'
                 [dhcp]='leases'
                 [tunnel]='sessions close'
@@ -104,7 +104,7 @@ _omerta() {
         network | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}
                 ;;
-        'network revoke' | 'tunnel close' | whois | ping | nc | ssh)
+        'network rename' | 'network revoke' | 'tunnel close' | whois | ping | nc | ssh)
                 word=$(_omerta_column HOST "${ask[@]}" network peers)
                 ;;
         exec)

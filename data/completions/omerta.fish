@@ -77,6 +77,7 @@ complete -c omerta -n '__omerta_at network' -a address -d "Print this machine's 
 complete -c omerta -n '__omerta_at network' -a pending -d 'List who asks to be let in'
 complete -c omerta -n '__omerta_at network' -a approve -d 'Let a machine in'
 complete -c omerta -n '__omerta_at network' -a refuse -d 'Send a machine away'
+complete -c omerta -n '__omerta_at network' -a rename -d 'Give a machine another name'
 complete -c omerta -n '__omerta_at network' -a revoke -d "End a machine's membership"
 complete -c omerta -n '__omerta_at network' -a revoked -d 'List whose membership has ended'
 complete -c omerta -n '__omerta_at network' -a show -d 'Show one network in full'
@@ -133,5 +134,6 @@ for verb in approve refuse
     complete -c omerta -n "__omerta_at network $verb" \
         -a '(__omerta_column MACHINE network pending)'
 end
+complete -c omerta -n '__omerta_at network rename' -a '(__omerta_column HOST network peers)'
 complete -c omerta -n '__omerta_at network revoke' -a '(__omerta_column HOST network peers)'
 complete -c omerta -n '__omerta_at tunnel close' -a '(__omerta_column HOST network peers)'

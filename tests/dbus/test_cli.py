@@ -179,7 +179,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 36)
+        self.assertEqual(len(verbs), 37)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -590,6 +590,18 @@ class CliTest(unittest.TestCase):
         self.fails(2, 'up', '/nonexistent', says='neither')
         self.fails(2, 'up', '--owner', 'anna', says='with a link')
         self.assertEqual(self.fake.calls, [])
+
+    def test_rename(self):
+        self.home()
+        self.fake.answers['Network.Rename'] = (IDS['phone'], 'phone')
+        self.assertEqual(self.ok('network', 'rename', 'phone', 'handy').out, '')
+        self.assertEqual(self.called('Network.Rename'), [(HOME, 'Network.Rename', ['phone', 'handy'], True)])
+        self.assertEqual(self.tty('network', 'rename', 'phone', 'handy').err,
+                         'phone (phonexxx) is called handy now.\n')
+        self.assertEqual(self.json('network', 'rename', 'phone', 'handy'),
+                         {'machine': IDS['phone'], 'host_name': 'handy', 'old_name': 'phone'})
+        self.fake.answers['Network.Rename'] = Error(ERROR + 'NameTaken', 'another machine is called so')
+        self.fails(1, 'network', 'rename', 'phone', 'gw', says='another machine')
 
     def test_whois(self):
         self.home()
