@@ -89,6 +89,7 @@ CliExit cli_expose(Cli *cli, char **args);
 CliExit cli_forwards(Cli *cli, char **args);
 CliExit cli_unforward(Cli *cli, char **args);
 CliExit cli_backup(Cli *cli, char **args);
+CliExit cli_whois(Cli *cli, char **args);
 CliExit cli_up(Cli *cli, char **args);
 CliExit cli_down(Cli *cli, char **args);
 
@@ -110,6 +111,7 @@ CliExit cli_network_peers(Cli *cli, char **args);
 CliExit cli_network_pending(Cli *cli, char **args);
 CliExit cli_network_approve(Cli *cli, char **args);
 CliExit cli_network_refuse(Cli *cli, char **args);
+CliExit cli_network_rename(Cli *cli, char **args);
 CliExit cli_network_revoke(Cli *cli, char **args);
 CliExit cli_network_revoked(Cli *cli, char **args);
 

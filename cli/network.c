@@ -10,15 +10,11 @@
 
 /* What CreateNetwork and Join were about, said the same way: nothing on stdout unless --json, so
  * that scripts need not throw anything away. */
-static CliExit entered(Cli *cli, sd_bus_message *reply) {
+static CliExit entered(Cli *cli, const char *path) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         g_autoptr(ClientNetwork) n = NULL;
-        const char *path;
         int r;
 
-        r = sd_bus_message_read_basic(reply, 'o', &path);
-        if (r < 0)
-                return cli_bus_failed(r, NULL);
         r = client_network_get(cli->bus, path, &error, &n);
         if (r < 0)
                 return cli_bus_failed(r, &error);
@@ -42,8 +38,9 @@ static CliExit entered(Cli *cli, sd_bus_message *reply) {
 }
 
 CliExit cli_network_create(Cli *cli, char **args) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         const CliOptions *o = &cli->options;
+        g_autofree char *path = NULL;
         CliExit e;
         int r;
 
@@ -58,14 +55,14 @@ CliExit cli_network_create(Cli *cli, char **args) {
             (r = cli_bus_option_string(m, "owner", o->owner)) < 0 ||
             (r = sd_bus_message_close_container(m)) < 0)
                 return cli_bus_failed(r, NULL);
-        e = cli_bus_call(cli, m, &reply);
-        return e == CLI_OK ? entered(cli, reply) : e;
+        e = cli_bus_call_path(cli, m, &path);
+        return e == CLI_OK ? entered(cli, path) : e;
 }
 
 CliExit cli_network_join(Cli *cli, char **args) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         const CliOptions *o = &cli->options;
-        g_autofree char *link = NULL;
+        g_autofree char *link = NULL, *path = NULL;
         CliExit e;
         int r;
 
@@ -83,8 +80,8 @@ CliExit cli_network_join(Cli *cli, char **args) {
             (r = cli_bus_option_string(m, "owner", o->owner)) < 0 ||
             (r = sd_bus_message_close_container(m)) < 0)
                 return cli_bus_failed(r, NULL);
-        e = cli_bus_call(cli, m, &reply);
-        return e == CLI_OK ? entered(cli, reply) : e;
+        e = cli_bus_call_path(cli, m, &path);
+        return e == CLI_OK ? entered(cli, path) : e;
 }
 
 /* Says how it was left. */
@@ -152,6 +149,14 @@ static CliExit switch_network(Cli *cli, const char *method) {
 }
 
 CliExit cli_up(Cli *cli, char **args) {
+        /* What is joined is up. */
+        if (args[0])
+                return cli_network_join(cli, args);
+        if (cli->options.given & (CLI_OPTION_BIT(OPTION_ANY_SUBNET) |
+                                  CLI_OPTION_BIT(OPTION_HOST_NAME) | CLI_OPTION_BIT(OPTION_OWNER))) {
+                cli_error(_("--any-subnet, --host-name and --owner are for joining: with a link"));
+                return CLI_USAGE;
+        }
         return switch_network(cli, "Up");
 }
 

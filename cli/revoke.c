@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Whose membership begins, and whose ends: decisions, each answered with a line that names the
- * machine. */
+/* Whose membership begins, and whose ends, and what it is called: decisions, each answered with a
+ * line that names the machine. */
 
 #include "cli/bus.h"
 #include "cli/format.h"
@@ -52,6 +52,39 @@ static CliExit answer(Cli *cli, const char *method, const char *machine, const c
 
 CliExit cli_network_approve(Cli *cli, char **args) {
         return answer(cli, "Approve", args[0], _("let in"));
+}
+
+CliExit cli_network_rename(Cli *cli, char **args) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        g_autofree char *path = NULL, *text = NULL, *name = NULL;
+        const char *id, *old_name;
+        CliExit e;
+        int r;
+
+        if ((e = cli_bus_network_path(cli, &path)) != CLI_OK ||
+            (e = cli_bus_method(cli, path, OMERTA_IFACE_NETWORK, "Rename", &m)) != CLI_OK)
+                return e;
+        r = sd_bus_message_append(m, "ss", args[0], args[1]);
+        if (r < 0)
+                return cli_bus_failed(r, NULL);
+        e = cli_bus_call(cli, m, &reply);
+        if (e != CLI_OK)
+                return e;
+        r = sd_bus_message_read(reply, "ss", &id, &old_name);
+        if (r < 0)
+                return cli_bus_failed(r, NULL);
+        if (cli->options.json) {
+                g_autoptr(JsonBuilder) b = cli_json_new();
+
+                cli_json_string(b, "machine", id);
+                cli_json_string(b, "host_name", args[1]);
+                cli_json_string(b, "old_name", old_name);
+                cli_json_print(b);
+        }
+        text = machine_text(id, old_name);
+        name = cli_format_text(args[1]);
+        cli_hint(_("%s is called %s now."), text, name);
+        return CLI_OK;
 }
 
 CliExit cli_network_refuse(Cli *cli, char **args) {

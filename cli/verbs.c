@@ -57,6 +57,10 @@ const CliVerb cli_verbs[] = {
         { "network", "refuse", "MACHINE", 1, 1, 0, N_("Send a machine away"),
           N_("Sends a machine of 'omerta network pending' away. On the gateway only."),
           cli_network_refuse, CLI_CHANGES },
+        { "network", "rename", "MACHINE NAME", 2, 2, 0, N_("Give a machine another name"),
+          N_("Gives a member another host name; its address stays, and every member knows it\n"
+             "within seconds. On the gateway only, and not for the gateway itself."),
+          cli_network_rename, CLI_CHANGES },
         { "network", "revoke", "MACHINE", 1, 1, B(YES) | B(WITHDRAW_INVITE) | B(KEEP_INVITE),
           N_("End a machine's membership"),
           N_("Ends a machine's membership for good: every member cuts it off within seconds.\n"
@@ -84,13 +88,19 @@ const CliVerb cli_verbs[] = {
              "member is there who could confirm it. A gateway then signs again, and signs\n"
              "anew what it had signed by a clock that was ahead."),
           cli_network_repair_time, CLI_CHANGES },
-        { "up", NULL, "", 0, 0, 0, N_("Switch a network on"),
-          N_("Switches interface and links of a network on. Remembered over restarts."), cli_up,
-          CLI_CHANGES },
+        { "up", NULL, "[LINK|-|FILE]", 0, 1, B(ANY_SUBNET) | B(HOST_NAME) | B(OWNER),
+          N_("Switch a network on"),
+          N_("Switches interface and links of a network on. Remembered over restarts. With an\n"
+             "invite link, joins its network first, as 'omerta network join' does."),
+          cli_up, CLI_CHANGES },
         { "down", NULL, "", 0, 0, 0, N_("Switch a network off"),
           N_("Switches interface and links of a network off; membership and address stay.\n"
              "Remembered over restarts."),
           cli_down, CLI_CHANGES },
+        { "whois", NULL, "ADDRESS|NAME|ID", 1, 1, 0, N_("Show whose an address or a name is"),
+          N_("Shows the machine that has an address, a name or an id: its owner, network and\n"
+             "addresses, how it is reached, when it was last heard."),
+          cli_whois },
         { "mesh", "status", "", 0, 0, 0, N_("Show the links to other machines"),
           N_("Shows the encrypted links beneath the networks: paths, endpoints, handshakes,\n"
              "and what was not taken, with reasons."),

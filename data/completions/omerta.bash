@@ -14,7 +14,7 @@ _omerta() {
         local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
         local -A nouns=(
                 [network]='create invite invites uninvite join leave list peers address pending
-                        approve refuse revoke revoked show set get repair-time'
+                        approve refuse rename revoke revoked show set get repair-time'
                 [mesh]='status'
                 [dhcp]='leases'
                 [tunnel]='sessions close'
@@ -25,6 +25,7 @@ _omerta() {
                 ['network join']='--any-subnet --host-name --owner'
                 ['network leave']='--force'
                 ['network revoke']='--yes --withdraw-invite --keep-invite'
+                ['up']='--any-subnet --host-name --owner'
                 ['nc']='--fdpass'
                 ['ping']='--count --interval'
                 ['status']='--watch'
@@ -97,13 +98,13 @@ _omerta() {
 
         case "${words[*]}" in
         '')
-                word='status network up down mesh dhcp tunnel ping nc ssh exec forward expose
+                word='status network up down whois mesh dhcp tunnel ping nc ssh exec forward expose
                         forwards unforward backup version help'
                 ;;
         network | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}
                 ;;
-        'network revoke' | 'tunnel close' | ping | nc | ssh)
+        'network rename' | 'network revoke' | 'tunnel close' | whois | ping | nc | ssh)
                 word=$(_omerta_column HOST "${ask[@]}" network peers)
                 ;;
         exec)
@@ -122,7 +123,7 @@ _omerta() {
         'network set' | 'network get')
                 word='max-absence grace'
                 ;;
-        'network join' | backup)
+        'network join' | up | backup)
                 compopt -o filenames
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 return

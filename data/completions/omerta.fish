@@ -50,6 +50,7 @@ complete -c omerta -n '__omerta_at' -a status -d 'Show networks and how they are
 complete -c omerta -n '__omerta_at' -a network -d 'Networks, their machines, invites'
 complete -c omerta -n '__omerta_at' -a up -d 'Switch a network on'
 complete -c omerta -n '__omerta_at' -a down -d 'Switch a network off'
+complete -c omerta -n '__omerta_at' -a whois -d 'Show whose an address or a name is'
 complete -c omerta -n '__omerta_at' -a mesh -d 'Links to other machines'
 complete -c omerta -n '__omerta_at' -a dhcp -d 'Addresses'
 complete -c omerta -n '__omerta_at' -a tunnel -d 'Sessions'
@@ -77,6 +78,7 @@ complete -c omerta -n '__omerta_at network' -a address -d "Print this machine's 
 complete -c omerta -n '__omerta_at network' -a pending -d 'List who asks to be let in'
 complete -c omerta -n '__omerta_at network' -a approve -d 'Let a machine in'
 complete -c omerta -n '__omerta_at network' -a refuse -d 'Send a machine away'
+complete -c omerta -n '__omerta_at network' -a rename -d 'Give a machine another name'
 complete -c omerta -n '__omerta_at network' -a revoke -d "End a machine's membership"
 complete -c omerta -n '__omerta_at network' -a revoked -d 'List whose membership has ended'
 complete -c omerta -n '__omerta_at network' -a show -d 'Show one network in full'
@@ -94,6 +96,9 @@ for verb in create join
     complete -c omerta -n "__omerta_in network $verb" -l host-name -x -d 'Name of this machine'
     complete -c omerta -n "__omerta_in network $verb" -l owner -x -d 'Whom this machine belongs to'
 end
+complete -c omerta -n '__omerta_in up' -l any-subnet -d 'Root: even addresses that are not private'
+complete -c omerta -n '__omerta_in up' -l host-name -x -d 'Name of this machine'
+complete -c omerta -n '__omerta_in up' -l owner -x -d 'Whom this machine belongs to'
 complete -c omerta -n '__omerta_at network invite' -l uses -x -d 'How many machines may use it'
 complete -c omerta -n '__omerta_at network invite' -l expires -x -a '30min 24h 7d' \
     -d 'How long it is valid'
@@ -119,7 +124,8 @@ for verb in forward expose
 end
 
 complete -c omerta -n '__omerta_at network join' -F
-for verb in ping nc ssh
+complete -c omerta -n '__omerta_at up' -F
+for verb in whois ping nc ssh
     complete -c omerta -n "__omerta_at $verb" -a '(__omerta_column HOST network peers)'
 end
 complete -c omerta -n '__omerta_at exec' -a '(__fish_complete_command)'
@@ -129,5 +135,6 @@ for verb in approve refuse
     complete -c omerta -n "__omerta_at network $verb" \
         -a '(__omerta_column MACHINE network pending)'
 end
+complete -c omerta -n '__omerta_at network rename' -a '(__omerta_column HOST network peers)'
 complete -c omerta -n '__omerta_at network revoke' -a '(__omerta_column HOST network peers)'
 complete -c omerta -n '__omerta_at tunnel close' -a '(__omerta_column HOST network peers)'

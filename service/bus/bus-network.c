@@ -271,6 +271,14 @@ static void match_pending(void *userdata, const MachineId *machine, const char *
         }
 }
 
+/* For what is not signed because our clock cannot be right. */
+static int clock_error(const ManagedNetwork *n, sd_bus_error *error) {
+        ManagerError e = {};
+
+        (void) managed_network_fail_clock(n, &e);
+        return bus_set_error(error, &e);
+}
+
 static int answer_pending(sd_bus_message *call, Bus *b, bool approve, sd_bus_error *error) {
         FindPending f = {};
         const Record *certificate;
@@ -303,12 +311,8 @@ static int answer_pending(sd_bus_message *call, Bus *b, bool approve, sd_bus_err
                                 error, OMERTA_ERROR_LIMIT_REACHED,
                                 "its link has let in as many as it was made for: make another with "
                                 "more --uses");
-        if (r == -ETIME) {
-                ManagerError e = {};
-
-                (void) managed_network_fail_clock(n, &e);
-                return bus_set_error(error, &e);
-        }
+        if (r == -ETIME)
+                return clock_error(n, error);
         if (r < 0)
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_FAILED, "cannot do it: %s", g_strerror(-r));
@@ -356,6 +360,63 @@ end_membership(EnrolService *s,
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_FAILED, "cannot revoke it: %s", g_strerror(-r));
         return 0;
+}
+
+static int rename_error(const ManagedNetwork *n, int r, const char *name, sd_bus_error *error) {
+        switch (r) {
+        case -EINVAL:
+                return sd_bus_error_setf(
+                                error, OMERTA_ERROR_INVALID_ARGUMENT,
+                                "'%s' is no name of a machine: up to 63 lower case letters, digits, and "
+                                "hyphens inside",
+                                name);
+        case -EEXIST:
+                return sd_bus_error_setf(
+                                error, OMERTA_ERROR_NAME_TAKEN,
+                                "another machine of the network is called '%s'", name);
+        case -EPERM:
+                return sd_bus_error_setf(
+                                error, OMERTA_ERROR_NOT_PERMITTED,
+                                "the gateway cannot rename itself: the network's root named it");
+        case -ETIME:
+                return clock_error(n, error);
+        default:
+                return sd_bus_error_setf(
+                                error, OMERTA_ERROR_FAILED, "cannot rename it: %s", g_strerror(-r));
+        }
+}
+
+static int method_rename(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        g_autofree char *old = NULL, *what = NULL;
+        const Record *certificate;
+        const char *text, *name;
+        MachineIdText id_text;
+        EnrolService *s;
+        ManagedNetwork *n;
+        MachineId id;
+        int r;
+
+        r = sd_bus_message_read(call, "ss", &text, &name);
+        if (r < 0)
+                return r;
+        r = gateway_call(userdata, call, &s, &n, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = bus_find_machine(n, text, &id, error);
+        if (r < 0)
+                return r;
+        certificate = directory_certificate(network_directory(managed_network_core(n)), &id);
+        old = g_strdup(certificate ? certificate->body.certificate.name : "");
+        r = check_prefix(text, &id, old, error);
+        if (r < 0)
+                return r;
+        r = network_rename(managed_network_core(n), &id, name);
+        if (r < 0)
+                return rename_error(n, r, name, error);
+        id_text = machine_id_format(&id);
+        what = g_strdup_printf("gave the name '%s' to", name);
+        log_act(call, n, what, old, id_text.text);
+        return sd_bus_reply_method_return(call, "ss", id_text.text, old);
 }
 
 static int method_revoke(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -755,6 +816,12 @@ const sd_bus_vtable bus_network_vtable[] = {
                         SD_BUS_ARGS("s", machine),
                         SD_BUS_RESULT("s", id, "s", host_name),
                         method_refuse,
+                        ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "Rename",
+                        SD_BUS_ARGS("s", machine, "s", name),
+                        SD_BUS_RESULT("s", id, "s", old_name),
+                        method_rename,
                         ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(
                         "Revoke",

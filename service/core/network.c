@@ -904,6 +904,15 @@ void network_set_policy(Network *n, usec_t max_absence, usec_t grace) {
                 enrol_service_set_policy(n->enrol_service, max_absence, grace);
 }
 
+int network_rename(Network *n, const MachineId *machine, const char *name) {
+        int r = enrol_service_rename(n->enrol_service, machine, name);
+
+        /* Where that fails, its next lease has it. */
+        if (r >= 0)
+                (void) lease_service_renamed(n->lease_service, machine);
+        return r;
+}
+
 bool network_is_member(const Network *n) {
         return n->is_member;
 }

@@ -185,6 +185,8 @@ NetworkRepair network_clock_changed(Network *n);
 NetworkRepair network_repair_time(Network *n);
 /* Gateway: see EnrolServiceConfig. The caller has stored it. */
 void network_set_policy(Network *n, usec_t max_absence, usec_t grace);
+/* enrol_service_rename(), and its lease has the name too. On a gateway alone. */
+int network_rename(Network *n, const MachineId *machine, const char *name);
 
 /* @told: some member has taken it down that we are gone; the caller may free the network. */
 typedef void (*NetworkLeft)(void *userdata, Network *n, bool told);

@@ -6,6 +6,8 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "base/log-ids.h"
+#include "base/log.h"
 #include "base/macros.h"
 #include "core/crypto/kdf.h"
 #include "manager/manager-internal.h"
@@ -31,6 +33,24 @@ struct ManagerCall {
 
 /* --- the stack of a network --- */
 
+/* Once, when it begins: a helper that cannot be started is tried again and again. */
+static void on_netstack_changed(void *userdata) {
+        static const char *const properties[] = { "StateReason", NULL };
+        ManagedNetwork *n = userdata;
+        Manager *m = n->manager;
+        const char *trouble = netstack_trouble(n->netstack);
+
+        if (trouble && !n->netstack_broken)
+                managed_network_log(n, LOG_WARNING, MESSAGE_ID_STACK_HELPER_ENDED, "%s", trouble);
+        else if (!trouble)
+                managed_network_log(n, LOG_NOTICE, NULL, "the network stack makes connections again");
+        n->netstack_broken = trouble != NULL;
+        if (!trouble)
+                managed_network_resume_forwards(n);
+        OBSERVE(m, network_changed, n, properties);
+        OBSERVE(m, netstack_changed);
+}
+
 int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error) {
         g_autofree char *reason = NULL;
         Manager *m = n->manager;
@@ -47,6 +67,8 @@ int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, Mana
                                 netstack_engine_to_string(engine), reason ?: g_strerror(-r));
         if (netif)
                 n->netif = netif;
+        n->netstack_broken = false;
+        netstack_watch(n->netstack, on_netstack_changed, n);
         m->netstack = netstack_engine(n->netstack);
         g_free(m->netstack_reason);
         m->netstack_reason = g_steal_pointer(&reason);
@@ -155,6 +177,9 @@ int managed_network_listen(
 
         if (!n->netstack)
                 return -ENETUNREACH;
+        /* Whoever listens waits until it is mended, as when the network is down. */
+        if (netstack_trouble(n->netstack))
+                return -ENETUNREACH;
         c = call_new(n, NULL, NULL, userdata);
         c->accepted = accepted;
         return call_started(
@@ -256,6 +281,11 @@ int manager_call_error(int r, const char *host, uint16_t port, ManagerError *err
         case -ENETUNREACH:
         case -EHOSTUNREACH:
                 return manager_fail(error, r, "Unreachable", "%s cannot be reached now", host);
+        case -ENETDOWN:
+                return manager_fail(
+                                error, r, "Unreachable",
+                                "%s cannot be reached: the network stack is being started again",
+                                host);
         case -EMFILE:
         case -ENFILE:
         case -ENOBUFS:

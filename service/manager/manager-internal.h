@@ -78,9 +78,10 @@ struct ManagedNetwork {
         Identity *identity; /* ours in this network alone; NULL: the machine's */
         Network *core;      /* NULL while down */
         Netif *netif;
-        Netstack *netstack; /* while there is an interface; user mode: owns it */
-        GQueue calls;       /* ManagerCall.link */
-        Forwards *forwards; /* NULL: never one */
+        Netstack *netstack;   /* while there is an interface; user mode: owns it */
+        bool netstack_broken; /* and that was logged */
+        GQueue calls;         /* ManagerCall.link */
+        Forwards *forwards;   /* NULL: never one */
         ManagerDialer dialer;
         bool in_dataplane;
         Part interface;        /* the interface with all that is on it: network/part-interface.c */

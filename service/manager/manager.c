@@ -533,6 +533,12 @@ NetstackEngine manager_netstack(const Manager *m) {
 }
 
 const char *manager_netstack_reason(const Manager *m) {
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                const ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n->netstack && netstack_trouble(n->netstack))
+                        return netstack_trouble(n->netstack);
+        }
         return m->netstack_reason;
 }
 

@@ -84,6 +84,6 @@ int manager_open_proxy(Manager *m) {
                 return log_error_errno(
                                 r, "cannot take TCP port %u for the proxy: %m",
                                 m->options.socks_port);
-        log_info("SOCKS5 and HTTP CONNECT proxy on 127.0.0.1 port %u", port);
+        log_info("SOCKS5 and HTTP proxy on 127.0.0.1 port %u", port);
         return 0;
 }

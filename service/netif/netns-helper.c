@@ -2,7 +2,8 @@
 
 /*
  * omerta-netns-helper: lives in a user and network namespace of its own and makes sockets in it
- * for omertad, which started it (netif/netstack-kernel.c). A program of its own because only a
+ * for omertad, which started it (netif/netstack-kernel.c); or in those of one before it, which ended
+ * alone. A program of its own because only a
  * process with one thread may enter a new user namespace, and because nothing of omertad's memory,
  * keys above all, should be in a process that lives where other programs may enter.
  *
@@ -93,25 +94,7 @@ static void limit_fds(void) {
 }
 
 static int reply(const NetnsReply *p, const int *fds, unsigned n_fds) {
-        union {
-                struct cmsghdr header;
-                uint8_t bytes[CMSG_SPACE(sizeof(int) * _NETNS_FDS_MAX)];
-        } control = {};
-        struct iovec iov = { (void *) p, sizeof *p };
-        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-        if (n_fds > 0) {
-                struct cmsghdr *cm;
-
-                m.msg_control = control.bytes;
-                m.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-                cm = CMSG_FIRSTHDR(&m);
-                cm->cmsg_level = SOL_SOCKET;
-                cm->cmsg_type = SCM_RIGHTS;
-                cm->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-                memcpy(CMSG_DATA(cm), fds, sizeof(int) * n_fds);
-        }
-        return sendmsg(NETNS_HELPER_FD, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+        return netns_send(NETNS_HELPER_FD, p, sizeof *p, fds, n_fds);
 }
 
 static int serve(Netif *tun) {
@@ -153,7 +136,10 @@ static int fail(NetnsStage stage, int error, const char *text) {
         return 1;
 }
 
-int main(void) {
+/* --- start --- */
+
+/* Return: 0, or the exit status of a failure that was told. */
+static int start_new(Netif **ret) {
         const TunOptions options = {
                 .name = NETNS_INTERFACE,
                 .fd = -EBADF,
@@ -163,8 +149,62 @@ int main(void) {
         _cleanup_close_ int user = -EBADF, net = -EBADF;
         g_autofree char *error = NULL;
         NetnsReply ready = { .stage = NETNS_STAGE_READY };
-        int fds[_NETNS_FDS_MAX];
+        int fds[_NETNS_FDS_MAX], r;
         Netif *tun;
+
+        r = enter();
+        if (r < 0)
+                return fail(NETNS_STAGE_UNSHARE, r, NULL);
+        allow_echo();
+        r = loopback_up();
+        if (r < 0)
+                return fail(NETNS_STAGE_UNSHARE, r, NULL);
+        r = tun_new(&options, &tun, &error);
+        if (r < 0)
+                return fail(NETNS_STAGE_TUN, r, error);
+        user = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
+        net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        if (user < 0 || net < 0) {
+                r = fail(NETNS_STAGE_UNSHARE, -errno, NULL);
+                netif_free(tun);
+                return r;
+        }
+        ready.ifindex = tun->ifindex;
+        fds[NETNS_FD_TUN] = tun_fd(tun);
+        fds[NETNS_FD_USER] = user;
+        fds[NETNS_FD_NET] = net;
+        *ret = tun;
+        return reply(&ready, fds, _NETNS_FDS_MAX) < 0 ? 1 : 0;
+}
+
+/* The namespaces and the tun of a helper that ended: omertad kept them, and in them lives all that
+ * was made there. As start_new(). */
+static int start_again(Netif **ret) {
+        const NetnsReply ready = { .stage = NETNS_STAGE_READY };
+        int fds[_NETNS_FDS_MAX];
+        g_autofree char *error = NULL;
+        TunOptions options = {};
+        unsigned n_fds = 0;
+        char byte;
+        int r;
+
+        if (netns_receive(NETNS_HELPER_FD, &byte, 1, fds, &n_fds) != 1 || n_fds != _NETNS_FDS_MAX)
+                return 1;
+        /* Whose user namespace it is has every capability in it (user_namespaces(7)). */
+        if (setns(fds[NETNS_FD_USER], CLONE_NEWUSER) < 0 || setns(fds[NETNS_FD_NET], CLONE_NEWNET) < 0)
+                return fail(NETNS_STAGE_UNSHARE, -errno, NULL);
+        close(fds[NETNS_FD_USER]);
+        close(fds[NETNS_FD_NET]);
+        options.fd = fds[NETNS_FD_TUN];
+        r = tun_new(&options, ret, &error);
+        if (r < 0)
+                return fail(NETNS_STAGE_TUN, r, error);
+        return reply(&ready, NULL, 0) < 0 ? 1 : 0;
+}
+
+int main(int argc, char **argv) {
+        bool again = argc > 1 && strcmp(argv[1], NETNS_AGAIN) == 0;
+        Netif *tun = NULL;
         int r, type;
         socklen_t len = sizeof type;
 
@@ -180,30 +220,12 @@ int main(void) {
         (void) setsid();
         limit_fds();
 
-        r = enter();
-        if (r < 0)
-                return fail(NETNS_STAGE_UNSHARE, r, NULL);
-        allow_echo();
-        r = loopback_up();
-        if (r < 0)
-                return fail(NETNS_STAGE_UNSHARE, r, NULL);
-        r = tun_new(&options, &tun, &error);
-        if (r < 0)
-                return fail(NETNS_STAGE_TUN, r, error);
-        user = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
-        net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-        if (user < 0 || net < 0)
-                return fail(NETNS_STAGE_UNSHARE, -errno, NULL);
-        (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-
-        ready.ifindex = tun->ifindex;
-        fds[NETNS_FD_TUN] = tun_fd(tun);
-        fds[NETNS_FD_USER] = user;
-        fds[NETNS_FD_NET] = net;
-        r = reply(&ready, fds, _NETNS_FDS_MAX);
-        if (r >= 0)
-                r = serve(tun);
-        (void) sock_diag_abort_tcp();
+        r = again ? start_again(&tun) : start_new(&tun);
+        if (r == 0) {
+                (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+                r = serve(tun) < 0 ? 1 : 0;
+                (void) sock_diag_abort_tcp();
+        }
         netif_free(tun);
-        return r < 0 ? 1 : 0;
+        return r;
 }

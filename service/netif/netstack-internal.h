@@ -35,6 +35,9 @@ struct Netstack {
         sd_event *event;
         GHashTable *calls; /* id -> NetstackCall, owned */
         uint64_t last_id;
+        NetstackChanged changed;
+        void *changed_userdata;
+        char *trouble;
 };
 
 struct NetstackCall {
@@ -61,6 +64,8 @@ struct NetstackCall {
 void netstack_init(Netstack *s, const NetstackOps *ops, sd_event *event);
 void netstack_done(Netstack *s);
 NetstackCall *netstack_find_call(Netstack *s, uint64_t id);
+/* From the event loop. @trouble: taken; NULL: it is over. */
+void netstack_set_trouble(Netstack *s, char *trouble);
 
 /* Ends a dial, a UDP association's making or an echo: forgets it, then calls back. */
 void netstack_call_dialed(NetstackCall *c, int fd);

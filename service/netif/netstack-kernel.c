@@ -9,6 +9,11 @@
  *
  * Requests to the helper are answered at once by a process that does nothing else, so they are
  * synchronous, with a limit against a helper that was stopped.
+ *
+ * A helper may end alone: killed by a person, or by the kernel when memory is short. The namespaces
+ * and the tun live as long as our descriptors of them, and so do all sockets in there: packets go
+ * on. Only new sockets and addresses have to wait. Another helper is started, which enters what is
+ * there; when it ends too, ever more slowly. One that does not answer is ended and taken for dead.
  */
 
 #include <fcntl.h>
@@ -16,6 +21,8 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -27,6 +34,11 @@
 
 /* Making a network namespace waits for the kernel's teardown of others (RTNL): seconds at worst. */
 #define HELPER_TIMEOUT_SEC 5
+/* Before another helper is started. Nobody sees the first pause; at the last one, a helper that
+ * can never start costs nothing. One that lived for so long begins with the first one again. */
+#define PAUSE_MIN_USEC (200 * USEC_PER_MSEC)
+#define PAUSE_MAX_USEC (30 * USEC_PER_SEC)
+#define HELPER_GOOD_USEC (60 * USEC_PER_SEC)
 
 /* Forwards packets to the tun, configuration to the helper. */
 typedef struct KernelNetif {
@@ -38,62 +50,52 @@ typedef struct KernelNetif {
 typedef struct KernelStack {
         NetstackSockets sockets;
         KernelNetif netif;
-        pid_t pid;
-        int helper; /* socket */
         int user_ns, net_ns;
+        NetnsRequest configured; /* what a new helper has to set */
+
+        /* the helper; pid 0: none */
+        pid_t pid;
+        int pidfd;
+        int helper; /* socket */
+        bool is_ready;
+        usec_t pause, ready_at; /* CLOCK_MONOTONIC */
+        sd_event_source *death;
+        sd_event_source *first_reply;
+        sd_event_source *timer; /* the next start, or the end of one that takes too long */
 } KernelStack;
 
 /* --- helper --- */
 
+/* Return: how many fds, or negative errno. */
 static int receive(int helper, NetnsReply *ret, int fds[static _NETNS_FDS_MAX]) {
-        union {
-                struct cmsghdr header;
-                uint8_t bytes[CMSG_SPACE(sizeof(int) * _NETNS_FDS_MAX)];
-        } control;
-        struct iovec iov = { ret, sizeof *ret };
-        struct msghdr m = {
-                .msg_iov = &iov,
-                .msg_iovlen = 1,
-                .msg_control = control.bytes,
-                .msg_controllen = sizeof control.bytes,
-        };
         unsigned n_fds = 0;
-        ssize_t n;
+        ssize_t n = netns_receive(helper, ret, sizeof *ret, fds, &n_fds);
 
-        do
-                n = recvmsg(helper, &m, MSG_CMSG_CLOEXEC);
-        while (n < 0 && errno == EINTR);
         if (n < 0)
-                return errno == EAGAIN ? -ETIMEDOUT : -errno;
-        for (struct cmsghdr *cm = CMSG_FIRSTHDR(&m); cm; cm = CMSG_NXTHDR(&m, cm))
-                if (cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS) {
-                        n_fds = (unsigned) ((cm->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-                        memcpy(fds, CMSG_DATA(cm), n_fds * sizeof(int));
-                }
-        /* The kernel drops fds there is no room for in our table. */
-        if (m.msg_flags & MSG_CTRUNC) {
-                for (unsigned i = 0; i < n_fds; i++)
-                        close(fds[i]);
-                return -EMFILE;
-        }
+                return (int) n;
         if (n != sizeof *ret)
                 return n == 0 ? -ECONNRESET : -EPROTO;
         return (int) n_fds;
 }
 
+/* -ENETDOWN: there is no helper now; on_death() sees to one that is of no use any more. */
 static int request(KernelStack *s, const NetnsRequest *q, int *ret_fd) {
         int fds[_NETNS_FDS_MAX];
         NetnsReply p;
         int r;
 
-        if (send(s->helper, q, sizeof *q, MSG_NOSIGNAL) < 0)
-                return -errno;
-        r = receive(s->helper, &p, fds);
-        if (r == -ETIMEDOUT)
-                /* A late answer would be taken for the next one's. */
-                (void) shutdown(s->helper, SHUT_RDWR);
-        if (r < 0)
-                return r;
+        if (!s->is_ready)
+                return -ENETDOWN;
+        r = netns_send(s->helper, q, sizeof *q, NULL, 0);
+        if (r >= 0)
+                r = receive(s->helper, &p, fds);
+        if (r < 0) {
+                /* Not there, or a late answer would be taken for the next one's. Not yet waited
+                 * for, so the number is still its. */
+                s->is_ready = false;
+                (void) kill(s->pid, SIGKILL);
+                return -ENETDOWN;
+        }
         if (p.error < 0)
                 return p.error;
         if (ret_fd) {
@@ -117,13 +119,14 @@ static int make_socket(NetstackSockets *sockets, int family, int type, int proto
         return r < 0 ? r : fd;
 }
 
-static int spawn_helper(pid_t *ret_pid, int *ret_socket) {
+static int spawn_helper(bool again, pid_t *ret_pid, int *ret_socket) {
         const char *path = secure_getenv("OMERTA_NETNS_HELPER");
         const struct timeval limit = { .tv_sec = HELPER_TIMEOUT_SEC };
         _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attr;
-        char *const argv[] = { (char *) "omerta-netns-helper", NULL };
+        char *const argv[] = { (char *) "omerta-netns-helper", again ? (char *) NETNS_AGAIN : NULL,
+                               NULL };
         char *const envp[] = { NULL };
         sigset_t none, all;
         int pair[2], r;
@@ -228,7 +231,13 @@ static int kernel_configure(
                 .mtu = mtu,
         };
 
-        return request(((KernelNetif *) n)->stack, &q, NULL);
+        KernelStack *s = ((KernelNetif *) n)->stack;
+        int r;
+
+        s->configured = q;
+        r = request(s, &q, NULL);
+        /* Without a helper: when there is one. */
+        return r == -ENETDOWN ? 0 : r;
 }
 
 /* The stack owns it. */
@@ -265,6 +274,23 @@ static void await_end(int helper) {
         while (n > 0 || (n < 0 && errno == EINTR));
 }
 
+/* Of a helper that ends now, or never lived. */
+static void forget_helper(KernelStack *s) {
+        s->death = sd_event_source_disable_unref(s->death);
+        s->first_reply = sd_event_source_disable_unref(s->first_reply);
+        s->timer = sd_event_source_disable_unref(s->timer);
+        closep(&s->helper);
+        closep(&s->pidfd);
+        if (s->pid > 0) {
+                /* For one that was stopped. Not yet waited for, so the number is still its. */
+                (void) kill(s->pid, SIGKILL);
+                while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+                        ;
+        }
+        s->pid = 0;
+        s->is_ready = false;
+}
+
 static void kernel_free(Netstack *n) {
         KernelStack *s = (KernelStack *) n;
 
@@ -272,15 +298,9 @@ static void kernel_free(Netstack *n) {
         if (s->pid > 0)
                 await_end(s->helper);
         netif_free(s->netif.tun);
-        closep(&s->helper);
+        forget_helper(s);
         closep(&s->user_ns);
         closep(&s->net_ns);
-        if (s->pid > 0) {
-                /* For one that was stopped. Not yet waited for, so the number is still its. */
-                (void) kill(s->pid, SIGKILL);
-                while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
-                        ;
-        }
         g_free(s);
 }
 
@@ -294,6 +314,125 @@ static const NetstackOps kernel_ops = {
         .namespaces = kernel_namespaces,
         .free = kernel_free,
 };
+
+/* --- one helper after another --- */
+
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* The next start. @why: of the last one's end, a sentence's part. */
+static int start_later(KernelStack *s, const char *why) {
+        Netstack *n = &s->sockets.netstack;
+        usec_t pause = s->pause;
+        int r;
+
+        s->pause = MIN(pause * 2, PAUSE_MAX_USEC);
+        s->timer = sd_event_source_disable_unref(s->timer);
+        r = sd_event_add_time_relative(
+                        n->event, &s->timer, CLOCK_MONOTONIC, pause, USEC_PER_MSEC, on_pause_over, s);
+        netstack_set_trouble(
+                        n,
+                        g_strdup_printf("the helper of the network stack %s and is started again: "
+                                        "connections that are there go on, new ones fail until then",
+                                        why));
+        return r;
+}
+
+static int on_death(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        KernelStack *s = userdata;
+        g_autofree char *why = NULL;
+        siginfo_t info = {};
+
+        if (waitid(P_PID, (id_t) s->pid, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+                return 0;
+        if (info.si_code == CLD_EXITED)
+                why = g_strdup_printf("ended with status %d", info.si_status);
+        else
+                why = g_strdup_printf("was ended by signal %d", info.si_status);
+        s->pid = 0; /* waited for */
+        if (s->ready_at > 0 && usec_sub(now_usec(CLOCK_MONOTONIC), s->ready_at) >= HELPER_GOOD_USEC)
+                s->pause = PAUSE_MIN_USEC;
+        s->ready_at = 0;
+        forget_helper(s);
+        return start_later(s, why);
+}
+
+static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        KernelStack *s = userdata;
+
+        (void) kill(s->pid, SIGKILL);
+        return 0;
+}
+
+static int on_first_reply(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        KernelStack *s = userdata;
+        int fds[_NETNS_FDS_MAX];
+        NetnsReply p;
+        int r;
+
+        s->first_reply = sd_event_source_disable_unref(s->first_reply);
+        r = receive(s->helper, &p, fds);
+        for (int i = 0; i < r; i++)
+                close(fds[i]);
+        /* What cannot be used ends, and on_death() goes on. */
+        if (r != 0 || p.error < 0) {
+                (void) kill(s->pid, SIGKILL);
+                return 0;
+        }
+        s->timer = sd_event_source_disable_unref(s->timer);
+        s->is_ready = true;
+        s->ready_at = now_usec(CLOCK_MONOTONIC);
+        if (request(s, &s->configured, NULL) != -ENETDOWN)
+                netstack_set_trouble(&s->sockets.netstack, NULL);
+        return 0;
+}
+
+/* From now on its death is noticed. */
+static int watch_helper(KernelStack *s) {
+        s->pidfd = pidfd_open(s->pid, 0);
+        if (s->pidfd < 0)
+                return -errno;
+        return sd_event_add_io(s->sockets.netstack.event, &s->death, s->pidfd, EPOLLIN, on_death, s);
+}
+
+static int start_again(KernelStack *s) {
+        const int fds[_NETNS_FDS_MAX] = {
+                [NETNS_FD_TUN] = tun_fd(s->netif.tun),
+                [NETNS_FD_USER] = s->user_ns,
+                [NETNS_FD_NET] = s->net_ns,
+        };
+        sd_event *event = s->sockets.netstack.event;
+        int r;
+
+        r = spawn_helper(true, &s->pid, &s->helper);
+        if (r < 0) {
+                s->pid = 0;
+                return r;
+        }
+        r = watch_helper(s);
+        if (r >= 0)
+                r = sd_event_add_io(event, &s->first_reply, s->helper, EPOLLIN, on_first_reply, s);
+        if (r >= 0)
+                r = sd_event_add_time_relative(
+                                event, &s->timer, CLOCK_MONOTONIC,
+                                HELPER_TIMEOUT_SEC * USEC_PER_SEC, 0, on_start_timeout, s);
+        return r < 0 ? r : netns_send(s->helper, "", 1, fds, _NETNS_FDS_MAX);
+}
+
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        KernelStack *s = userdata;
+        g_autofree char *why = NULL;
+        int r;
+
+        s->timer = sd_event_source_disable_unref(s->timer);
+        r = start_again(s);
+        if (r >= 0)
+                return 0;
+        forget_helper(s);
+        why = g_strdup_printf("cannot be started (%s)", g_strerror(-r));
+        return start_later(s, why);
+}
+
+/* --- the first --- */
 
 /* Takes the helper's first reply. */
 static int adopt(KernelStack *s, uint16_t mtu, char **ret_reason) {
@@ -333,10 +472,16 @@ int netstack_kernel_new(sd_event *event, uint16_t mtu, Netstack **ret, Netif **r
         KernelStack *s = NEW(KernelStack);
         int r;
 
-        *s = (KernelStack){ .helper = -EBADF, .user_ns = -EBADF, .net_ns = -EBADF };
+        *s = (KernelStack){
+                .helper = -EBADF,
+                .pidfd = -EBADF,
+                .user_ns = -EBADF,
+                .net_ns = -EBADF,
+                .pause = PAUSE_MIN_USEC,
+        };
         s->sockets.make = make_socket;
         netstack_sockets_init(&s->sockets, &kernel_ops, event);
-        r = spawn_helper(&s->pid, &s->helper);
+        r = spawn_helper(false, &s->pid, &s->helper);
         if (r < 0) {
                 s->pid = 0;
                 *ret_reason = g_strdup_printf(
@@ -352,7 +497,11 @@ int netstack_kernel_new(sd_event *event, uint16_t mtu, Netstack **ret, Netif **r
                         .gso_udp = s->netif.tun->gso_udp,
                 };
                 g_strlcpy(s->netif.netif.name, NETNS_INTERFACE, sizeof s->netif.netif.name);
+                s->is_ready = true;
+                s->ready_at = now_usec(CLOCK_MONOTONIC);
                 r = kernel_configure(&s->netif.netif, &none, 0, &none, 0, mtu);
+                if (r >= 0)
+                        r = watch_helper(s);
                 if (r < 0)
                         *ret_reason = g_strdup_printf(
                                         "%s cannot be set up: %s", NETNS_INTERFACE, g_strerror(-r));

@@ -199,11 +199,28 @@ void netstack_init(Netstack *s, const NetstackOps *ops, sd_event *event) {
 
 void netstack_done(Netstack *s) {
         g_clear_pointer(&s->calls, g_hash_table_unref);
+        g_clear_pointer(&s->trouble, g_free);
         s->event = sd_event_unref(s->event);
 }
 
 NetstackEngine netstack_engine(const Netstack *s) {
         return s->ops->engine;
+}
+
+void netstack_watch(Netstack *s, NetstackChanged changed, void *userdata) {
+        s->changed = changed;
+        s->changed_userdata = userdata;
+}
+
+const char *netstack_trouble(const Netstack *s) {
+        return s->trouble;
+}
+
+void netstack_set_trouble(Netstack *s, char *trouble) {
+        g_free(s->trouble);
+        s->trouble = trouble;
+        if (s->changed)
+                s->changed(s->changed_userdata);
 }
 
 static int lwip_new(sd_event *event, uint16_t mtu, Netstack **ret, Netif **ret_netif) {

@@ -100,6 +100,14 @@ int netstack_new(
 Netstack *netstack_free(Netstack *s);
 NetstackEngine netstack_engine(const Netstack *s);
 
+/* netstack_trouble() is another now; from the event loop, never from inside a call. It must not
+ * free the stack. */
+typedef void (*NetstackChanged)(void *userdata);
+void netstack_watch(Netstack *s, NetstackChanged changed, void *userdata);
+/* What keeps it from making connections at present, a sentence; NULL: nothing. What is there goes
+ * on, listeners too; new calls are -ENETDOWN. It mends itself. Borrowed until it changes. */
+const char *netstack_trouble(const Netstack *s);
+
 /* @timeout 0 or USEC_INFINITY, here and below: NETSTACK_TIMEOUT_USEC_MAX. */
 int netstack_dial(
                 Netstack *s,

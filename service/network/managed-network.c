@@ -350,6 +350,8 @@ const char *managed_network_reason(const ManagedNetwork *n) {
                 return n->interface.reason;
         if (n->core && n->manager->state_trouble && network_state(n->core) == NETWORK_ONLINE)
                 return n->manager->state_trouble;
+        if (n->netstack && netstack_trouble(n->netstack))
+                return netstack_trouble(n->netstack);
         if (n->core)
                 return network_state_reason(n->core) ?: n->interface.reason ?: "";
         if (n->stored.membership.is_revoked)

@@ -44,6 +44,8 @@ struct ProxyClient {
         PollerWatch watch;
         uint8_t *buffer; /* read, not consumed */
         size_t size, filled;
+        bool is_forward;    /* HTTP, and not CONNECT: the server answers, we do not */
+        uint64_t body_left; /* of it: to come after what is in buffer */
 
         ProxyDial dial;
         UdpAssociation *association;
@@ -167,7 +169,7 @@ static void client_on_dialed(void *userdata, int fd) {
                 return;
         }
         bound = listener_local(fd);
-        if (!client_say_connected(c, &bound)) {
+        if (!c->is_forward && !client_say_connected(c, &bound)) {
                 close(fd);
                 proxy_client_free(c);
                 return;
@@ -182,12 +184,14 @@ static void client_on_dialed(void *userdata, int fd) {
                 proxy_client_free(c);
                 return;
         }
+        if (c->is_forward)
+                relay_limit(c->relay, c->body_left);
         g_clear_pointer(&c->buffer, g_free);
         c->filled = 0;
 }
 
 /* Where the client's datagrams come from: the address its connection comes from. */
-static Endpoint client_peer(const ProxyClient *c, uint16_t port) {
+static Endpoint client_peer(const ProxyClient *c) {
         struct sockaddr_storage ss;
         socklen_t len = sizeof ss;
         Endpoint e = {};
@@ -196,14 +200,27 @@ static Endpoint client_peer(const ProxyClient *c, uint16_t port) {
             endpoint_from_sockaddr((struct sockaddr *) &ss, len, &e) < 0)
                 e = (Endpoint){ .in = { .sin_family = AF_INET,
                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
-        endpoint_set_port(&e, port);
         return e;
 }
 
-/* @port: of the client's datagrams; 0: not known. */
-static void client_associate(ProxyClient *c, uint16_t port) {
+/* The port that a client says it will send from; 0: it does not say, or what it says cannot be,
+ * which many do: they put any address of theirs, or the server's. RFC 1928 section 6 lets a server
+ * use it to limit who may send, and asks for no more. */
+static uint16_t said_port(const ProxyTarget *said, const Endpoint *peer) {
+        static const uint8_t none[16];
+        IpAddr own = endpoint_address(peer);
+
+        if (!ip_is_set(&said->address) ||
+            (memcmp(said->address.bytes, none, ip_size(&said->address)) != 0 &&
+             !ip_equal(&said->address, &own)))
+                return 0;
+        return said->port;
+}
+
+/* @said: where the client says that its datagrams come from. */
+static void client_associate(ProxyClient *c, const ProxyTarget *said) {
         ProxyServer *s = c->server;
-        Endpoint local = listener_local(c->fd), peer = client_peer(c, port);
+        Endpoint local = listener_local(c->fd), peer = client_peer(c);
         int r;
 
         if (!s->dialer->network(s->dialer->userdata, NULL)) {
@@ -214,7 +231,10 @@ static void client_associate(ProxyClient *c, uint16_t port) {
                 local = peer;
         if (!s->datagram)
                 s->datagram = g_malloc(UDP_ASSOCIATION_BUFFER_SIZE);
-        r = udp_association_new(s->event, s->dialer, &local, &peer, s->datagram, &c->association);
+        endpoint_set_port(&peer, said_port(said, &peer));
+        r = udp_association_new(
+                        s->event, s->dialer, &local, &peer, proxy_is_loopback(&local), s->datagram,
+                        &c->association);
         if (r < 0) {
                 client_refuse(c, r);
                 return;
@@ -234,7 +254,7 @@ static void client_start(ProxyClient *c, const ProxyTarget *target, bool udp) {
 
         client_forget_deadline(c);
         if (udp) {
-                client_associate(c, target->port);
+                client_associate(c, target);
                 return;
         }
         c->state = CLIENT_DIALING;
@@ -289,6 +309,20 @@ static void client_handle_socks5(ProxyClient *c) {
         }
 }
 
+/* The buffer: what its server is to read, as far as it came. */
+static void client_rewrite(ProxyClient *c, const HttpConnect *request) {
+        GString *text = http_forward_request((const char *) c->buffer, request);
+        size_t body = MIN(c->filled - request->consumed, request->body_len);
+
+        g_string_append_len(text, (const char *) c->buffer + request->consumed, (gssize) body);
+        sodium_memzero(c->buffer, request->consumed);
+        g_free(c->buffer);
+        c->size = c->filled = text->len;
+        c->buffer = (uint8_t *) g_string_free(text, FALSE);
+        c->is_forward = true;
+        c->body_left = request->body_len - body;
+}
+
 static void client_handle_http(ProxyClient *c) {
         char reply[HTTP_REPLY_MAX];
         HttpConnect request;
@@ -306,8 +340,12 @@ static void client_handle_http(ProxyClient *c) {
                                                  request.password, request.password_len))
                 status = HTTP_PROXY_AUTHENTICATION_REQUIRED;
         if (status == HTTP_OK) {
-                sodium_memzero(c->buffer, request.consumed);
-                client_consume(c, request.consumed);
+                if (request.is_forward)
+                        client_rewrite(c, &request);
+                else {
+                        sodium_memzero(c->buffer, request.consumed);
+                        client_consume(c, request.consumed);
+                }
                 sodium_memzero(request.password, sizeof request.password);
                 client_start(c, &request.target, false);
         } else if (client_send(c, reply, http_reply(status, reply)))

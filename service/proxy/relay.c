@@ -43,6 +43,7 @@ typedef struct Half {
         size_t kept_at, kept_len;
         Pipe pipe; /* held while there is something in it */
         size_t piped;
+        uint64_t left; /* to be carried; UINT64_MAX: no limit */
         uint64_t *counter;
         bool bulk, eof, done; /* done: nothing is carried any more */
 } Half;
@@ -170,8 +171,8 @@ static int half_flush(Half *h) {
 /* Reads into a pipe. Return: as recv(2). */
 static ssize_t half_splice(Half *h, const Pipe *pipe) {
         ssize_t n =
-                        splice(h->from->fd, NULL, pipe->write_fd, NULL, RELAY_PIPE_SIZE,
-                               SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+                        splice(h->from->fd, NULL, pipe->write_fd, NULL,
+                               MIN(RELAY_PIPE_SIZE, h->left), SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         int saved = errno;
 
         if (n > 0) {
@@ -186,7 +187,7 @@ static ssize_t half_splice(Half *h, const Pipe *pipe) {
 /* Reads into the buffer all share, writes, and keeps what is left. Return: as recv(2). */
 static ssize_t half_copy(Half *h) {
         uint8_t *buffer = h->loop->buffer;
-        ssize_t n = recv(h->from->fd, buffer, RELAY_BUFFER_SIZE, 0), sent;
+        ssize_t n = recv(h->from->fd, buffer, MIN(RELAY_BUFFER_SIZE, h->left), 0), sent;
 
         if (n <= 0)
                 return n;
@@ -204,14 +205,26 @@ static ssize_t half_copy(Half *h) {
         return n;
 }
 
+/* Reads, as much as may be carried, or what nobody wants. Return: as recv(2). */
+static ssize_t half_read(Half *h) {
+        Pipe pipe;
+        ssize_t n;
+
+        if (h->left == 0)
+                return recv(h->from->fd, h->loop->buffer, RELAY_BUFFER_SIZE, 0);
+        n = h->bulk && pipe_take(h->loop, &pipe) ? half_splice(h, &pipe) : half_copy(h);
+        if (n > 0 && h->left < UINT64_MAX)
+                h->left -= (uint64_t) n;
+        return n;
+}
+
 /* Carries what there is. Return: 0, or negative errno: the relay is broken. */
 static int half_pump(Half *h) {
         size_t carried = 0;
 
         while (!h->done) {
-                Pipe pipe;
-                ssize_t n;
                 int r = half_flush(h);
+                ssize_t n;
 
                 /* That side reads no more, but may still say something. */
                 if (r == -EPIPE) {
@@ -228,7 +241,7 @@ static int half_pump(Half *h) {
                 }
                 if (carried >= TURN_BYTES_MAX)
                         return 0;
-                n = h->bulk && pipe_take(h->loop, &pipe) ? half_splice(h, &pipe) : half_copy(h);
+                n = half_read(h);
                 if (n < 0)
                         return is_transient(errno) ? 0 : -errno;
                 h->eof = n == 0;
@@ -311,6 +324,7 @@ int relay_new(RelayLoop *loop,
                         .loop = loop,
                         .from = &relay->side[i],
                         .to = &relay->side[!i],
+                        .left = UINT64_MAX,
                         .counter = i == 0 ? &counters->a_to_b : &counters->b_to_a,
                 };
         }
@@ -334,6 +348,10 @@ int relay_new(RelayLoop *loop,
         }
         *ret = relay;
         return 0;
+}
+
+void relay_limit(Relay *r, uint64_t bytes) {
+        r->half[0].left = bytes;
 }
 
 Relay *relay_free(Relay *r) {

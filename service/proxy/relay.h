@@ -64,6 +64,9 @@ int relay_new(RelayLoop *loop,
               RelayEnded ended,
               void *userdata,
               Relay **ret);
+/* Of what comes from @a, @bytes more are carried (the head of relay_new() not among them), and
+ * what follows is thrown away; the end of it is not. Before the first event. */
+void relay_limit(Relay *r, uint64_t bytes);
 /* Closes both; a relay that has not ended without an error resets them. */
 Relay *relay_free(Relay *r);
 /* Bytes it holds that a side does not take. For tests. */

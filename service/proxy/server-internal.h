@@ -46,6 +46,8 @@ ProxyClient *proxy_client_free(ProxyClient *c);
 void proxy_server_arm(ProxyServer *s);
 usec_t proxy_client_deadline(const ProxyClient *c);
 
+/* Only programs of this machine reach such an address. */
+bool proxy_is_loopback(const Endpoint *e);
 bool proxy_server_check(
                 const ProxyServer *s,
                 const uint8_t *user,

@@ -158,7 +158,7 @@ static void server_on_accepted(void *userdata, int fd) {
         proxy_client_new(s, fd);
 }
 
-static bool is_loopback(const Endpoint *e) {
+bool proxy_is_loopback(const Endpoint *e) {
         if (e->sa.sa_family == AF_INET6)
                 return IN6_IS_ADDR_LOOPBACK(&e->in6.sin6_addr);
         return ntohl(e->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
@@ -172,7 +172,7 @@ int proxy_server_add_fd(ProxyServer *s, int fd) {
         if (!s->secret && !is_unix) {
                 Endpoint local = listener_local(fd);
 
-                if (!endpoint_is_set(&local) || !is_loopback(&local)) {
+                if (!endpoint_is_set(&local) || !proxy_is_loopback(&local)) {
                         close(fd);
                         return endpoint_is_set(&local) ? -EPERM : -EINVAL;
                 }

@@ -2,15 +2,15 @@
 #pragma once
 
 /*
- * The proxy: SOCKS5 and HTTP CONNECT on the same sockets, told apart by the first byte.
+ * The proxy: SOCKS5 and HTTP on the same sockets, told apart by the first byte.
  *
  * Who may use it: on a unix socket root and our own user, by the kernel's word. On TCP everybody
  * who reaches the port and knows user and password (RFC 1929, or HTTP's Basic); where none are
  * set, every user of this machine, as with "ssh -D". A TCP socket that other machines can reach is
  * refused without a password. /proc/net/tcp would tell a caller's user, but only until they close
  * and another one gets the port, so it is not asked.
- * Datagrams (UDP ASSOCIATE) carry no proof: they are taken from the client's address and port, on
- * loopback only as trustworthy as the machine's users.
+ * Datagrams (UDP ASSOCIATE) carry no proof: they are taken from the client's address, and from one
+ * port of it; on loopback from any address of this machine, only as trustworthy as its users.
  *
  * How many there are at once is shared by all clients. Where it listens on a unix socket as well,
  * clients of TCP leave an eighth to those who come that way (PROXY_UNIX_SHARE).

@@ -22,6 +22,7 @@ struct UdpAssociation {
         int client_fd;
         sd_event_source *client_source;
         Endpoint local, client;
+        bool any_address; /* until one is understood: of whatever address of this machine */
         uint8_t *buffer;
         GPtrArray *ways; /* Way, owned: as many as there are networks, one or two */
 };
@@ -104,13 +105,14 @@ static void to_network(UdpAssociation *a, const Endpoint *from, size_t len) {
         int header;
         Way *w;
 
-        if (!endpoint_same_address(from, &a->client) ||
+        if ((!a->any_address && !endpoint_same_address(from, &a->client)) ||
             (endpoint_port(&a->client) != 0 && endpoint_port(from) != endpoint_port(&a->client)))
                 return;
         header = socks5_udp_header_decode(data, len, &target);
         if (header < 0 || target.port == 0 || proxy_resolve(a->dialer, &target, addresses) < 0)
                 return;
         a->client = *from;
+        a->any_address = false;
         w = way_to(a, &addresses[0]);
         if (!w)
                 return;
@@ -184,6 +186,7 @@ int udp_association_new(
                 const ProxyDialer *dialer,
                 const Endpoint *local,
                 const Endpoint *client,
+                bool any_address,
                 uint8_t buffer[static UDP_ASSOCIATION_BUFFER_SIZE],
                 UdpAssociation **ret) {
         UdpAssociation *a = NEW(UdpAssociation);
@@ -195,6 +198,7 @@ int udp_association_new(
                 .client_fd = -EBADF,
                 .local = *local,
                 .client = *client,
+                .any_address = any_address,
                 .buffer = buffer,
                 .ways = g_ptr_array_new_with_free_func(way_free),
         };

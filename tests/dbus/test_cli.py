@@ -180,7 +180,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 36)
+        self.assertEqual(len(verbs), 38)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -576,6 +576,60 @@ class CliTest(unittest.TestCase):
                 # A person is told what was done to whom.
                 r = self.tty(*words)
                 self.assertEqual((r.code, r.out, r.err), (0, '', says))
+
+    def test_up_with_a_link(self):
+        self.home()
+        self.fake.answers['Manager.Join'] = (HOME,)
+        self.assertEqual(self.ok('up', LINK, '--host-name', 'laptop', '--owner', 'anna').out, '')
+        self.assertEqual(self.called('Manager.Join')[0][2],
+                         [LINK, {'host-name': 'laptop', 'owner': 'anna'}])
+        self.assertEqual(self.called('Network.Up'), [])  # what is joined is up
+        self.ok('up', '-', stdin=f'{LINK}\n')
+        self.assertEqual(self.json('up', LINK)['address'], '10.0.0.100')
+        self.assertEqual(self.tty('up', LINK).err, 'Joined home as 10.0.0.100.\n')
+        self.fake.calls.clear()
+        self.fails(2, 'up', '/nonexistent', says='neither')
+        self.fails(2, 'up', '--owner', 'anna', says='with a link')
+        self.assertEqual(self.fake.calls, [])
+
+    def test_rename(self):
+        self.home()
+        self.fake.answers['Network.Rename'] = (IDS['phone'], 'phone')
+        self.assertEqual(self.ok('network', 'rename', 'phone', 'handy').out, '')
+        self.assertEqual(self.called('Network.Rename'), [(HOME, 'Network.Rename', ['phone', 'handy'], True)])
+        self.assertEqual(self.tty('network', 'rename', 'phone', 'handy').err,
+                         'phone (phonexxx) is called handy now.\n')
+        self.assertEqual(self.json('network', 'rename', 'phone', 'handy'),
+                         {'machine': IDS['phone'], 'host_name': 'handy', 'old_name': 'phone'})
+        self.fake.answers['Network.Rename'] = Error(ERROR + 'NameTaken', 'another machine is called so')
+        self.fails(1, 'network', 'rename', 'phone', 'gw', says='another machine')
+
+    def test_whois(self):
+        self.home()
+        self.work()
+        def find(path, name):
+            if path == HOME and name in ('phone', '10.0.0.20'):
+                return (machine('phone'),)
+            if path == HOME and name == 'laptop':
+                return (machine('laptop'),)
+            raise Error(ERROR + ('Ambiguous' if name == 'p' else 'NoSuchMachine'), f'no {name}')
+        self.fake.answers['Network.FindMachine'] = find
+        r = self.ok('whois', '10.0.0.20')
+        self.assertEqual(r.out.splitlines(), [
+            'phone in home', f'     Machine: {IDS["phone"]}', '       Owner: anna',
+            '     Address: 10.0.0.20', '       Roles: member',
+            '        Link: up, relay, 203.0.113.5:18002', '        Seen: 2 h ago',
+            r.out.splitlines()[7]])
+        self.assertRegex(r.out.splitlines()[7], r'^       Lease: bound, signed 60 min ago, ends in ')
+        self.assertIn('Link: this machine', self.ok('whois', 'laptop').out)
+        self.assertEqual(self.called('Network.FindMachine')[0][2], ['10.0.0.20'])
+        for name in ('phone', 'phone.omerta', 'phone.OMERTA.'):
+            m, = self.json('whois', name)['machines']
+            self.assertEqual((m['network'], m['id'], m['owner'], m['path'], m['lease']),
+                             ('home', IDS['phone'], 'anna', 'relay', 'bound'))
+            self.assertEqual(m['lease_granted_usec'], NOW - HOUR)
+        self.fails(4, 'whois', '10.0.0.77', says="nobody has '10.0.0.77'")
+        self.fails(4, 'whois', 'p', says='no p')
 
     def test_leave(self):
         self.home()

@@ -5,6 +5,28 @@
 #include "fuzz.h"
 #include "proxy/http-connect.h"
 
+/* What is passed on is a request for a server, with as long a body, and nothing that is for us. */
+static void check_forward(const char *data, const HttpConnect *c) {
+        GString *out = http_forward_request(data, c);
+        g_autofree char *line = g_strndup(out->str, strcspn(out->str, "\r")), *again = NULL;
+        g_auto(GStrv) words = g_strsplit(line, " ", -1);
+        g_autofree char *lower = g_ascii_strdown(out->str, -1);
+        HttpConnect parsed;
+
+        FUZZ_ASSERT(strlen(out->str) == out->len && g_str_has_suffix(out->str, "\r\n\r\n"));
+        FUZZ_ASSERT(strstr(out->str, "\r\n\r\n") == out->str + out->len - 4);
+        FUZZ_ASSERT(g_strv_length(words) == 3 && (*words[1] == '/' || strcmp(words[1], "*") == 0));
+        FUZZ_ASSERT(!strstr(lower, "\nproxy-authorization:"));
+        FUZZ_ASSERT(strstr(lower, "\nhost:") && !strstr(strstr(lower, "\nhost:") + 1, "\nhost:"));
+        /* With a URL again, it says the same. */
+        again = g_strdup_printf("X http://a/%s", strstr(out->str, " HTTP/"));
+        if (strlen(again) <= HTTP_HEADER_MAX) {
+                FUZZ_ASSERT(http_connect_parse(again, strlen(again), &parsed) == HTTP_OK);
+                FUZZ_ASSERT(parsed.body_len == c->body_len && parsed.consumed == strlen(again));
+        }
+        g_string_free(out, TRUE);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char reply[HTTP_REPLY_MAX];
         HttpConnect whole, piece;
@@ -28,6 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (status != HTTP_OK)
                 return 0;
         FUZZ_ASSERT(whole.consumed <= size);
+        if (whole.is_forward)
+                check_forward((const char *) data, &whole);
         FUZZ_ASSERT(whole.user_len < sizeof whole.user && whole.password_len < sizeof whole.password);
         FUZZ_ASSERT(ip_is_set(&whole.target.address) != (whole.target.name[0] != '\0'));
         if (size <= 256) {

@@ -190,7 +190,7 @@ class Lab:
     def spawn(self, args, **kwargs):
         kwargs.setdefault("stdout", subprocess.DEVNULL)
         kwargs.setdefault("stderr", subprocess.DEVNULL)
-        p = subprocess.Popen(args, stdin=subprocess.DEVNULL, **kwargs)
+        p = subprocess.Popen(args, **{"stdin": subprocess.DEVNULL, **kwargs})
         self.processes.append(p)
         return p
 

@@ -106,6 +106,28 @@ def test_member_restart_keeps_address(lab):
     gw.wait_ping("10.0.0.100")
 
 
+def test_rename(lab):
+    gw, m1 = two_machines(lab)
+    other = lab.member(gw, "m2")
+    old = m1.json("network", "show")["host_name"]
+    r = gw.json("network", "rename", old, "nas")
+    assert (r["host_name"], r["old_name"]) == ("nas", old), r
+    for m in (gw, m1, other):
+        wait_for("the name", lambda m=m: "nas" in [x["host_name"] for x in m.json("dhcp", "leases")["leases"]])
+        who, = m.json("whois", "nas.omerta")["machines"]
+        assert who["address"] == "10.0.0.100" and who["lease"] == "bound", who
+        assert m.omerta("whois", old, check=False).returncode == 4
+    assert m1.json("network", "show")["host_name"] == "nas"
+    gateway = gw.json("network", "show")["host_name"]
+    for machine, name, code in (("nas", gateway, 1), ("nas", "No Name", 2), (gateway, "x", 5), ("nobody", "x", 4)):
+        r = gw.omerta("network", "rename", machine, name, check=False)
+        assert r.returncode == code, (machine, name, r)
+    assert other.omerta("network", "rename", "nas", "x", check=False).returncode != 0
+    m1.stop()
+    m1.start("--vpn")
+    assert m1.json("network", "show")["host_name"] == "nas"
+
+
 def test_revoked_machine_is_cut(lab):
     gw, m1 = two_machines(lab)
     m2 = lab.member(gw, "m2")

@@ -4,10 +4,14 @@
 nothing but their own user."""
 
 import os
+import pathlib
 import shutil
+import subprocess
 
+from load import children
 from machines import OMERTAD, main, run, wait_for
-from users import NOT_FOUND, User, both_engines, serve, serve_page
+from users import (ECHO_SERVER, NOT_FOUND, User, both_engines, join_engine, serve, serve_bodies,
+                   serve_page)
 
 # SOCKS5's greeting, and what comes back.
 GREET = """
@@ -20,6 +24,15 @@ try:
     print(s.recv(2))
 except ConnectionError:
     print(b"")
+"""
+
+# What ECHO_SERVER says.
+ASK = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+s.sendall(b"hello")
+s.shutdown(socket.SHUT_WR)
+print(s.recv(100).decode())
 """
 
 
@@ -86,6 +99,20 @@ def test_socks(lab, gw, u):
         for host in ("10.0.0.1", f"{name}.omerta"):
             code, out, err = curl(*proxy, f"http://{host}:8080/page")
             assert code == 0 and out == "z" * 1_000_000, (code, err, len(out))
+    # Plain http:// by the whole URL, two connections for two pages; a body goes the other way.
+    page = f"http://{name}.omerta:8080/page"
+    code, out, err = curl("-x", "http://127.0.0.1:1080", page, page)
+    assert code == 0 and out == "z" * 2_000_000, (code, err, len(out))
+    if u.name == "kernel":
+        serve_bodies(gw)
+    code, out, err = curl("-x", "http://127.0.0.1:1080", "--data-binary", f"@{gw.lab.dir}/www/page",
+                          "http://10.0.0.1:8090/up?a=b")
+    assert code == 0 and out.split("\n") == ["POST /up?a=b HTTP/1.1", "10.0.0.1:8090", "close", "None",
+                                             "1000000"], (code, err, out)
+    for path, status in (("http://10.0.0.1:8081/", "502"), ("http://10.0.77.77/", "502"),
+                         ("http://me@10.0.0.1:8080/page", "200")):  # curl makes a field of it
+        code, out, err = curl("-x", "http://127.0.0.1:1080", "-o", "/dev/null", "-w", "%{http_code}", path)
+        assert code == 0 and out == status, (path, code, out, err)
     # RFC 1928's replies: 5 refused, 4 unreachable; curl's message ends with them.
     for host, port, reply in (("10.0.0.1", 8081, 5), ("10.0.77.77", 80, 4), ("nobody", 80, 4),
                               ("127.0.0.1", 22, 4)):
@@ -139,6 +166,74 @@ def test_socks_on_a_passed_unix_socket(lab):
         r = run("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "/usr/bin/python3",
                 "-c", GREET, socket)
         assert r.stdout.strip() == answer, (uid, r)
+
+
+def helper_of(u):
+    """The child of the daemon that makes its sockets; None: there is none."""
+    for pid in children(u.daemon.pid):
+        if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("omerta-netns"):
+            return pid
+    return None
+
+
+def test_helper_is_killed(lab):
+    gw = lab.gateway()
+    u = join_engine(lab, gw, lab.machine("m1"), "kernel")
+    if not u:
+        return
+    serve(gw, 7001)
+    me = u.omerta("network", "address").split("/")[0]
+    lab.spawn(u.command("/usr/bin/python3", "-c", ECHO_SERVER, "7010"), env=u.env)
+    wait_for("the server", lambda: ":7010 " in u.machine.run("ss", "-Hltn").stdout)
+    u.omerta("expose", "7010")
+    # Goes on over all of it.
+    kept = lab.spawn(u.command(u.bin / "omerta", "nc", "10.0.0.1", "7001"), env=u.env, cwd="/",
+                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    kept.stdin.write("before ")
+    kept.stdin.flush()
+    wait_for("the connection", lambda: ":7001 " in gw.run("ss", "-Htn", "state", "established").stdout)
+    for signal in ("KILL", "STOP"):
+        helper = helper_of(u)
+        u.run("kill", f"-{signal}", str(helper))
+        # Until it is noticed (at once), and until there is another one.
+        r = u.omerta("nc", "10.0.0.1", "7001", check=False, input="x")
+        assert r.returncode == 0 or "started again" in r.stderr, r
+        wait_for("another helper", lambda: helper_of(u) not in (None, helper))
+        assert not pathlib.Path(f"/proc/{helper}").exists(), "a zombie"
+        wait_for("omerta nc", lambda: u.omerta("nc", "10.0.0.1", "7001", check=False, input="x").stdout == "1 x")
+        wait_for("the reason", lambda: u.property("NetstackReason") == "user namespaces are allowed here")
+    assert u.log.read_text().count("the helper of the network stack was ended by signal 9") == 2
+    # Its address and what listens are what they were.
+    assert u.omerta("exec", "--", "ip", "-4", "-br", "address", "show", "omerta0").split()[2].split("/")[0] == me
+    r = gw.run("/usr/bin/python3", "-c", ASK, me, "7010")
+    assert r.stdout.strip() == "5 hello", r
+    out, _ = kept.communicate("after", timeout=60)
+    assert out == "12 before after", out
+
+
+def test_helper_cannot_come_back(lab):
+    gw = lab.gateway()
+    u = join_engine(lab, gw, lab.machine("m1"), "kernel")
+    if not u:
+        return
+    serve(gw, 7001)
+    program = u.bin / "omerta-netns-helper"
+    away = program.rename(u.bin / "away")
+    u.run("kill", "-KILL", str(helper_of(u)))
+    wait_for("the reason", lambda: "cannot be started" in u.property("NetstackReason"))
+    r = u.omerta("nc", "10.0.0.1", "7001", check=False, input="x")
+    assert r.returncode == 1 and "is being started again" in r.stderr, r
+    state = u.omerta("status")
+    assert "cannot be started" in state, state
+    # Waits, and listens when it can.
+    u.omerta("expose", "7011:7010")
+    assert "waiting" in u.omerta("forwards"), u.omerta("forwards")
+    away.rename(program)
+    wait_for("omerta nc", lambda: u.omerta("nc", "10.0.0.1", "7001", check=False, input="x").stdout == "1 x")
+    wait_for("the forward", lambda: "waiting" not in u.omerta("forwards"))
+    assert "cannot be started" not in u.omerta("status")
+    u.daemon.terminate()
+    assert u.daemon.wait(timeout=20) == 0
 
 
 def test_only_the_user_may_ask(lab):

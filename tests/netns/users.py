@@ -124,6 +124,28 @@ def serve_page(m):
     wait_for("the web server", lambda: ":8080 " in m.run("ss", "-Hltn").stdout)
 
 
+BODY_SERVER = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        n = len(self.rfile.read(int(self.headers["Content-Length"])))
+        fields = [self.headers[name] for name in ("Host", "Connection", "Proxy-Connection")]
+        text = "\\n".join(map(str, [self.requestline, *fields, n])).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+http.server.ThreadingHTTPServer(("", 8090), Handler).serve_forever()
+"""
+
+
+def serve_bodies(m):
+    """http://m:8090/ answers a POST with what it was asked, and how long the body was."""
+    m.lab.spawn(m.command("/usr/bin/python3", "-c", BODY_SERVER), env=m.env)
+    wait_for("the web server", lambda: ":8090 " in m.run("ss", "-Hltn").stdout)
+
+
 def join_engine(lab, gw, host, engine, **kwargs):
     """A user on @host whose daemon has that engine; None where there is none, and it says why."""
     u = User(lab, host, engine)

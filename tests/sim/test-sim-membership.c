@@ -51,6 +51,54 @@ static void lan_free(Lan *lan) {
         sim_free(lan->sim);
 }
 
+/* By its certificate and by its lease. */
+static bool is_called(Machine *knows, const MachineId *machine, const char *name) {
+        const Record *lease = directory_get(network_directory(knows->network), RECORD_LEASE, machine);
+        MachineId id;
+
+        return lease && strcmp(lease->body.lease.name, name) == 0 &&
+               directory_find(network_directory(knows->network), name, &id) >= 0 &&
+               machine_id_equal(&id, machine);
+}
+
+/* Another name: everybody knows it, the machine itself and one that was away too, and nobody the
+ * old one; the address is the same, and what the gateway signs later has the new name. */
+static void test_renamed(void **state) {
+        Lan lan = lan_new(31);
+        Machine *m = lan.member[0], *away = lan.member[1];
+        Network *n = lan.gateway->network;
+        IpAddr address = vnet_local_address(network_vnet(m->network)), now;
+        MachineId nobody = { .bytes = { 1 } }, unknown;
+
+        sim_node_sleep(away->node, true);
+        assert_int_equal(network_rename(n, &nobody, "x"), -ENOENT);
+        assert_int_equal(network_rename(n, machine_id(lan.gateway), "x"), -EPERM);
+        assert_int_equal(network_rename(n, machine_id(m), "m2"), -EEXIST);
+        assert_int_equal(network_rename(n, machine_id(m), "gateway"), -EEXIST);
+        assert_int_equal(network_rename(n, machine_id(m), "Not a name"), -EINVAL);
+        assert_int_equal(network_rename(n, machine_id(m), ""), -EINVAL);
+        assert_int_equal(network_rename(n, machine_id(m), "nas"), 0);
+        assert_int_equal(network_rename(n, machine_id(m), "nas"), 0);
+        sim_run_for(lan.sim, 5 * USEC_PER_SEC);
+        assert_true(is_called(m, machine_id(m), "nas"));
+        assert_true(is_called(lan.member[2], machine_id(m), "nas"));
+        assert_true(directory_find(network_directory(lan.member[2]->network), "m1", &unknown) < 0);
+        assert_string_equal(network_membership(m->network)->host_name, "nas");
+        sim_node_sleep(away->node, false);
+        network_changed(away->network);
+        sim_run_for(lan.sim, USEC_PER_MINUTE);
+        assert_true(is_called(away, machine_id(m), "nas"));
+        assert_true(machine_reaches(away, m, 5 * USEC_PER_SEC));
+        /* The name that is free now may be another's. */
+        assert_int_equal(network_rename(n, machine_id(lan.member[2]), "m1"), 0);
+        sim_run_for(lan.sim, 20 * USEC_PER_DAY);
+        assert_true(is_called(away, machine_id(m), "nas"));
+        assert_true(is_called(m, machine_id(lan.member[2]), "m1"));
+        now = vnet_local_address(network_vnet(m->network));
+        assert_true(ip_equal(&address, &now));
+        lan_free(&lan);
+}
+
 static int remove_machine(Lan *lan, const MachineId *machine) {
         return enrol_service_revoke(
                         network_enrol_service(lan->gateway->network), machine, REVOCATION_REMOVED);
@@ -371,6 +419,7 @@ static void test_made_up_departures(void **state) {
 
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_renamed),
                 cmocka_unit_test(test_left_at_once),
                 cmocka_unit_test(test_left_on_a_bad_line),
                 cmocka_unit_test(test_left_alone),

@@ -227,8 +227,11 @@ static void test_http(void **state) {
                 { "CONNECT nas:80 HTTP/1.1\r\n\r\n", "HTTP/1.1 504 ", -ETIMEDOUT },
                 { "CONNECT nas:80 HTTP/1.1\r\n\r\n", "HTTP/1.1 403 ", -EACCES },
                 { "CONNECT nas HTTP/1.1\r\n\r\n", "HTTP/1.1 400 " },
-                { "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 405 " },
-                { "POST / HTTP/1.1\r\n\r\nbody", "HTTP/1.1 405 " },
+                { "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 " },
+                { "POST / HTTP/1.1\r\n\r\nbody", "HTTP/1.1 400 " },
+                { "TRACE http://nas/ HTTP/1.1\r\n\r\n", "HTTP/1.1 405 " },
+                { "GET http://none/ HTTP/1.1\r\n\r\n", "HTTP/1.1 502 " },
+                { "GET http://nas/ HTTP/1.1\r\n\r\n", "HTTP/1.1 504 ", -ETIMEDOUT },
         };
         World *w = *state;
         g_autofree char *huge = g_strnfill(10000, 'X'), *request = NULL;
@@ -254,6 +257,49 @@ static void test_http(void **state) {
         fd = world_client(w);
         say_text(fd, huge);
         world_hears(w, fd, "HTTP/1.1 431 ", 13);
+        close(fd);
+        world_all_gone(w);
+}
+
+/* The server hears one request and its body, and nothing of the next, which could be for another
+ * one and has our password in it. This one says what it hears. */
+static void test_http_forward(void **state) {
+        enum { PART = 40000, PARTS = 5, LEN = PART * PARTS };
+        World *w = *state;
+        g_autofree char *body = g_strnfill(LEN, 'b'), *request = NULL, *wanted = NULL;
+        int fd;
+
+        world_serve(w, &(ProxyServerOptions){ .user = "u", .password = "pw" });
+        request =
+                        g_strdup_printf("POST http://nas:%u/x HTTP/1.1\r\nContent-Length: %d\r\n"
+                                        "Proxy-Authorization: Basic dTpwdw==\r\n\r\n",
+                                        w->service_port, LEN);
+        wanted =
+                        g_strdup_printf("POST /x HTTP/1.1\r\nHost: nas:%u\r\nContent-Length: %d\r\n"
+                                        "Via: 1.1 omerta\r\nConnection: close\r\n\r\n",
+                                        w->service_port, LEN);
+        for (size_t early = 0; early <= 400; early += 200) {
+                fd = world_client(w);
+                say_text(fd, request);
+                say(fd, body, early);
+                world_hears(w, fd, wanted, strlen(wanted));
+                world_hears(w, fd, body, early);
+                for (size_t at = early; at < LEN; at += MIN(PART, LEN - at)) {
+                        say(fd, body + at, MIN(PART, LEN - at));
+                        if (at + PART >= LEN)
+                                say_text(fd, request);
+                        for (size_t i = at; i < MIN(at + PART, LEN); i += MIN(500, LEN - i))
+                                world_hears(w, fd, body + i, MIN(500, MIN(at + PART, LEN) - i));
+                }
+                say_text(fd, request);
+                shutdown(fd, SHUT_WR);
+                world_hears_end(w, fd);
+                close(fd);
+                world_all_gone(w);
+        }
+        fd = world_client(w);
+        say_text(fd, "GET http://nas/ HTTP/1.1\r\n\r\n");
+        world_hears(w, fd, "HTTP/1.1 407 ", 13);
         close(fd);
         world_all_gone(w);
 }
@@ -608,6 +654,64 @@ static void test_udp_associate(void **state) {
         close(stranger);
 }
 
+/* What a request says that cannot be the sender's (RFC 1928 section 7) says nothing about the port
+ * either. A client on loopback may send from any address of its machine, and the first one that
+ * is understood stays the only one. */
+static void test_udp_associate_elsewhere(void **state) {
+        static const struct {
+                uint8_t request[25];
+                size_t len;
+                uint32_t from;
+        } cases[] = {
+                { { 5, 1, 0, 5, 3, 0, 1, 192, 0, 2, 7, 0, 9 }, 13, INADDR_LOOPBACK },
+                { { 5, 1, 0, 5, 3, 0, 1, 255, 255, 255, 255, 255, 255 }, 13, INADDR_LOOPBACK },
+                { { 5, 1, 0, 5, 3, 0, 3, 3, 'n', 'a', 's', 0, 9 }, 13, INADDR_LOOPBACK },
+                { { 5, 1, 0, 5, 3, 0, 4, 0x20, 1, 0xd, 0xb8, 0, 0,
+                    0, 0, 0, 0, 0, 0, 0, 0,    0, 1,   0,    9 },
+                  25,
+                  INADDR_LOOPBACK },
+                { { 5, 1, 0, 5, 3, 0, 1, 0, 0, 0, 0, 0, 0 }, 13, INADDR_LOOPBACK + 1 },
+                { { 5, 1, 0, 5, 3, 0, 1, 127, 0, 0, 2, 0, 9 }, 13, INADDR_LOOPBACK + 1 },
+        };
+        World *w = *state;
+        uint16_t service_port, port;
+        unsigned before;
+        int service = udp_socket(&service_port), stranger = udp_socket(&port);
+
+        world_serve(w, &(ProxyServerOptions){});
+        before = count_fds();
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                uint8_t message[] = { 0, 0, 0, 3, 3, 'n', 'a', 's', 0, 0, 'q' }, reply[12], buf[64];
+                int u = udp_socket_at(cases[i].from, &port), fd = world_client(w);
+                struct sockaddr_in from;
+                socklen_t from_len = sizeof from;
+                Endpoint to;
+
+                say(fd, cases[i].request, cases[i].len);
+                world_hears(w, fd, (const uint8_t[]){ 5, 0, 5, 0, 0, 1, 127, 0, 0, 1 }, 10);
+                assert_int_equal(world_hear(w, fd, reply, 2), 2);
+                to = loopback(read_be16(reply));
+                write_be16(message + 8, service_port);
+                (void) sendto(u, message, 11, 0, &to.sa, sizeof to.in);
+                while (recvfrom(service, buf, sizeof buf, MSG_DONTWAIT, (struct sockaddr *) &from,
+                                &from_len) < 0)
+                        world_turn(w);
+                message[10] = 's';
+                (void) sendto(stranger, message, 11, 0, &to.sa, sizeof to.in);
+                (void) sendto(service, "answer", 6, 0, (struct sockaddr *) &from, from_len);
+                assert_int_equal(world_hear(w, u, buf, sizeof buf), 16);
+                assert_memory_equal(buf + 10, "answer", 6);
+                assert_true(recv(service, buf, sizeof buf, MSG_DONTWAIT) < 0);
+                close(fd);
+                close(u);
+                world_all_gone(w);
+                while (count_fds() > before)
+                        world_turn(w);
+        }
+        close(service);
+        close(stranger);
+}
+
 /* One association into several networks: each has its own fd, made for the first datagram, which
  * is not lost; an address of no network makes none. */
 static void test_udp_networks(void **state) {
@@ -665,6 +769,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_garbage, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_password, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_http, world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(test_http_forward, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_handshake_timeout, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_gone_while_dialing, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_limit, world_setup, world_teardown),
@@ -674,6 +779,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_unix_socket, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_sockets_taken, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_udp_associate, world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(
+                                test_udp_associate_elsewhere, world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(test_udp_networks, world_setup, world_teardown),
         };
 

@@ -419,6 +419,26 @@ int lease_service_take_gateway_address(LeaseService *s, const MachineId *self, c
         return directory_get(s->config.directory, RECORD_LEASE, self) ? 0 : r;
 }
 
+int lease_service_renamed(LeaseService *s, const MachineId *machine) {
+        const Record *lease = directory_get(s->config.directory, RECORD_LEASE, machine);
+        _cleanup_(lease_batch_clear) LeaseBatch b;
+        Grant g;
+        int r;
+
+        lease_batch_init(&b);
+        if (!lease || lease_is_released(lease))
+                return 0;
+        g = (Grant){
+                .machine = machine,
+                .name = lease->body.lease.name,
+                .address = ip_to_v4(&lease->body.lease.address),
+                .not_before = lease->body.not_before,
+                .not_after = lease->body.not_after,
+        };
+        r = plan(s, &b, &g, NULL);
+        return r < 0 ? r : lease_batch_commit(s, &b);
+}
+
 /* --- a clock that was wrong --- */
 
 static void note_ahead(void *userdata, Record *lease) {

@@ -64,6 +64,9 @@ int lease_service_release(LeaseService *s, const MachineId *machine);
 /* The clock was set, or is known to be right now: leases given by one that was ahead are given
  * anew. Return: how many. */
 unsigned lease_service_clock_changed(LeaseService *s);
+/* @machine has another name: its lease is signed anew with it, else as it is. Return: 0, also where
+ * there is none, or negative errno. */
+int lease_service_renamed(LeaseService *s, const MachineId *machine);
 /* Ours, as the gateway: .0.1; renewed by itself from then on. @self: the issuer. */
 int lease_service_take_gateway_address(LeaseService *s, const MachineId *self, const char *name);
 

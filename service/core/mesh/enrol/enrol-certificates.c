@@ -11,6 +11,7 @@
  * made which was ahead is from the future for everybody. So the root is asked in time.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/macros.h"
 #include "core/mesh/directory/directory-internal.h"
@@ -129,13 +130,28 @@ static bool is_good_for_long(const Record *c, usec_t now) {
                usec_add(now, (c->body.not_after - c->body.not_before) / 2) < c->body.not_after;
 }
 
+/* @body is of a certificate that is there. Return: 0 and the new one, durable. */
+static int sign_again(EnrolService *s, RecordBody *body, Record **ret) {
+        g_autoptr(Record) renewed = NULL;
+        int r;
+
+        r = sign(s, body, &renewed);
+        if (r < 0)
+                return r;
+        r = directory_offer(s->config.directory, renewed, true, NULL);
+        if (r < 0)
+                return r;
+        if (r != DIRECTORY_NEWS)
+                return -EPERM; /* another issuer was faster, or it is revoked */
+        *ret = TAKE_PTR(renewed);
+        return 0;
+}
+
 int enrol_renew_certificate(EnrolService *s, const MachineId *machine, Record **ret) {
         Directory *d = s->config.directory;
         Record *c = directory_certificate(d, machine);
-        g_autoptr(Record) renewed = NULL;
         usec_t now = directory_realtime(d);
         RecordBody body;
-        int r;
 
         if (!c)
                 return -ENOENT;
@@ -147,16 +163,27 @@ int enrol_renew_certificate(EnrolService *s, const MachineId *machine, Record **
         if (enrol_clock_is_right(s) && was_away_too_long(s, c, now))
                 return -EKEYEXPIRED;
         body = c->body;
-        r = sign(s, &body, &renewed);
-        if (r < 0)
-                return r;
-        r = directory_offer(d, renewed, true, NULL);
-        if (r < 0)
-                return r;
-        if (r != DIRECTORY_NEWS)
-                return -EPERM; /* another issuer was faster, or it is revoked */
-        *ret = TAKE_PTR(renewed);
-        return 0;
+        return sign_again(s, &body, ret);
+}
+
+int enrol_service_rename(EnrolService *s, const MachineId *machine, const char *name) {
+        const Record *c = directory_certificate(s->config.directory, machine);
+        g_autoptr(Record) renamed = NULL;
+        RecordBody body;
+
+        if (!c)
+                return -ENOENT;
+        if (!host_name_is_valid(name))
+                return -EINVAL;
+        if (strcmp(c->body.certificate.name, name) == 0)
+                return 0;
+        if (machine_id_equal(&c->signer, &s->config.network))
+                return -EPERM;
+        if (!name_is_free(s, name, machine))
+                return -EEXIST;
+        body = c->body;
+        g_strlcpy(body.certificate.name, name, sizeof body.certificate.name);
+        return sign_again(s, &body, &renamed);
 }
 
 static void note_ahead(void *userdata, Record *certificate) {

@@ -98,6 +98,17 @@ int enrol_service_refuse(EnrolService *s, const MachineId *machine);
 /* Durable, then told to everybody. -ENOENT: no such member, -EPERM: ourselves. */
 int enrol_service_revoke(EnrolService *s, const MachineId *machine, RevocationReason reason);
 
+/**
+ * enrol_service_rename() - another name for a member, by a new certificate
+ * @name: as of host_name_is_valid()
+ *
+ * Durable, then told to everybody. What the machine wished to be called when it joined is not asked
+ * for again. Return: 0, also where it is called so; -ENOENT: no such member; -EPERM: the root named
+ * it (the gateway); -EINVAL: no name; -EEXIST: another machine has it; -ETIME: our clock cannot be
+ * right; other negative errno.
+ */
+int enrol_service_rename(EnrolService *s, const MachineId *machine, const char *name);
+
 typedef struct EnrolClient EnrolClient;
 
 /* @error: WIRE_ERROR_NONE and the welcome, or what the other side said, TIMEOUT, or MALFORMED for
