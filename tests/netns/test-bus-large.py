@@ -103,8 +103,8 @@ def test_what_changes_meanwhile(lab):
     revoked = []
     for i in range(0, 40):
         revoked.append(f"host-{i}")
-        bus.call_async("org.omerta.Mesh1", network, "org.omerta.Mesh1.Network", "Revoke", "s",
-                       (f"host-{i}",), lambda: None, print, timeout=60)
+        bus.call_async("org.omerta.Mesh1", network, "org.omerta.Mesh1.Network", "Revoke", "sa{sv}",
+                       (f"host-{i}", {}), lambda *_: None, print, timeout=60)
     context = GLib.MainContext.default()
     end = time.monotonic() + 60
     while not answered and time.monotonic() < end:
