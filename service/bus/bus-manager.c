@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "bus/bus-internal.h"
 #include "bus/bus-options.h"
+#include "bus/object.h"
 #include "config.h"
 
 static int method_create_network(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -448,6 +449,4 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int bus_add_manager(Bus *b) {
-        return sd_bus_add_object_vtable(b->bus, NULL, OMERTA_PATH, OMERTA_IFACE_MANAGER, vtable, b);
-}
+const BusKind bus_kind_manager = { .interface = OMERTA_IFACE_MANAGER, .vtable = vtable };

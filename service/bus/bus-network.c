@@ -8,22 +8,14 @@
 #include "base/log.h"
 #include "bus/bus-internal.h"
 #include "bus/bus-options.h"
+#include "bus/bus-signals.h"
+#include "bus/object.h"
 
-static int find(sd_bus *bus,
-                const char *path,
-                const char *interface,
-                void *userdata,
-                void **ret_found,
-                sd_bus_error *error) {
-        const char *rest;
-        ManagedNetwork *n = bus_network_of_path(userdata, path, &rest);
-
-        if (!n || *rest)
-                return 0;
+static bool find(Bus *b, ManagedNetwork *n, const char *name, void **ret) {
         /* Properties are read right after the object was found. */
-        ((Bus *) userdata)->network = n;
-        *ret_found = userdata;
-        return 1;
+        b->network = n;
+        *ret = b;
+        return true;
 }
 
 /* The network @call is about. NULL, with @error set, if it went while polkit was asked. */
@@ -712,7 +704,7 @@ get_number(sd_bus *bus,
 #define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
 #define ANYBODY SD_BUS_VTABLE_UNPRIVILEGED
 
-const sd_bus_vtable bus_network_vtable[] = {
+static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS(
                         "Invite",
@@ -825,8 +817,14 @@ const sd_bus_vtable bus_network_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int bus_add_network(Bus *b) {
-        return sd_bus_add_fallback_vtable(
-                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_NETWORK, bus_network_vtable,
-                        find, b);
+static void enumerate(ManagedNetwork *n, unsigned max, GPtrArray *paths) {
+        g_ptr_array_add(paths, bus_network_path(n));
 }
+
+const BusKind bus_kind_network = {
+        .part = NULL,
+        .interface = OMERTA_IFACE_NETWORK,
+        .vtable = vtable,
+        .find = find,
+        .enumerate = enumerate,
+};

@@ -260,3 +260,7 @@ void bus_authorizations_init(Bus *b) {
         b->authorizations =
                         g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify) authorization_free);
 }
+
+void bus_drop_authorizations(Bus *b) {
+        g_hash_table_remove_all(b->authorizations);
+}
