@@ -65,10 +65,25 @@ get_number(sd_bus *bus,
                                                          : ref->lease->body.not_after);
 }
 
+static int get_machine_path(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        LeaseRef *ref = userdata;
+        g_autofree char *p = bus_member_path(ref->network, &ref->lease->body.machine);
+
+        return sd_bus_message_append(reply, "o", p);
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Address", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Machine", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("MachinePath", "o", get_machine_path, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("HostName", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Granted", "t", get_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Expires", "t", get_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

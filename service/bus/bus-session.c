@@ -97,6 +97,20 @@ get_number(sd_bus *bus,
         return sd_bus_message_append(reply, "t", v);
 }
 
+static int get_machine_path(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        SessionRef *ref = userdata;
+        g_autofree char *p = bus_machine_path(ref->network, session_machine(ref->session));
+
+        return sd_bus_message_append(reply, "o", p);
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS(
@@ -106,6 +120,7 @@ static const sd_bus_vtable vtable[] = {
                         method_close,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Machine", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("MachinePath", "o", get_machine_path, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Channel", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Path", "s", get_text, 0, 0),

@@ -109,6 +109,21 @@ class Cache:
         while context.iteration(False):
             pass
 
+    def network(self, name):
+        """A property of the only network."""
+        return next(o for (_, i), o in self.objects.items() if i == f"{NAME}.Network")[name]
+
+    def invites_changed(self):
+        """How often since it was asked last."""
+        n = sum(e[0] == "InvitesChanged" for e in self.log)
+        self.log.clear()
+        return n
+
+    def paths(self):
+        """Every object path that a property names that says when it is gone; "/" is none."""
+        return {o[k] for (_, i), o in self.objects.items()
+                for k in ("MachinePath", "GatewayPath") if k in self.changes[i] and o[k] != "/"}
+
     def difference(self):
         # The answer comes after all signals that were sent before it.
         truth = self.truth()
@@ -138,6 +153,9 @@ def check(step, *caches):
             wait_for("the cache to be what there is", same, 5)
         except Failure:
             raise Failure(f"{c.name} after {step}:\n" + "\n".join(last))
+        dangling = c.paths() - {path for path, _ in c.objects}
+        if dangling:
+            raise Failure(f"{c.name} after {step}: there is no {dangling}")
         if c.superfluous:
             raise Failure(f"{c.name} after {step}:\n" + "\n".join(c.superfluous))
 
@@ -156,6 +174,7 @@ def test_a_cache_is_the_truth(lab):
     check("join", g, c)
     m1.wait_ping("10.0.0.1")
     check("a session", g, c)
+    assert len(c.paths()) == 2, c.paths()  # its own lease, the gateway and all of its
     sessions = [p for p, i in c.objects if i.endswith(".Session")]
     assert sessions, "no session"
     m1.busctl("call", NAME, sessions[0], f"{NAME}.Session", "Close")
@@ -205,8 +224,10 @@ def test_a_cache_is_the_truth(lab):
 def test_approvals_and_invites(lab):
     gw = lab.gateway()
     g = Cache(gw)
+    assert g.network("Pending") == 0 and g.network("Invites") == 0
     link = gw.omerta("network", "invite", "--approval", "--uses", "3")
     check("invite", g)
+    assert g.network("Invites") == 1 and g.invites_changed() == 1
     m1, m2 = lab.machine("m1"), lab.machine("m2")
     for m in (m1, m2):
         m.start("--vpn")
@@ -215,13 +236,19 @@ def test_approvals_and_invites(lab):
     check("waiting", g, c)
     m2.omerta("network", "join", link)
     check("two waiting", g)
+    assert g.network("Pending") == 2 and g.invites_changed() == 0
+    shown = gw.json("network", "show")
+    assert shown["pending"] == 2 and shown["invites"] == 1, shown
     gw.omerta("network", "approve", m1.json("network", "show")["machine"])
     m1.wait_ping("10.0.0.1")
     check("approve", g, c)
+    assert g.network("Pending") == 1 and g.network("Invites") == 1 and g.invites_changed() == 1
     gw.omerta("network", "refuse", m2.json("network", "show")["machine"])
     check("refuse", g)
+    assert g.network("Pending") == 0 and g.invites_changed() == 0
     gw.omerta("network", "uninvite", gw.json("network", "invites")["invites"][0]["id"])
     check("uninvite", g)
+    assert g.network("Invites") == 0 and g.invites_changed() == 1
 
 
 def test_a_failed_join(lab):
