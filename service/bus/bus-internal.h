@@ -98,6 +98,14 @@ void bus_authorizations_init(Bus *b);
 /* Nobody waits for the answers of polkit any more. */
 void bus_drop_authorizations(Bus *b);
 
+/* @left: called when who sent @call has left the bus. The slot is the caller's.
+ * Return: 0, or negative errno. */
+int bus_watch_sender(
+                sd_bus_message *call,
+                sd_bus_message_handler_t left,
+                void *userdata,
+                sd_bus_slot **ret);
+
 /* Return: 0, or negative with @error set. */
 int bus_sender_uid(sd_bus_message *call, uid_t *ret, sd_bus_error *error);
 

@@ -8,7 +8,7 @@
  *
  * A user's daemon does the same. The address of a session bus outlives it ($XDG_RUNTIME_DIR/bus),
  * so nobody can tell one that is gone for good; and what the user started the daemon for, proxy and
- * forwards, works without. systemd ends it with the user's last session.
+ * forwards, works without. systemd ends its unit with the last session of the user.
  */
 
 #include "bus/bus.h"
