@@ -138,15 +138,18 @@ int cli_bus_option_bool(sd_bus_message *m, const char *key, bool value) {
         return value ? sd_bus_message_append(m, "{sv}", key, "b", (int) value) : 0;
 }
 
-CliExit cli_bus_call(Cli *cli, sd_bus_message *m, sd_bus_message **ret_reply) {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+usec_t cli_bus_timeout(Cli *cli) {
         uint64_t timeout = 0;
-        int r;
 
         (void) sd_bus_get_method_call_timeout(cli->bus, &timeout);
-        if (timeout == CALL_TIMEOUT_DEFAULT_USEC)
-                timeout = CALL_TIMEOUT_USEC;
-        r = sd_bus_call(cli->bus, m, timeout, &error, ret_reply);
+        return timeout == CALL_TIMEOUT_DEFAULT_USEC ? CALL_TIMEOUT_USEC : timeout;
+}
+
+CliExit cli_bus_call(Cli *cli, sd_bus_message *m, sd_bus_message **ret_reply) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = sd_bus_call(cli->bus, m, cli_bus_timeout(cli), &error, ret_reply);
         return r < 0 ? cli_bus_failed(r, &error) : CLI_OK;
 }
 

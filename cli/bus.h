@@ -25,6 +25,8 @@ int cli_bus_option_u32(sd_bus_message *m, const char *key, uint32_t value);
 int cli_bus_option_u64(sd_bus_message *m, const char *key, uint64_t value);
 int cli_bus_option_bool(sd_bus_message *m, const char *key, bool value);
 
+/* How long a call may take, in microseconds. */
+usec_t cli_bus_timeout(Cli *cli);
 /* Sends and waits. @ret_reply may be NULL. */
 CliExit cli_bus_call(Cli *cli, sd_bus_message *m, sd_bus_message **ret_reply);
 /* The same for a method that returns an object path. Newly allocated. */

@@ -102,6 +102,8 @@ void cli_json_network(JsonBuilder *b, const ClientNetwork *n) {
         cli_json_string(b, "host_name", n->host_name);
         cli_json_count(b, "mtu", n->mtu);
         cli_json_count(b, "members", n->members);
+        cli_json_count(b, "pending", n->pending);
+        cli_json_count(b, "invites", n->invites);
         cli_json_time(b, "certificate_expires", n->certificate_expires);
 }
 

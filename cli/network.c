@@ -3,18 +3,20 @@
 
 #include "cli/format.h"
 #include "cli/i18n.h"
-#include "cli/invite.h"
+#include "cli/network.h"
 #include "cli/status.h"
 #include "cli/table.h"
 #include "dbus/names.h"
 
-/* What CreateNetwork and Join were about, said the same way: nothing on stdout unless --json, so
- * that scripts need not throw anything away. */
-static CliExit entered(Cli *cli, const char *path) {
+CliExit cli_network_entered(Cli *cli, sd_bus_message *reply) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         g_autoptr(ClientNetwork) n = NULL;
+        const char *path;
         int r;
 
+        r = sd_bus_message_read_basic(reply, 'o', &path);
+        if (r < 0)
+                return cli_bus_failed(r, NULL);
         r = client_network_get(cli->bus, path, &error, &n);
         if (r < 0)
                 return cli_bus_failed(r, &error);
@@ -38,9 +40,8 @@ static CliExit entered(Cli *cli, const char *path) {
 }
 
 CliExit cli_network_create(Cli *cli, char **args) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
         const CliOptions *o = &cli->options;
-        g_autofree char *path = NULL;
         CliExit e;
         int r;
 
@@ -55,33 +56,8 @@ CliExit cli_network_create(Cli *cli, char **args) {
             (r = cli_bus_option_string(m, "owner", o->owner)) < 0 ||
             (r = sd_bus_message_close_container(m)) < 0)
                 return cli_bus_failed(r, NULL);
-        e = cli_bus_call_path(cli, m, &path);
-        return e == CLI_OK ? entered(cli, path) : e;
-}
-
-CliExit cli_network_join(Cli *cli, char **args) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        const CliOptions *o = &cli->options;
-        g_autofree char *link = NULL, *path = NULL;
-        CliExit e;
-        int r;
-
-        e = cli_invite_read(args[0], &link);
-        if (e != CLI_OK)
-                return e;
-        e = cli_bus_method(cli, OMERTA_PATH, OMERTA_IFACE_MANAGER, "Join", &m);
-        if (e != CLI_OK)
-                return e;
-        if ((r = sd_bus_message_sensitive(m)) < 0 ||
-            (r = sd_bus_message_append_basic(m, 's', link)) < 0 ||
-            (r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
-            (r = cli_bus_option_bool(m, "any-subnet", o->any_subnet)) < 0 ||
-            (r = cli_bus_option_string(m, "host-name", o->host_name)) < 0 ||
-            (r = cli_bus_option_string(m, "owner", o->owner)) < 0 ||
-            (r = sd_bus_message_close_container(m)) < 0)
-                return cli_bus_failed(r, NULL);
-        e = cli_bus_call_path(cli, m, &path);
-        return e == CLI_OK ? entered(cli, path) : e;
+        e = cli_bus_call(cli, m, &reply);
+        return e == CLI_OK ? cli_network_entered(cli, reply) : e;
 }
 
 /* Says how it was left. */

@@ -72,6 +72,10 @@ void cli_network_print(const ClientNetwork *n, bool full) {
         cli_field_take(_("Gateway"), gateway_text(n, full));
         if (n->members > 0)
                 cli_field_take(_("Machines"), g_strdup_printf("%u", n->members));
+        if (n->pending > 0)
+                cli_field_take(_("Ask to be let in"), g_strdup_printf("%u", n->pending));
+        if (full && n->invites > 0)
+                cli_field_take(_("Invites"), g_strdup_printf("%u", n->invites));
         if (full)
                 cli_field_take(_("Certificate"), certificate_text(n));
 }

@@ -55,6 +55,8 @@ static const Field network_fields[] = {
         FIELD(ClientNetwork, "IsGateway", FIELD_BOOL, is_gateway),
         FIELD(ClientNetwork, "Mtu", FIELD_U32, mtu),
         FIELD(ClientNetwork, "Members", FIELD_U32, members),
+        FIELD(ClientNetwork, "Pending", FIELD_U32, pending),
+        FIELD(ClientNetwork, "Invites", FIELD_U32, invites),
         FIELD(ClientNetwork, "CertificateExpires", FIELD_U64, certificate_expires),
         FIELD(ClientNetwork, "MaxAbsence", FIELD_U64, max_absence),
         FIELD(ClientNetwork, "Grace", FIELD_U64, grace),

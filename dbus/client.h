@@ -114,6 +114,7 @@ typedef struct ClientNetwork {
         bool is_gateway;
         uint32_t mtu;
         uint32_t members;
+        uint32_t pending, invites; /* on the gateway */
         uint64_t certificate_expires;
         uint64_t max_absence, grace; /* microseconds */
         /* Filled by client_snapshot_get() only; empty, never NULL. */

@@ -120,6 +120,11 @@
  * and each node of such a tree is asked for them again. GetManagedObjects has all. */
 #define INTROSPECTED_MAX 256U
 
+/* Before the message bus that went away is tried again: at first what its restart takes, in the end
+ * what a person who has mended it waits without wondering. */
+#define BUS_RETRY_MIN_USEC (250 * USEC_PER_MSEC)
+#define BUS_RETRY_MAX_USEC (30 * USEC_PER_SEC)
+
 /* Connections through the SOCKS5 and HTTP proxy, and as many through all port forwards; what an
  * engine of netif/netstack.h carries. Two fds each, three where lwIP carries it, five a UDP
  * association: where RLIMIT_NOFILE is less than all of them, it is what bounds them (base/fd.h). */

@@ -5,38 +5,23 @@
 #include <string.h>
 
 #include "bus/bus-internal.h"
+#include "bus/object.h"
 
-bool bus_forward_lookup(Bus *b, const char *path) {
-        const char *rest;
-        ManagedNetwork *n = bus_network_of_path(b, path, &rest);
+static bool find(Bus *b, ManagedNetwork *n, const char *name, void **ret) {
         Forward *f;
         guint64 id;
 
-        if (!n || !managed_network_forwards(n) || !g_str_has_prefix(rest, "/forward/"))
+        if (!managed_network_forwards(n))
                 return false;
-        rest += strlen("/forward/");
         /* One path an object: no leading zeros. */
-        if (rest[0] == '0' || !g_ascii_string_to_unsigned(rest, 10, 1, UINT32_MAX, &id, NULL))
+        if (name[0] == '0' || !g_ascii_string_to_unsigned(name, 10, 1, UINT32_MAX, &id, NULL))
                 return false;
         f = forwards_get(managed_network_forwards(n), (uint32_t) id);
         if (!f)
                 return false;
         b->forward = (ForwardRef){ b, n, f };
+        *ret = &b->forward;
         return true;
-}
-
-static int find(sd_bus *bus,
-                const char *path,
-                const char *interface,
-                void *userdata,
-                void **ret_found,
-                sd_bus_error *error) {
-        Bus *b = userdata;
-
-        if (!bus_forward_lookup(b, path))
-                return 0;
-        *ret_found = &b->forward;
-        return 1;
 }
 
 static int method_remove(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -121,7 +106,7 @@ get_number(sd_bus *bus,
         return sd_bus_message_append(reply, "t", v);
 }
 
-const sd_bus_vtable bus_forward_vtable[] = {
+static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS(
                         "Remove",
@@ -145,8 +130,17 @@ const sd_bus_vtable bus_forward_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int bus_add_forward(Bus *b) {
-        return sd_bus_add_fallback_vtable(
-                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_FORWARD, bus_forward_vtable,
-                        find, b);
+static void enumerate(ManagedNetwork *n, unsigned max, GPtrArray *paths) {
+        Forwards *forwards = managed_network_forwards(n);
+
+        for (unsigned i = 0; forwards && i < forwards_count(forwards); i++)
+                g_ptr_array_add(paths, bus_forward_path(n, forward_id(forwards_at(forwards, i))));
 }
+
+const BusKind bus_kind_forward = {
+        .part = "forward",
+        .interface = OMERTA_IFACE_FORWARD,
+        .vtable = vtable,
+        .find = find,
+        .enumerate = enumerate,
+};

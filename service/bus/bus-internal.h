@@ -32,8 +32,10 @@ typedef struct ForwardRef {
         Forward *forward;
 } ForwardRef;
 
+typedef struct BusSignals BusSignals;
+
 struct Bus {
-        sd_bus *bus;
+        sd_bus *bus; /* NULL: there is none, and it is tried again */
         sd_event *event;
         Manager *manager;
 
@@ -43,37 +45,21 @@ struct Bus {
         LeaseRef lease;
         ForwardRef forward;
 
-        /* Signals are gathered until the event loop turns: path -> Touched. */
-        GHashTable *touched;
-        GHashTable *announced; /* paths clients know of */
-        sd_event_source *signals_source;
+        BusSignals *signals;
 
         GQueue listings; /* of bus-objects.c: who waits for a list of all objects */
         sd_event_source *listing_source;
 
         GHashTable *authorizations; /* of bus-polkit.c, by message */
         uint64_t n_questions;       /* to polkit, ever */
-        sd_bus_slot *sleep_slot;
+
+        bool is_named; /* clients find us */
+        sd_bus_slot *sleep_slot, *lost_slot, *name_slot;
+        sd_event_source *retry_source;
+        usec_t retry_delay; /* before the next try */
 };
 
 /* --- bus.c --- */
-
-/* Ids and channel names have no character that needs escaping but those of CHANNEL_SAFE. */
-char *bus_network_path(ManagedNetwork *n);
-char *bus_machine_path(ManagedNetwork *n, const MachineId *id);
-char *bus_session_path(ManagedNetwork *n, Session *s);
-char *bus_lease_path(ManagedNetwork *n, const IpAddr *address);
-char *bus_forward_path(ManagedNetwork *n, uint32_t id);
-/* The network an object path is below; @ret_rest: what follows its id ("" or "/machine/..."). */
-ManagedNetwork *bus_network_of_path(Bus *b, const char *path, const char **ret_rest);
-
-/* Something of the object at @path changed; @property NULL: it may have come or gone. */
-void bus_touch(Bus *b, const char *path, const char *interface, const char *property);
-
-/* What has gathered, now; not while an answer is written that it follows. */
-void bus_send_signals(Bus *b);
-/* Every object below OMERTA_NETWORK_PATH, of char *; the caller unrefs. */
-GPtrArray *bus_object_paths(Bus *b);
 
 int bus_append_drops(sd_bus_message *reply, const DropCounters *drops);
 /* Unix time of a monotonic one; 0 stays 0. */
@@ -109,33 +95,29 @@ int bus_authorize(Bus *b, sd_bus_message *call, const char *action, sd_bus_error
 int bus_require_root(Bus *b, sd_bus_message *call, const char *what, sd_bus_error *error);
 
 void bus_authorizations_init(Bus *b);
+/* Nobody waits for the answers of polkit any more. */
+void bus_drop_authorizations(Bus *b);
+
+/* @left: called when who sent @call has left the bus. The slot is the caller's.
+ * Return: 0, or negative errno. */
+int bus_watch_sender(
+                sd_bus_message *call,
+                sd_bus_message_handler_t left,
+                void *userdata,
+                sd_bus_slot **ret);
 
 /* Return: 0, or negative with @error set. */
 int bus_sender_uid(sd_bus_message *call, uid_t *ret, sd_bus_error *error);
 
 /* --- bus-objects.c --- */
-int bus_add_objects(Bus *b);
+int bus_listings_init(Bus *b);
+void bus_listings_done(Bus *b);
+/* Answers GetManagedObjects on b->bus. */
+int bus_add_listings(Bus *b);
+/* Nobody waits for them any more. */
 void bus_drop_listings(Bus *b);
 /* An answer is being written: signals wait for it. */
 bool bus_is_listing(const Bus *b);
-const char *bus_interface_of_path(const char *path);
 
-extern const sd_bus_vtable bus_network_vtable[];
-extern const sd_bus_vtable bus_machine_vtable[];
-extern const sd_bus_vtable bus_session_vtable[];
-extern const sd_bus_vtable bus_lease_vtable[];
-extern const sd_bus_vtable bus_forward_vtable[];
-
-/* --- one per interface --- */
+/* --- bus-log-control.c --- */
 int bus_add_log_control(Bus *b);
-int bus_add_manager(Bus *b);
-int bus_add_network(Bus *b);
-int bus_add_machine(Bus *b);
-int bus_add_session(Bus *b);
-int bus_add_lease(Bus *b);
-int bus_add_forward(Bus *b);
-
-bool bus_machine_lookup(Bus *b, const char *path);
-bool bus_session_lookup(Bus *b, const char *path);
-bool bus_lease_lookup(Bus *b, const char *path);
-bool bus_forward_lookup(Bus *b, const char *path);

@@ -6,38 +6,22 @@
 #include <string.h>
 
 #include "bus/bus-internal.h"
+#include "bus/object.h"
 
-bool bus_lease_lookup(Bus *b, const char *path) {
-        g_autofree char *text = NULL;
-        const char *rest;
-        ManagedNetwork *n = bus_network_of_path(b, path, &rest);
+static bool find(Bus *b, ManagedNetwork *n, const char *name, void **ret) {
+        g_autofree char *text = g_strdelimit(g_strdup(name), "_", '.');
+        Network *core = bus_network_members(n);
         IpAddr address;
         Record *lease;
 
-        if (!n || !managed_network_core(n) || !g_str_has_prefix(rest, "/lease/"))
+        if (!core || strchr(name, '.') || ip_parse(text, &address) < 0 || address.family != AF_INET)
                 return false;
-        text = g_strdelimit(g_strdup(rest + strlen("/lease/")), "_", '.');
-        if (ip_parse(text, &address) < 0 || address.family != AF_INET)
-                return false;
-        lease = directory_lease_of_address(network_directory(managed_network_core(n)), &address);
+        lease = directory_lease_of_address(network_directory(core), &address);
         if (!lease)
                 return false;
         b->lease = (LeaseRef){ n, lease };
+        *ret = &b->lease;
         return true;
-}
-
-static int find(sd_bus *bus,
-                const char *path,
-                const char *interface,
-                void *userdata,
-                void **ret_found,
-                sd_bus_error *error) {
-        Bus *b = userdata;
-
-        if (!bus_lease_lookup(b, path))
-                return 0;
-        *ret_found = &b->lease;
-        return 1;
 }
 
 static int
@@ -81,10 +65,25 @@ get_number(sd_bus *bus,
                                                          : ref->lease->body.not_after);
 }
 
-const sd_bus_vtable bus_lease_vtable[] = {
+static int get_machine_path(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        LeaseRef *ref = userdata;
+        g_autofree char *p = bus_member_path(ref->network, &ref->lease->body.machine);
+
+        return sd_bus_message_append(reply, "o", p);
+}
+
+static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Address", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Machine", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("MachinePath", "o", get_machine_path, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("HostName", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Granted", "t", get_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Expires", "t", get_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
@@ -92,8 +91,38 @@ const sd_bus_vtable bus_lease_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int bus_add_lease(Bus *b) {
-        return sd_bus_add_fallback_vtable(
-                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_LEASE, bus_lease_vtable,
-                        find, b);
+typedef struct Enumeration {
+        ManagedNetwork *network;
+        Directory *directory;
+        GPtrArray *paths;
+        unsigned left;
+} Enumeration;
+
+static void add_lease(void *userdata, Record *lease) {
+        Enumeration *e = userdata;
+
+        /* A released lease, or one that lost its address, is no object. */
+        if (e->left == 0 ||
+            directory_lease_of_address(e->directory, &lease->body.lease.address) != lease)
+                return;
+        e->left--;
+        g_ptr_array_add(e->paths, bus_lease_path(e->network, &lease->body.lease.address));
 }
+
+static void enumerate(ManagedNetwork *n, unsigned max, GPtrArray *paths) {
+        Enumeration e = { .network = n, .paths = paths, .left = max };
+        Network *core = bus_network_members(n);
+
+        if (!core)
+                return;
+        e.directory = network_directory(core);
+        directory_foreach(e.directory, RECORD_LEASE, add_lease, &e);
+}
+
+const BusKind bus_kind_lease = {
+        .part = "lease",
+        .interface = OMERTA_IFACE_LEASE,
+        .vtable = vtable,
+        .find = find,
+        .enumerate = enumerate,
+};

@@ -5,36 +5,22 @@
 #include <string.h>
 
 #include "bus/bus-internal.h"
+#include "bus/object.h"
 #include "core/crypto/kdf.h"
 
-bool bus_machine_lookup(Bus *b, const char *path) {
-        const char *rest;
-        ManagedNetwork *n = bus_network_of_path(b, path, &rest);
+static bool find(Bus *b, ManagedNetwork *n, const char *name, void **ret) {
+        Network *core = bus_network_members(n);
         Record *certificate;
         MachineId id;
 
-        if (!n || !managed_network_core(n) || !g_str_has_prefix(rest, "/machine/") ||
-            machine_id_parse(rest + strlen("/machine/"), &id) < 0)
+        if (!core || machine_id_parse(name, &id) < 0)
                 return false;
-        certificate = directory_certificate(network_directory(managed_network_core(n)), &id);
+        certificate = directory_certificate(network_directory(core), &id);
         if (!certificate)
                 return false;
         b->machine = (MachineRef){ b, n, id, certificate };
+        *ret = &b->machine;
         return true;
-}
-
-static int find(sd_bus *bus,
-                const char *path,
-                const char *interface,
-                void *userdata,
-                void **ret_found,
-                sd_bus_error *error) {
-        Bus *b = userdata;
-
-        if (!bus_machine_lookup(b, path))
-                return 0;
-        *ret_found = &b->machine;
-        return 1;
 }
 
 static bool is_self(const MachineRef *m) {
@@ -216,7 +202,7 @@ get_number(sd_bus *bus,
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 #define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
 
-const sd_bus_vtable bus_machine_vtable[] = {
+static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Id", "s", get_text, 0, CONSTANT),
         SD_BUS_PROPERTY("Network", "o", get_network, 0, CONSTANT),
@@ -244,8 +230,33 @@ const sd_bus_vtable bus_machine_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int bus_add_machine(Bus *b) {
-        return sd_bus_add_fallback_vtable(
-                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_MACHINE, bus_machine_vtable,
-                        find, b);
+typedef struct Enumeration {
+        ManagedNetwork *network;
+        GPtrArray *paths;
+        unsigned left;
+} Enumeration;
+
+static void add_machine(void *userdata, Record *certificate) {
+        Enumeration *e = userdata;
+
+        if (e->left == 0)
+                return;
+        e->left--;
+        g_ptr_array_add(e->paths, bus_machine_path(e->network, &certificate->body.machine));
 }
+
+static void enumerate(ManagedNetwork *n, unsigned max, GPtrArray *paths) {
+        Enumeration e = { .network = n, .paths = paths, .left = max };
+        Network *core = bus_network_members(n);
+
+        if (core)
+                directory_foreach(network_directory(core), RECORD_CERTIFICATE, add_machine, &e);
+}
+
+const BusKind bus_kind_machine = {
+        .part = "machine",
+        .interface = OMERTA_IFACE_MACHINE,
+        .vtable = vtable,
+        .find = find,
+        .enumerate = enumerate,
+};

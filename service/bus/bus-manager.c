@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "bus/bus-internal.h"
 #include "bus/bus-options.h"
+#include "bus/object.h"
 #include "config.h"
 
 static int method_create_network(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -44,20 +45,56 @@ static int method_create_network(sd_bus_message *call, void *userdata, sd_bus_er
         return sd_bus_reply_method_return(call, "o", path);
 }
 
+/* An attempt to join, until it is answered. */
+typedef struct JoinCall {
+        Manager *manager;
+        sd_bus_message *call;
+        sd_bus_slot *left_slot;
+} JoinCall;
+
+static void join_call_free(JoinCall *j) {
+        sd_bus_slot_unref(j->left_slot);
+        sd_bus_message_unref(j->call);
+        g_free(j);
+}
+
 static void on_joined(void *userdata, ManagedNetwork *n, const ManagerError *error) {
-        sd_bus_message *call = userdata;
         g_autofree char *path = NULL;
+        JoinCall *j = userdata;
         int r;
 
         if (error) {
-                r = sd_bus_reply_method_errorf(call, bus_error_name(error), "%s", error->message);
+                r = sd_bus_reply_method_errorf(j->call, bus_error_name(error), "%s", error->message);
         } else {
                 path = bus_network_path(n);
-                r = sd_bus_reply_method_return(call, "o", path);
+                r = sd_bus_reply_method_return(j->call, "o", path);
         }
         if (r < 0)
                 (void) log_debug_errno(r, "cannot answer Join: %m");
-        sd_bus_message_unref(call);
+        join_call_free(j);
+}
+
+/* Who presses Ctrl-C does not want to be a member in ten seconds. When the bus itself goes nobody
+ * has said so, and this is not called. */
+static int on_caller_left(sd_bus_message *signal, void *userdata, sd_bus_error *error) {
+        JoinCall *j = userdata;
+
+        manager_cancel_join(j->manager, j);
+        return 0;
+}
+
+static JoinCall *join_call_new(Bus *b, sd_bus_message *call) {
+        JoinCall *j = NEW(JoinCall);
+        int r = 0;
+
+        j->manager = b->manager;
+        j->call = sd_bus_message_ref(call);
+        /* Who wants no answer need not wait for it. */
+        if (sd_bus_message_get_expect_reply(call) > 0)
+                r = bus_watch_sender(call, on_caller_left, j, &j->left_slot);
+        if (r < 0)
+                (void) log_debug_errno(r, "cannot tell when who joins has gone: %m");
+        return j;
 }
 
 static int method_join(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -72,6 +109,7 @@ static int method_join(sd_bus_message *call, void *userdata, sd_bus_error *error
                 {},
         };
         ManagerError e = {};
+        JoinCall *j;
         int r;
 
         r = sd_bus_message_read(call, "s", &link);
@@ -85,9 +123,10 @@ static int method_join(sd_bus_message *call, void *userdata, sd_bus_error *error
         if (r <= 0)
                 return r < 0 ? r : 1;
         options.any_subnet = any_subnet;
-        r = manager_join(b->manager, link, &options, on_joined, sd_bus_message_ref(call), &e);
+        j = join_call_new(b, call);
+        r = manager_join(b->manager, link, &options, on_joined, j, &e);
         if (r < 0) {
-                sd_bus_message_unref(call);
+                join_call_free(j);
                 return bus_set_error(error, &e);
         }
         return 1; /* answered by on_joined() */
@@ -473,6 +512,4 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int bus_add_manager(Bus *b) {
-        return sd_bus_add_object_vtable(b->bus, NULL, OMERTA_PATH, OMERTA_IFACE_MANAGER, vtable, b);
-}
+const BusKind bus_kind_manager = { .interface = OMERTA_IFACE_MANAGER, .vtable = vtable };

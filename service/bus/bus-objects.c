@@ -6,9 +6,9 @@
  * done if it were written at once: so it is written a few objects a turn of the event loop, one
  * answer at a time.
  *
- * Meanwhile signals wait (bus.c): what the answer says and the signals after it are together what
- * there is, whatever came, changed or went while it was written. Between two answers the signals
- * are sent, so that nobody can hold them up by asking again and again.
+ * Meanwhile signals wait (bus-signals.c): what the answer says and the signals after it are
+ * together what there is, whatever came, changed or went while it was written. Between two answers
+ * the signals are sent, so that nobody can hold them up by asking again and again.
  */
 
 #include <string.h>
@@ -16,6 +16,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "bus/bus-internal.h"
+#include "bus/bus-signals.h"
+#include "bus/object.h"
 
 /* About a millisecond. */
 #define OBJECTS_A_TURN 32U
@@ -32,50 +34,6 @@ static void listing_free(Listing *l) {
         sd_bus_message_unref(l->reply);
         sd_bus_message_unref(l->call);
         g_free(l);
-}
-
-static const struct {
-        const char *part, *interface;
-} kinds[] = {
-        { "/machine/", OMERTA_IFACE_MACHINE },
-        { "/session/", OMERTA_IFACE_SESSION },
-        { "/lease/", OMERTA_IFACE_LEASE },
-        { "/forward/", OMERTA_IFACE_FORWARD },
-};
-
-const char *bus_interface_of_path(const char *path) {
-        for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
-                if (strstr(path, kinds[i].part))
-                        return kinds[i].interface;
-        return OMERTA_IFACE_NETWORK;
-}
-
-/* Return: the object's properties and what their getters want, or NULL: it has gone. */
-static const sd_bus_vtable *
-find_object(Bus *b, const char *path, const char *interface, void **ret_userdata) {
-        const char *rest;
-        ManagedNetwork *n;
-
-        if (strcmp(interface, OMERTA_IFACE_MACHINE) == 0) {
-                *ret_userdata = &b->machine;
-                return bus_machine_lookup(b, path) ? bus_machine_vtable : NULL;
-        }
-        if (strcmp(interface, OMERTA_IFACE_SESSION) == 0) {
-                *ret_userdata = &b->session;
-                return bus_session_lookup(b, path) ? bus_session_vtable : NULL;
-        }
-        if (strcmp(interface, OMERTA_IFACE_LEASE) == 0) {
-                *ret_userdata = &b->lease;
-                return bus_lease_lookup(b, path) ? bus_lease_vtable : NULL;
-        }
-        if (strcmp(interface, OMERTA_IFACE_FORWARD) == 0) {
-                *ret_userdata = &b->forward;
-                return bus_forward_lookup(b, path) ? bus_forward_vtable : NULL;
-        }
-        n = bus_network_of_path(b, path, &rest);
-        b->network = n;
-        *ret_userdata = b;
-        return n && !*rest ? bus_network_vtable : NULL;
 }
 
 static int
@@ -103,13 +61,13 @@ append_property(Bus *b,
 }
 
 static int append_object(Bus *b, sd_bus_message *reply, const char *path) {
-        const char *interface = bus_interface_of_path(path);
         const sd_bus_vtable *v;
+        const BusKind *kind;
         void *userdata;
         int r;
 
-        v = find_object(b, path, interface, &userdata);
-        if (!v)
+        kind = bus_object_find(b, path, &userdata);
+        if (!kind)
                 return 0;
         r = sd_bus_message_open_container(reply, 'e', "oa{sa{sv}}");
         if (r >= 0)
@@ -119,12 +77,12 @@ static int append_object(Bus *b, sd_bus_message *reply, const char *path) {
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
         if (r >= 0)
-                r = sd_bus_message_append_basic(reply, 's', interface);
+                r = sd_bus_message_append_basic(reply, 's', kind->interface);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "{sv}");
-        for (; r >= 0 && v->type != _SD_BUS_VTABLE_END; v++)
+        for (v = kind->vtable; r >= 0 && v->type != _SD_BUS_VTABLE_END; v++)
                 if (v->type == _SD_BUS_VTABLE_PROPERTY)
-                        r = append_property(b, reply, path, interface, v, userdata);
+                        r = append_property(b, reply, path, kind->interface, v, userdata);
         /* Properties, interface, interfaces, object. */
         for (unsigned i = 0; r >= 0 && i < 4; i++)
                 r = sd_bus_message_close_container(reply);
@@ -134,7 +92,7 @@ static int append_object(Bus *b, sd_bus_message *reply, const char *path) {
 static int listing_begin(Bus *b, Listing *l) {
         int r;
 
-        bus_send_signals(b);
+        bus_signals_send(b->signals);
         l->paths = bus_object_paths(b);
         r = sd_bus_message_new_method_return(l->call, &l->reply);
         return r < 0 ? r : sd_bus_message_open_container(l->reply, 'a', "{oa{sa{sv}}}");
@@ -168,7 +126,7 @@ static int on_turn(sd_event_source *s, void *userdata) {
         if (r < 0)
                 (void) sd_bus_reply_method_errno(l->call, r, NULL);
         listing_free(g_queue_pop_head(&b->listings));
-        bus_send_signals(b);
+        bus_signals_send(b->signals);
         return g_queue_is_empty(&b->listings) ? 0 : sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
@@ -213,7 +171,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 1;
 }
 
-int bus_add_objects(Bus *b) {
+int bus_listings_init(Bus *b) {
         int r;
 
         g_queue_init(&b->listings);
@@ -222,12 +180,19 @@ int bus_add_objects(Bus *b) {
                 r = sd_event_source_set_enabled(b->listing_source, SD_EVENT_OFF);
         /* After all that waits for us: a source that is always pending goes before those of its own
          * priority (sd_event_source_set_priority(3)). */
-        if (r >= 0)
-                r = sd_event_source_set_priority(b->listing_source, SD_EVENT_PRIORITY_NORMAL + 1);
-        return r < 0 ? r : sd_bus_add_filter(b->bus, NULL, on_message, b);
+        return r < 0 ? r
+                     : sd_event_source_set_priority(b->listing_source, SD_EVENT_PRIORITY_NORMAL + 1);
+}
+
+void bus_listings_done(Bus *b) {
+        b->listing_source = sd_event_source_disable_unref(b->listing_source);
+}
+
+int bus_add_listings(Bus *b) {
+        return sd_bus_add_filter(b->bus, NULL, on_message, b);
 }
 
 void bus_drop_listings(Bus *b) {
-        b->listing_source = sd_event_source_disable_unref(b->listing_source);
         g_queue_clear_full(&b->listings, (GDestroyNotify) listing_free);
+        (void) sd_event_source_set_enabled(b->listing_source, SD_EVENT_OFF);
 }

@@ -149,13 +149,17 @@ static Authorization *authorization_new(Bus *b, sd_bus_message *call, const char
 }
 
 /* A name like ":1.5" is never given to anybody else. */
-static int watch_asker(Authorization *a, const char *name) {
+int bus_watch_sender(
+                sd_bus_message *call,
+                sd_bus_message_handler_t left,
+                void *userdata,
+                sd_bus_slot **ret) {
         g_autofree char *match = g_strdup_printf(
                         "type='signal',sender='org.freedesktop.DBus',"
                         "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='%s'",
-                        name);
+                        sd_bus_message_get_sender(call));
 
-        return sd_bus_add_match_async(a->bus->bus, &a->leave_slot, match, on_left, NULL, a);
+        return sd_bus_add_match_async(sd_bus_message_get_bus(call), ret, match, left, NULL, userdata);
 }
 
 static int ask(Bus *b, sd_bus_message *call, const char *action, uid_t uid) {
@@ -163,7 +167,7 @@ static int ask(Bus *b, sd_bus_message *call, const char *action, uid_t uid) {
         sd_bus_message *q = NULL;
         int r;
 
-        r = watch_asker(a, sd_bus_message_get_sender(call));
+        r = bus_watch_sender(call, on_left, a, &a->leave_slot);
         if (r >= 0)
                 r = sd_bus_message_new_method_call(
                                 b->bus, &q, POLKIT_NAME, POLKIT_PATH, POLKIT_IFACE,
@@ -259,4 +263,8 @@ int bus_authorize(Bus *b, sd_bus_message *call, const char *action, sd_bus_error
 void bus_authorizations_init(Bus *b) {
         b->authorizations =
                         g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify) authorization_free);
+}
+
+void bus_drop_authorizations(Bus *b) {
+        g_hash_table_remove_all(b->authorizations);
 }

@@ -5,25 +5,22 @@
 #include <string.h>
 
 #include "bus/bus-internal.h"
+#include "bus/object.h"
 
-bool bus_session_lookup(Bus *b, const char *path) {
+static bool find(Bus *b, ManagedNetwork *n, const char *name, void **ret) {
         g_autofree char *channel = NULL, *encoded = NULL;
-        const char *rest;
-        ManagedNetwork *n = bus_network_of_path(b, path, &rest);
+        Network *core = bus_network_members(n);
         char id_text[MACHINE_ID_TEXT_LEN + 1];
         SessionPool *pool;
         MachineId id;
         Session *s;
 
-        if (!n || !managed_network_core(n) || !g_str_has_prefix(rest, "/session/"))
+        pool = core ? network_sessions(core) : NULL;
+        if (!pool || strlen(name) < MACHINE_ID_TEXT_LEN + 2 || name[MACHINE_ID_TEXT_LEN] != '_')
                 return false;
-        rest += strlen("/session/");
-        pool = network_sessions(managed_network_core(n));
-        if (!pool || strlen(rest) < MACHINE_ID_TEXT_LEN + 2 || rest[MACHINE_ID_TEXT_LEN] != '_')
-                return false;
-        memcpy(id_text, rest, MACHINE_ID_TEXT_LEN);
+        memcpy(id_text, name, MACHINE_ID_TEXT_LEN);
         id_text[MACHINE_ID_TEXT_LEN] = '\0';
-        encoded = g_strconcat("/", rest + MACHINE_ID_TEXT_LEN + 1, NULL);
+        encoded = g_strconcat("/", name + MACHINE_ID_TEXT_LEN + 1, NULL);
         if (machine_id_parse(id_text, &id) < 0 || strchr(encoded + 1, '/') ||
             sd_bus_path_decode(encoded, "/", &channel) <= 0)
                 return false;
@@ -31,21 +28,8 @@ bool bus_session_lookup(Bus *b, const char *path) {
         if (!s)
                 return false;
         b->session = (SessionRef){ b, n, s };
+        *ret = &b->session;
         return true;
-}
-
-static int find(sd_bus *bus,
-                const char *path,
-                const char *interface,
-                void *userdata,
-                void **ret_found,
-                sd_bus_error *error) {
-        Bus *b = userdata;
-
-        if (!bus_session_lookup(b, path))
-                return 0;
-        *ret_found = &b->session;
-        return 1;
 }
 
 static int method_close(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -113,7 +97,21 @@ get_number(sd_bus *bus,
         return sd_bus_message_append(reply, "t", v);
 }
 
-const sd_bus_vtable bus_session_vtable[] = {
+static int get_machine_path(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        SessionRef *ref = userdata;
+        g_autofree char *p = bus_machine_path(ref->network, session_machine(ref->session));
+
+        return sd_bus_message_append(reply, "o", p);
+}
+
+static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS(
                         "Close",
@@ -122,6 +120,7 @@ const sd_bus_vtable bus_session_vtable[] = {
                         method_close,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Machine", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("MachinePath", "o", get_machine_path, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Channel", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Path", "s", get_text, 0, 0),
@@ -135,8 +134,34 @@ const sd_bus_vtable bus_session_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int bus_add_session(Bus *b) {
-        return sd_bus_add_fallback_vtable(
-                        b->bus, NULL, OMERTA_NETWORK_PATH, OMERTA_IFACE_SESSION, bus_session_vtable,
-                        find, b);
+typedef struct Enumeration {
+        ManagedNetwork *network;
+        GPtrArray *paths;
+        unsigned left;
+} Enumeration;
+
+static void add_session(void *userdata, Session *s) {
+        Enumeration *e = userdata;
+        char *path = e->left > 0 ? bus_session_path(e->network, s) : NULL;
+
+        if (!path)
+                return;
+        e->left--;
+        g_ptr_array_add(e->paths, path);
 }
+
+static void enumerate(ManagedNetwork *n, unsigned max, GPtrArray *paths) {
+        Enumeration e = { .network = n, .paths = paths, .left = max };
+        Network *core = bus_network_members(n);
+
+        if (core && network_sessions(core))
+                session_pool_foreach(network_sessions(core), add_session, &e);
+}
+
+const BusKind bus_kind_session = {
+        .part = "session",
+        .interface = OMERTA_IFACE_SESSION,
+        .vtable = vtable,
+        .find = find,
+        .enumerate = enumerate,
+};

@@ -827,6 +827,7 @@ int network_join(
         r = network_alloc(config, &m, &n);
         if (r < 0)
                 return r;
+        n->reason = g_strdup("asking the gateway to be let in");
         n->join_done = done;
         n->join_userdata = userdata;
         r = enrol_client_start(

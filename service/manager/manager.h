@@ -145,6 +145,10 @@ int manager_join(
                 void *userdata,
                 ManagerError *error);
 
+/* Ends the attempt that was begun with this @userdata, unless this machine is a member by now: its
+ * @done is called from here. Another try by the same invite is the same machine's. */
+void manager_cancel_join(Manager *m, void *userdata);
+
 /* --- one network --- */
 
 Network *managed_network_core(ManagedNetwork *n); /* NULL while down */

@@ -235,6 +235,11 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
 
                 TAKE_PTR(n->leave_done)(n->leave_userdata, NULL, &e);
         }
+        if (n->join_done) {
+                ManagerError e = { .name = (char *) "Failed", .message = (char *) "omertad ends" };
+
+                TAKE_PTR(n->join_done)(n->join_userdata, NULL, &e);
+        }
         timer_clear(&n->forget_timer);
         timer_clear(&n->certificate_timer);
         n->forwards = forwards_free(n->forwards);

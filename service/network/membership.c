@@ -212,6 +212,7 @@ int manager_join(
         }
         sodium_memzero(&invite, sizeof invite);
         if (r < 0) {
+                n->join_done = NULL;
                 managed_network_close_interface(n, true);
                 managed_network_free(n);
                 return r;
@@ -219,6 +220,21 @@ int manager_join(
         manager_publish_endpoints(m);
         OBSERVE(m, network_added, n);
         return 0;
+}
+
+void manager_cancel_join(Manager *m, void *userdata) {
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                if (!n->join_done || n->join_userdata != userdata)
+                        continue;
+                if (n->is_stored || n->leave_done)
+                        return;
+                on_join_done(n, n->core, WIRE_ERROR_CANCELLED, "whoever asked for it has gone");
+                on_forget(n);
+                manager_publish_endpoints(m);
+                return;
+        }
 }
 
 /* --- leaving --- */
@@ -241,8 +257,11 @@ static void on_left(void *userdata, Network *core, bool told) {
         ManagerError e = {};
         int r;
 
-        r = n->is_stored ? store_delete_network(m->store, &n->id)
-                         : store_delete_membership_key(m->store, &n->id);
+        /* While it is being joined the invite may have been used up for this key: see on_join_done(). */
+        if (n->is_stored)
+                r = store_delete_network(m->store, &n->id);
+        else
+                r = n->join_done ? 0 : store_delete_membership_key(m->store, &n->id);
         if (r < 0) {
                 (void) manager_fail(&e, r, "Failed", "cannot forget it: %s", g_strerror(-r));
                 done(n->leave_userdata, NULL, &e);

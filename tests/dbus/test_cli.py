@@ -246,7 +246,7 @@ class CliTest(unittest.TestCase):
         'name': 'home', 'id': NETWORK_ID, 'machine': IDS['laptop'], 'state': 'online', 'state_reason': None,
         'interface': 'omerta0', 'address': '10.0.0.100', 'address6': 'fd00::64',
         'subnet': '10.0.0.0/16', 'gateway': IDS['gateway'], 'gateway_address': '10.0.0.1',
-        'is_gateway': False, 'host_name': 'laptop', 'mtu': 1420, 'members': 3,
+        'is_gateway': False, 'host_name': 'laptop', 'mtu': 1420, 'members': 3, 'pending': 0, 'invites': 0,
         'certificate_expires': '2030-01-01T00:00:00Z', 'certificate_expires_usec': UNTIL}
 
     def test_status_without_networks(self):

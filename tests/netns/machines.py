@@ -23,6 +23,7 @@ import tempfile
 import time
 
 BUILD = pathlib.Path(os.environ.get("OMERTA_BUILD", "build")).resolve()
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 OMERTAD = BUILD / "service" / "omertad"
 OMERTA = BUILD / "cli" / "omerta"
 WAIT = 20  # seconds any condition may take on a slow, busy machine
@@ -110,11 +111,20 @@ class Machine:
         self.run("ip", "link", "set", "lo", "up")
         self.run("ip", "addr", "add", f"{self.address}/24", "dev", "eth0")
         self.run("ip", "link", "set", "eth0", "up")
-        config = self.dir / "bus.conf"
-        config.write_text(BUS_CONFIG.format(path=self.dir / "bus"))
-        self.bus = lab.spawn(["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"])
+        (self.dir / "bus.conf").write_text(BUS_CONFIG.format(path=self.dir / "bus"))
+        self.start_bus()
+
+    def start_bus(self):
+        self.bus = self.lab.spawn(["dbus-daemon", f"--config-file={self.dir}/bus.conf", "--nofork",
+                                   "--nopidfile"])
         wait_for("the bus", (self.dir / "bus").exists)
         os.chmod(self.dir / "bus", 0o666)
+
+    def end_bus(self):
+        """As when it crashes; its address is free then."""
+        self.bus.kill()
+        self.bus.wait()
+        (self.dir / "bus").unlink()
 
     def command(self, *args):
         return ["ip", "netns", "exec", self.ns, *map(str, args)]

@@ -47,10 +47,18 @@ class User:
                         PATH=f"{self.bin}:{os.environ['PATH']}")
         for key in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
             self.env.pop(key, None)
-        self.spawn("dbus-daemon", "--session", f"--address={self.bus_address}", "--nofork",
-                   "--nopidfile", "--nosyslog")
-        wait_for("the session bus", (self.home / "bus").exists)
+        self.start_bus()
         self.daemon = None
+
+    def start_bus(self):
+        self.bus = self.spawn("dbus-daemon", "--session", f"--address={self.bus_address}", "--nofork",
+                              "--nopidfile", "--nosyslog")
+        wait_for("the session bus", (self.home / "bus").exists)
+
+    def end_bus(self):
+        self.bus.kill()
+        self.bus.wait()
+        (self.home / "bus").unlink()
 
     def command(self, *args):
         # "ip netns exec" has mounts of its own: everybody may open the tun there, as udev has it.

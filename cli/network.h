@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "cli/bus.h"
+
+/* Says what CreateNetwork or Join was about, from its reply: nothing on stdout unless --json, so
+ * that scripts need not throw anything away. */
+CliExit cli_network_entered(Cli *cli, sd_bus_message *reply);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The methods of org.omerta.Mesh1.Network that say who may be in it: bus-network-members.c. The
+ * others are in bus-network.c, with the table of all. */
+
+#include "bus/bus-internal.h"
+
+int bus_network_invite(sd_bus_message *call, void *userdata, sd_bus_error *error);
+int bus_network_list_invites(sd_bus_message *call, void *userdata, sd_bus_error *error);
+int bus_network_delete_invite(sd_bus_message *call, void *userdata, sd_bus_error *error);
+int bus_network_list_pending(sd_bus_message *call, void *userdata, sd_bus_error *error);
+int bus_network_approve(sd_bus_message *call, void *userdata, sd_bus_error *error);
+int bus_network_refuse(sd_bus_message *call, void *userdata, sd_bus_error *error);
+int bus_network_rename(sd_bus_message *call, void *userdata, sd_bus_error *error);
+int bus_network_revoke(sd_bus_message *call, void *userdata, sd_bus_error *error);
+int bus_network_list_revoked(sd_bus_message *call, void *userdata, sd_bus_error *error);
+
+/* The network @call is about. NULL, with @error set, if it went while polkit was asked. */
+ManagedNetwork *bus_network_of_call(Bus *b, sd_bus_message *call, sd_bus_error *error);
