@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The state directory while we run: the disk is full, or became read-only. What was acknowledged is on
- * it, and what cannot be written is not acknowledged (core/mesh/mesh-store.h): joins, invites and
- * changes fail with the reason. What others signed is kept in memory and tried again. All of that is
- * of no use to anybody who does not know why, so it is said, once, and it is looked whether there is
- * room again.
+ * The state directory while we run: the disk is full, or became read-only. What was acknowledged is
+ * on it, and what cannot be written is not acknowledged (core/mesh/mesh-store.h): joins, invites
+ * and changes fail with the reason. What others signed is kept in memory and tried again. All of
+ * that is of no use to anybody who does not know why, so it is said, once, and it is looked whether
+ * there is room again.
  */
 
 #include "base/log-ids.h"
