@@ -217,6 +217,19 @@ static int take_option(int c, Arguments *a) {
         }
 }
 
+/* What else is said is meant for a daemon that starts, and none does. Return: 1, or -EINVAL. */
+static int take_restore(char *file, Arguments *a) {
+        const ManagerOptions *m = &a->manager;
+
+        if (a->gateway || a->has_bootstrap || a->port_given || a->create.name || a->create.host_name ||
+            m->vpn || m->socks || m->socks_auth || m->interface || m->netstack != NETSTACK_AUTO) {
+                fprintf(stderr, "omertad: 'restore' goes with --user and --state-dir alone\n");
+                return -EINVAL;
+        }
+        a->restore = file;
+        return 1;
+}
+
 /* Return: 1 go on, 0 done, negative: bad arguments, said why. */
 static int parse_arguments(int argc, char **argv, Arguments *a) {
         static const struct option options[] = {
@@ -245,10 +258,8 @@ static int parse_arguments(int argc, char **argv, Arguments *a) {
                 if (r != 0)
                         return r == OPTION_DONE ? 0 : r;
         }
-        if (optind + 2 == argc && strcmp(argv[optind], "restore") == 0) {
-                a->restore = argv[optind + 1];
-                return 1;
-        }
+        if (optind + 2 == argc && strcmp(argv[optind], "restore") == 0)
+                return take_restore(argv[optind + 1], a);
         if (optind + 1 != argc || strcmp(argv[optind], "start") != 0) {
                 fprintf(stderr,
                         "omertad: say 'omertad start' or 'omertad restore FILE'; 'omertad --help' tells "

@@ -169,6 +169,22 @@ static bool is_whole(const GByteArray *image) {
         return memcmp(hash, image->data + image->len - HASH_SIZE, HASH_SIZE) == 0;
 }
 
+/* What runs by itself when it is looked at is not ours: views, triggers, virtual tables. Without
+ * them a row is a row, and nothing goes on for ever. */
+static bool has_only_tables(sqlite3 *db) {
+        sqlite3_stmt *st = NULL;
+        bool ok;
+
+        ok = sqlite3_prepare_v2(
+                             db,
+                             "SELECT 1 FROM sqlite_schema WHERE type NOT IN ('table', 'index') "
+                             "OR rootpage = 0",
+                             -1, &st, NULL) == SQLITE_OK &&
+             sqlite3_step(st) == SQLITE_DONE;
+        sqlite3_finalize(st);
+        return ok;
+}
+
 /* Borrows @image, read only. */
 static int open_image(const GByteArray *image, sqlite3 **db, char **ret_error) {
         g_autofree char *what = NULL;
@@ -194,12 +210,12 @@ static int open_image(const GByteArray *image, sqlite3 **db, char **ret_error) {
                 return store_fail(
                                 ret_error, r,
                                 "the backup was made by a later version of omerta: install that one");
-        if (r >= 0 && version > 0)
+        if (r >= 0 && version > 0 && has_only_tables(*db))
                 return 0;
         return store_fail(
                         ret_error, r < 0 ? r : -EUCLEAN,
                         "it is no backup made by 'omerta backup' (%s)",
-                        r >= 0 ? "it is empty" : what ?: g_strerror(-r));
+                        r >= 0 ? "it is empty, or holds what none has" : what ?: g_strerror(-r));
 }
 
 static bool is_in_the_way(const char *name) {

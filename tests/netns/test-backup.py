@@ -40,6 +40,10 @@ def test_backup_under_traffic(lab):
     r = restore(gw, backup, check=False)
     assert r.returncode == 1 and "move the files away" in r.stderr, r
 
+    # What is meant for a daemon is not taken for it.
+    r = restore(gw, backup, "--gateway", check=False)
+    assert r.returncode == 64 and "--state-dir alone" in r.stderr, r
+
     # The disk is lost.
     shutil.rmtree(gw.state)
     out = restore(gw, backup).stdout

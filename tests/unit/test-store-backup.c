@@ -291,6 +291,12 @@ static void test_what_is_no_backup(void **state) {
                   "no key" },
                 { "UPDATE backup_file SET name = 'machine.key' || char(0) WHERE name = 'machine.key'",
                   -EUCLEAN, "no key" },
+                { "DROP TABLE backup_file; CREATE VIEW backup_file AS WITH RECURSIVE r(name, bytes) AS "
+                  "(SELECT 'machine.key', zeroblob(32) UNION ALL SELECT name, bytes FROM r) "
+                  "SELECT * FROM r",
+                  -EUCLEAN, "no backup" },
+                { "CREATE TRIGGER t AFTER INSERT ON record BEGIN DELETE FROM network; END",
+                  -EUCLEAN, "no backup" },
                 { "UPDATE backup_file SET bytes = x'00'", -EUCLEAN, "no key" },
         };
         Fixture *f = *state;
