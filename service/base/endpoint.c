@@ -49,6 +49,11 @@ bool endpoint_equal(const Endpoint *a, const Endpoint *b) {
                (!endpoint_is_set(a) || endpoint_port(a) == endpoint_port(b));
 }
 
+bool endpoint_same_way(const Endpoint *known, const Endpoint *from) {
+        return endpoint_equal(known, from) &&
+               (!ip_is_set(&from->local) || ip_equal(&known->local, &from->local));
+}
+
 unsigned endpoint_hash(const Endpoint *e) {
         uint8_t buf[ENDPOINT_WIRE_MAX];
         size_t n = endpoint_encode(e, buf);

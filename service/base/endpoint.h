@@ -11,10 +11,16 @@
 
 #include "base/ip.h"
 
-typedef union Endpoint {
-        struct sockaddr sa; /* sa_family AF_UNSPEC: no endpoint */
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
+typedef struct Endpoint {
+        union {
+                struct sockaddr sa; /* sa_family AF_UNSPEC: no endpoint */
+                struct sockaddr_in in;
+                struct sockaddr_in6 in6;
+        };
+        /* The address of this machine that datagrams come to from there and leave from; AF_UNSPEC:
+         * the route's. It says how to get there, not who is there: it is not compared but by
+         * endpoint_same_way(), and neither stored nor sent to anybody. */
+        IpAddr local;
 } Endpoint;
 
 #define ENDPOINT_TEXT_MAX 64U /* "[IPv6%scope]:port" */
@@ -31,6 +37,9 @@ socklen_t endpoint_len(const Endpoint *e);
 uint16_t endpoint_port(const Endpoint *e);
 void endpoint_set_port(Endpoint *e, uint16_t port);
 bool endpoint_equal(const Endpoint *a, const Endpoint *b);
+/* Whether what is sent to @known answers what came from @from: the same endpoint, and the same
+ * address of ours, unless it is not known at which it came. */
+bool endpoint_same_way(const Endpoint *known, const Endpoint *from);
 /* Its address alone; AF_UNSPEC if there is none. */
 IpAddr endpoint_address(const Endpoint *e);
 bool endpoint_same_address(const Endpoint *a, const Endpoint *b);

@@ -146,6 +146,7 @@ static ControlRoom room_of(ControlKind kind) {
         case CONTROL_ARRIVAL:
         case CONTROL_WANT_SESSION:
         case CONTROL_ECHO:
+        case CONTROL_LOCAL_LOST:
                 return CONTROL_ROOM_MEMBERS;
         case CONTROL_FAILED:
                 break;

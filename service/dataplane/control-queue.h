@@ -37,7 +37,8 @@ typedef enum ControlKind {
         CONTROL_ARRIVAL,
         CONTROL_WANT_SESSION,
         CONTROL_FAILED,
-        CONTROL_ECHO, /* @data: the number, 8 bytes */
+        CONTROL_ECHO,       /* @data: the number, 8 bytes */
+        CONTROL_LOCAL_LOST, /* @from: its local */
 } ControlKind;
 
 typedef enum ControlRoom {

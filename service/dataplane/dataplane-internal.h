@@ -86,6 +86,8 @@ struct Dataplane {
         UdpSocket socket[SOCKETS_MAX]; /* fd < 0: free */
         LoopNetwork network[NETWORKS_MAX];
         UdpStats udp_stats;
+        IpAddr lost; /* told last that it is no address of ours any more */
+        usec_t lost_at;
         uint64_t n_wakeups, n_tun_reads;
         bool stopping;
 };

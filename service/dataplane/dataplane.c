@@ -160,10 +160,7 @@ int dataplane_remove_socket(Dataplane *d, int fd) {
 int dataplane_send(Dataplane *d, const Endpoint *to, const uint8_t *data, size_t len) {
         for (unsigned i = 0; i < d->n_send; i++)
                 if (d->send_family[i] == to->sa.sa_family)
-                        return sendto(d->send_fd[i], data, len, MSG_DONTWAIT, &to->sa,
-                                      endpoint_len(to)) < 0
-                                               ? -errno
-                                               : 0;
+                        return udp_socket_send_one(d->send_fd[i], to, data, len);
         return -EAFNOSUPPORT;
 }
 
@@ -235,6 +232,10 @@ static void dispatch_one(Dataplane *d, ControlMessage *m) {
                 return;
         case CONTROL_ECHO:
                 h->echo(h->userdata, m->object, read_le64(m->data));
+                return;
+        case CONTROL_LOCAL_LOST:
+                if (h->local_lost)
+                        h->local_lost(h->userdata, &m->from.local);
                 return;
         case CONTROL_FAILED:
                 h->failed(h->userdata, m->object, m->error);

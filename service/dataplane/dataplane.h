@@ -31,7 +31,8 @@ typedef struct DataplaneHandler {
                       const uint8_t *frame,
                       size_t len,
                       const Endpoint *from);
-        /* First message under a keypair, or from another endpoint than PacketTx sends to. */
+        /* First message under a keypair, or from another endpoint than PacketTx sends to, or to
+         * another address of ours than it sends from. */
         void (*arrival)(void *userdata, Keypair *kp, const Endpoint *from);
         /* A packet waits for a session to this machine. */
         void (*want_session)(void *userdata, PacketPeer *peer);
@@ -39,6 +40,8 @@ typedef struct DataplaneHandler {
         void (*failed)(void *userdata, Netif *netif, int error);
         /* An answer to dataplane_echo(), whose network may be gone; NULL: there are no echoes. */
         void (*echo)(void *userdata, void *mesh, uint64_t number);
+        /* @local is no address of this machine any more, but PacketTx names it; NULL: whatever. */
+        void (*local_lost)(void *userdata, const IpAddr *local);
 } DataplaneHandler;
 
 typedef struct DataplaneConfig {
@@ -60,12 +63,13 @@ int dataplane_dispatch(Dataplane *d, unsigned max);
 
 /**
  * dataplane_add_socket() - a bound UDP socket, IPv4 or IPv6 (IPV6_V6ONLY)
- * Sets non-blocking, DF, UDP_GRO and buffer sizes for short queues (udp-socket.c). The fd stays
- * the caller's.
+ * Sets non-blocking, DF, UDP_GRO, IP_PKTINFO and buffer sizes for short queues (udp-socket.c).
+ * The fd stays the caller's.
  */
 int dataplane_add_socket(Dataplane *d, int fd);
 int dataplane_remove_socket(Dataplane *d, int fd);
-/* Sends one datagram from the control thread, by the socket of its family. */
+/* Sends one datagram from the control thread, by the socket of its family; see
+ * udp_socket_send_one(). */
 int dataplane_send(Dataplane *d, const Endpoint *to, const uint8_t *data, size_t len);
 
 typedef struct DataplaneNetwork {

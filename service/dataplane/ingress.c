@@ -120,7 +120,7 @@ static void check_arrival(PacketRouter *r, bool is_first, const Endpoint *from) 
                         c->peer ? atomic_load_explicit(&c->peer->tx, memory_order_acquire) : NULL;
 
         if (!is_first) {
-                if (tx && endpoint_equal(&tx->endpoint, from))
+                if (tx && endpoint_same_way(&tx->endpoint, from))
                         return;
                 if (!router_notice(r->arrivals, c->keypair, from, r->now))
                         return;

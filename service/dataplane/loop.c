@@ -22,6 +22,7 @@
 /* Small packets of one read_batch(); they fit the send buffer, and the time for them is about
  * that for one super-packet. */
 #define READ_PACKETS_MAX 64U
+#define LOST_INTERVAL_USEC (500 * USEC_PER_MSEC)
 #define EVENTS_MAX (1U + SOCKETS_MAX + NETWORKS_MAX)
 typedef enum SourceKind {
         SOURCE_WAKE,
@@ -53,6 +54,19 @@ static UdpSocket *socket_of_family(Dataplane *d, int family) {
         return NULL;
 }
 
+/* Told once in a while: each train costs a call more until the control thread has changed that. */
+static void tell_lost(Dataplane *d, UdpSocket *s) {
+        Endpoint e = { .local = s->lost };
+        usec_t now = now_usec(CLOCK_BOOTTIME);
+
+        s->lost = (IpAddr){};
+        if (ip_equal(&d->lost, &e.local) && now < usec_add(d->lost_at, LOST_INTERVAL_USEC))
+                return;
+        d->lost = e.local;
+        d->lost_at = now;
+        (void) control_queue_post(d->queue, CONTROL_LOCAL_LOST, NULL, 0, &e, NULL, 0);
+}
+
 static void sink_send(void *userdata, const TxTrain *trains, unsigned n) {
         Dataplane *d = userdata;
 
@@ -62,9 +76,11 @@ static void sink_send(void *userdata, const TxTrain *trains, unsigned n) {
 
                 while (k < n && trains[k].to.sa.sa_family == trains[0].to.sa.sa_family)
                         k++;
-                if (s)
+                if (s) {
                         udp_socket_send(s, trains, k, &d->udp_stats);
-                else
+                        if (ip_is_set(&s->lost))
+                                tell_lost(d, s);
+                } else
                         for (unsigned i = 0; i < k; i++)
                                 drop_count_n(trains[i].drops, DROP_SEND_FAILED, trains[i].n);
                 trains += k;

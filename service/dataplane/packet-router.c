@@ -75,7 +75,7 @@ bool router_notice(Notice *table, const void *object, const Endpoint *endpoint, 
         Notice *n = &table[((uintptr_t) object >> 6) % NOTICES];
 
         if (n->object == object && now < usec_add(n->at, NOTICE_INTERVAL_USEC) &&
-            (!endpoint || endpoint_equal(&n->endpoint, endpoint)))
+            (!endpoint || endpoint_same_way(&n->endpoint, endpoint)))
                 return false;
         n->object = object;
         n->at = now;

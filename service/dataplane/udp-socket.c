@@ -33,7 +33,7 @@ struct UdpReceiver {
         Endpoint from[UDP_RECEIVE_MAX];
         union {
                 struct cmsghdr align;
-                uint8_t space[CMSG_SPACE(sizeof(int))];
+                uint8_t space[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
         } control[UDP_RECEIVE_MAX];
         uint8_t *buffer;
 };
@@ -90,6 +90,9 @@ int udp_socket_init(UdpSocket *s, int fd) {
         /* Short of what we ask for still works. */
         (void) set_int(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER);
         (void) set_int(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
+        /* Where each datagram came to. Without it answers leave from where the route says. */
+        (void) (s->family == AF_INET ? set_int(fd, IPPROTO_IP, IP_PKTINFO, 1)
+                                     : set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1));
         /* Linux 4.18 and 5.0 */
         value_len = sizeof value;
         s->segment = getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &value, &value_len) == 0;
@@ -99,15 +102,47 @@ int udp_socket_init(UdpSocket *s, int fd) {
 
 /* --- receiving --- */
 
-static size_t segment_size(struct msghdr *m, size_t len) {
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
-                if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
-                        int segment;
+static size_t segment_size(const struct cmsghdr *c, size_t len) {
+        int segment;
 
-                        memcpy(&segment, CMSG_DATA(c), sizeof segment);
-                        return segment > 0 ? (size_t) segment : len;
-                }
-        return len;
+        memcpy(&segment, CMSG_DATA(c), sizeof segment);
+        return segment > 0 ? (size_t) segment : len;
+}
+
+/* ip(7): the local address of the packet, one of ours also if it came to all. 0.0.0.0: it came
+ * before somebody asked. */
+static void set_local4(const struct cmsghdr *c, Endpoint *from) {
+        struct in_pktinfo info;
+
+        memcpy(&info, CMSG_DATA(c), sizeof info);
+        if (from->sa.sa_family == AF_INET && info.ipi_spec_dst.s_addr != 0)
+                from->local = ip_from_v4(ntohl(info.ipi_spec_dst.s_addr));
+}
+
+/* ipv6(7): the destination address, which may be a group's. */
+static void set_local6(const struct cmsghdr *c, Endpoint *from) {
+        struct in6_pktinfo info;
+
+        memcpy(&info, CMSG_DATA(c), sizeof info);
+        if (from->sa.sa_family != AF_INET6 || IN6_IS_ADDR_MULTICAST(&info.ipi6_addr) ||
+            IN6_IS_ADDR_UNSPECIFIED(&info.ipi6_addr))
+                return;
+        from->local.family = AF_INET6;
+        memcpy(from->local.bytes, &info.ipi6_addr, sizeof from->local.bytes);
+}
+
+/* Return: the length of each datagram in the buffer but the last. */
+static size_t read_control(struct msghdr *m, size_t len, Endpoint *from) {
+        size_t segment = len;
+
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+                if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO)
+                        segment = segment_size(c, len);
+                else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
+                        set_local4(c, from);
+                else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
+                        set_local6(c, from);
+        return segment;
 }
 
 int udp_socket_receive(UdpSocket *s, UdpReceiver *r, UdpReceived *ret, UdpStats *stats, DropCounters *drops) {
@@ -115,7 +150,7 @@ int udp_socket_receive(UdpSocket *s, UdpReceiver *r, UdpReceived *ret, UdpStats 
 
         for (unsigned i = 0; i < UDP_RECEIVE_MAX; i++) {
                 r->message[i].msg_hdr.msg_namelen = sizeof r->name[i];
-                r->message[i].msg_hdr.msg_controllen = s->receive_trains ? sizeof r->control[i] : 0;
+                r->message[i].msg_hdr.msg_controllen = sizeof r->control[i];
         }
         stats->receives++;
         n = recvmmsg(s->fd, r->message, UDP_RECEIVE_MAX, MSG_DONTWAIT, NULL);
@@ -131,7 +166,8 @@ int udp_socket_receive(UdpSocket *s, UdpReceiver *r, UdpReceived *ret, UdpStats 
                         drop_count(drops, DROP_MALFORMED);
                         continue;
                 }
-                ret[k] = (UdpReceived){ r->iov[i].iov_base, len, segment_size(m, len), &r->from[k] };
+                ret[k] = (UdpReceived){ r->iov[i].iov_base, len, read_control(m, len, &r->from[k]),
+                                        &r->from[k] };
                 k++;
         }
         return k;
@@ -153,17 +189,64 @@ static void count_failed(const TxTrain *t, unsigned n, int error) {
                 drop_count_n(t->drops, error == EMSGSIZE ? DROP_TOO_BIG : DROP_SEND_FAILED, n);
 }
 
+/* What goes with a datagram or train: how it is cut, and last, so that it can be left out, where it
+ * leaves from. */
+typedef struct SendControl {
+        union {
+                struct cmsghdr align;
+                uint8_t space[CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
+        };
+} SendControl;
+
+/* @m has room for one more control message; what is behind it is zeroed. */
+static void
+append(struct msghdr *m, SendControl *control, int level, int type, const void *data, size_t n) {
+        struct cmsghdr *c = (struct cmsghdr *) (control->space + m->msg_controllen);
+
+        m->msg_control = control->space;
+        m->msg_controllen += CMSG_SPACE(n);
+        c->cmsg_level = level;
+        c->cmsg_type = type;
+        c->cmsg_len = CMSG_LEN(n);
+        memcpy(CMSG_DATA(c), data, n);
+}
+
+static void append_local(struct msghdr *m, SendControl *control, const Endpoint *to) {
+        struct in_pktinfo info = {};
+        struct in6_pktinfo info6 = { .ipi6_ifindex = to->in6.sin6_scope_id };
+
+        if (!ip_is_set(&to->local) || to->local.family != to->sa.sa_family)
+                return;
+        if (to->local.family == AF_INET) {
+                info.ipi_spec_dst.s_addr = htonl(ip_to_v4(&to->local));
+                append(m, control, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+        } else {
+                memcpy(&info6.ipi6_addr, to->local.bytes, sizeof info6.ipi6_addr);
+                append(m, control, IPPROTO_IPV6, IPV6_PKTINFO, &info6, sizeof info6);
+        }
+}
+
+/* What the kernel says of a source that is none: for IPv4 ENETUNREACH, for IPv6 EINVAL or
+ * EADDRNOTAVAIL. They have other reasons, so it is tried without before that is believed. */
+static bool may_be_local(int error) {
+        return error == EINVAL || error == EADDRNOTAVAIL || error == ENETUNREACH;
+}
+
 /* Datagram by datagram, where the kernel or the device does not cut. */
 static void send_single(UdpSocket *s, const TxTrain *t, UdpStats *stats) {
         struct mmsghdr message[TX_SEGMENTS_MAX] = {};
         struct iovec iov[TX_SEGMENTS_MAX];
+        struct msghdr local = {};
+        SendControl control = {};
         unsigned n = 0, done = 0;
         TxCursor c = {};
 
+        append_local(&local, &control, &t->to);
         while (n < TX_SEGMENTS_MAX && tx_train_next(t, &c, &iov[n])) {
+                message[n].msg_hdr = local;
                 message[n].msg_hdr.msg_iov = &iov[n];
                 message[n].msg_hdr.msg_iovlen = 1;
-                message[n].msg_hdr.msg_name = (void *) &t->to;
+                message[n].msg_hdr.msg_name = (void *) &t->to.sa;
                 message[n].msg_hdr.msg_namelen = endpoint_len(&t->to);
                 n++;
         }
@@ -172,54 +255,68 @@ static void send_single(UdpSocket *s, const TxTrain *t, UdpStats *stats) {
 
                 stats->sends++;
                 if (r > 0) {
+                        if (local.msg_controllen > message[done].msg_hdr.msg_controllen)
+                                s->lost = t->to.local;
                         done += (unsigned) r;
-                        continue;
+                } else if (may_be_local(errno) && message[done].msg_hdr.msg_controllen > 0) {
+                        for (unsigned i = done; i < n; i++)
+                                message[i].msg_hdr.msg_controllen = 0;
+                } else if (errno != EINTR) {
+                        count_failed(t, n - done, errno);
+                        return;
                 }
-                if (errno == EINTR)
-                        continue;
-                count_failed(t, n - done, errno);
-                return;
         }
 }
 
-typedef struct SegmentControl {
-        union {
-                struct cmsghdr align;
-                uint8_t space[CMSG_SPACE(sizeof(uint16_t))];
-        };
-} SegmentControl;
+static size_t cut_size(const TxTrain *t) {
+        return t->n > 1 ? CMSG_SPACE(sizeof t->segment) : 0;
+}
 
-static void prepare(const TxTrain *t, struct msghdr *m, SegmentControl *control) {
-        struct cmsghdr *c;
-
+static void prepare(const TxTrain *t, struct msghdr *m, SendControl *control) {
         *m = (struct msghdr){
-                .msg_name = (void *) &t->to,
+                .msg_name = (void *) &t->to.sa,
                 .msg_namelen = endpoint_len(&t->to),
                 .msg_iov = (struct iovec *) t->iov,
                 .msg_iovlen = t->n_iov,
         };
-        if (t->n == 1)
+        if (t->n == 1 && !ip_is_set(&t->to.local))
                 return;
         memset(control, 0, sizeof *control);
-        m->msg_control = control->space;
-        m->msg_controllen = sizeof control->space;
-        c = CMSG_FIRSTHDR(m);
-        c->cmsg_level = IPPROTO_UDP;
-        c->cmsg_type = UDP_SEGMENT;
-        c->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-        memcpy(CMSG_DATA(c), &t->segment, sizeof(uint16_t));
+        if (t->n > 1)
+                append(m, control, IPPROTO_UDP, UDP_SEGMENT, &t->segment, sizeof t->segment);
+        append_local(m, control, &t->to);
+}
+
+/* The train at the head could not be sent. Return: true to try again. */
+static bool give_way(UdpSocket *s, const TxTrain *t, struct msghdr *m, int error) {
+        if (error == EINTR)
+                return true;
+        if (error == EIO && t->n > 1) {
+                /* udp(7): the device cannot sum checksums, so cannot cut either. */
+                s->segment = false;
+                return true;
+        }
+        if (may_be_local(error) && m->msg_controllen > cut_size(t)) {
+                m->msg_controllen = cut_size(t);
+                return true;
+        }
+        return false;
 }
 
 void udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *stats) {
         struct mmsghdr message[TX_TRAINS_MAX];
-        SegmentControl control[TX_TRAINS_MAX];
+        SendControl control[TX_TRAINS_MAX];
+        size_t whole[TX_TRAINS_MAX]; /* control message */
         unsigned done = 0;
 
         assert(n <= TX_TRAINS_MAX);
-        for (unsigned i = 0; i < n; i++)
+        for (unsigned i = 0; i < n; i++) {
                 prepare(&trains[i], &message[i].msg_hdr, &control[i]);
+                whole[i] = message[i].msg_hdr.msg_controllen;
+        }
         while (done < n) {
                 const TxTrain *t = &trains[done];
+                struct msghdr *m = &message[done].msg_hdr;
                 int r;
 
                 if (!s->segment && t->n > 1) {
@@ -230,16 +327,32 @@ void udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *
                 /* Without UDP_SEGMENT only up to the next train. */
                 r = sendmmsg(s->fd, message + done, s->segment ? n - done : 1, MSG_DONTWAIT);
                 stats->sends++;
-                if (r > 0)
+                if (r > 0) {
+                        if (m->msg_controllen < whole[done])
+                                s->lost = t->to.local;
                         done += (unsigned) r;
-                else if (errno == EINTR)
-                        continue;
-                else if (errno == EIO && t->n > 1)
-                        /* udp(7): the device cannot sum checksums, so cannot cut either. */
-                        s->segment = false;
-                else {
+                } else if (!give_way(s, t, m, errno)) {
                         count_failed(t, t->n, errno);
                         done++;
                 }
         }
+}
+
+int udp_socket_send_one(int fd, const Endpoint *to, const uint8_t *data, size_t len) {
+        struct iovec iov = { (void *) data, len };
+        SendControl control = {};
+        struct msghdr m = {
+                .msg_name = (void *) &to->sa,
+                .msg_namelen = endpoint_len(to),
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+        };
+
+        append_local(&m, &control, to);
+        if (sendmsg(fd, &m, MSG_DONTWAIT) >= 0)
+                return 0;
+        if (!may_be_local(errno) || m.msg_controllen == 0)
+                return -errno;
+        m.msg_controllen = 0;
+        return sendmsg(fd, &m, MSG_DONTWAIT) < 0 ? -errno : 0;
 }

@@ -15,6 +15,8 @@ typedef struct UdpSocket {
         int family;
         bool segment; /* the kernel and its device cut trains */
         bool receive_trains;
+        IpAddr lost; /* a train was to leave from here, and did so from elsewhere only; the caller's
+                        to clear */
 } UdpSocket;
 
 typedef struct UdpStats {
@@ -29,7 +31,7 @@ UdpReceiver *udp_receiver_free(UdpReceiver *r);
 typedef struct UdpReceived {
         uint8_t *data;
         size_t len, segment;
-        const Endpoint *from;
+        const Endpoint *from; /* with local, where the kernel says */
 } UdpReceived;
 
 /* Sets the options named at dataplane_add_socket(). Return: 0 or negative errno. */
@@ -45,7 +47,11 @@ int udp_socket_receive(UdpSocket *s, UdpReceiver *r, UdpReceived *ret, UdpStats 
  * queue was full, or their checksum was wrong. 0 where the kernel does not tell. */
 uint32_t udp_socket_kernel_drops(int fd);
 /**
- * udp_socket_send() - trains, in order
+ * udp_socket_send() - trains, in order, each from its to.local, if that is set and an address of
+ * this machine
  * What cannot be sent, be it that the socket's buffer is full, is counted in its train's drops.
  */
 void udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *stats);
+/* One datagram, from @to->local, if that is set and an address of this machine. Any thread.
+ * Return: 0 or negative errno. */
+int udp_socket_send_one(int fd, const Endpoint *to, const uint8_t *data, size_t len);

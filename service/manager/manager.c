@@ -182,6 +182,17 @@ static void on_want_session(void *userdata, PacketPeer *peer) {
                 network_want_session(n->core, peer);
 }
 
+static void on_local_lost(void *userdata, const IpAddr *local) {
+        Manager *m = userdata;
+
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n->core)
+                        mesh_forget_local(network_mesh(n->core), local);
+        }
+}
+
 static void on_echo(void *userdata, void *mesh, uint64_t number) {
         ManagedNetwork *n = network_of(userdata, mesh);
 
@@ -353,6 +364,7 @@ static int setup_dataplane(Manager *m) {
                         .arrival = on_arrival,
                         .want_session = on_want_session,
                         .echo = on_echo,
+                        .local_lost = on_local_lost,
                         .failed = on_failed,
                 },
         };

@@ -37,7 +37,7 @@ struct SimNode {
         Sim *sim;
         char *name;
         MeshEnv env;
-        Endpoint endpoint;
+        Endpoint endpoint, second; /* second: may be unset */
         SimNat *nat;
         unsigned side;
         bool asleep;
@@ -264,7 +264,7 @@ static SimNode *find_receiver(Sim *s, const Endpoint *to, const Endpoint *from) 
         for (unsigned i = 0; i < s->nodes->len; i++) {
                 SimNode *n = s->nodes->pdata[i];
 
-                if (!n->nat && endpoint_equal(&n->endpoint, to))
+                if (!n->nat && (endpoint_equal(&n->endpoint, to) || endpoint_equal(&n->second, to)))
                         return n;
         }
         for (unsigned i = 0; i < s->nats->len; i++) {
@@ -283,6 +283,7 @@ static void arrive(void *userdata) {
         if (!n || n->asleep || !n->receive || (d->side != UINT_MAX && d->side != n->side))
                 return;
         n->received++;
+        d->from.local = endpoint_address(n->nat ? &n->endpoint : &d->to);
         n->receive(n->userdata, d->data, d->len, &d->from);
 }
 
@@ -320,7 +321,8 @@ static usec_t delay_of(Sim *s, const SimModel *m) {
 static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, size_t len) {
         SimNode *n = userdata;
         Sim *s = n->sim;
-        Endpoint from = n->endpoint;
+        IpAddr second = endpoint_address(&n->second);
+        Endpoint from = ip_is_set(&second) && ip_equal(&second, &to->local) ? n->second : n->endpoint;
         const SimModel *m;
 
         if (n->asleep)
@@ -426,6 +428,12 @@ Endpoint sim_node_endpoint(const SimNode *n) {
 void sim_node_on_receive(SimNode *n, SimReceive receive, void *userdata) {
         n->receive = receive;
         n->userdata = userdata;
+}
+
+void sim_node_set_second(SimNode *n, const char *address) {
+        n->second = (Endpoint){};
+        if (address && endpoint_parse(address, endpoint_port(&n->endpoint), &n->second) < 0)
+                abort();
 }
 
 void sim_node_move(SimNode *n, const char *endpoint) {

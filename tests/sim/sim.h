@@ -71,6 +71,9 @@ Endpoint sim_node_endpoint(const SimNode *n);
 typedef void (*SimReceive)(void *userdata, uint8_t *data, size_t len, const Endpoint *from);
 /* @receive NULL: as if nobody listened. */
 void sim_node_on_receive(SimNode *n, SimReceive receive, void *userdata);
+/* It receives there as well, at the same port, but sends from there only what is to leave from
+ * there (Endpoint.local). NULL: no more; what is to leave from there leaves from the first. */
+void sim_node_set_second(SimNode *n, const char *address);
 /* From now on it sends and receives there. */
 void sim_node_move(SimNode *n, const char *endpoint);
 /* Asleep: no timer runs, nothing is sent or received; clocks go on. */

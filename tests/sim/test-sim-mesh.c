@@ -411,6 +411,74 @@ static void test_roaming(void **state) {
         assert_string_equal(endpoint_format(&now).text, "198.51.100.7:4444");
 }
 
+/* --- a machine with two addresses, of which the other knows the second --- */
+
+static const char second[] = "203.0.113.9";
+
+static TestNet *net_with_second(void) {
+        TestNet *t = test_net_new(1, 2);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        Endpoint e;
+
+        test_net_introduce(t);
+        assert_int_equal(endpoint_parse(second, 18002, &e), 0);
+        sim_node_set_second(a->node, second);
+        mesh_add_hint(b->mesh, &a->identity->id, &e);
+        /* The first one cannot be used. */
+        sim_node_move(a->node, "192.0.2.77:18002");
+        return t;
+}
+
+static PacketTx *tx_of(TestMachine *m, const TestMachine *to) {
+        return atomic_load(&mesh_packet_peer(m->mesh, &to->identity->id)->tx);
+}
+
+/* Nothing passes the translator but from where it was asked. */
+static void test_answers_from_where_it_was_asked(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = net_with_second();
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        SimNat *nat = sim_nat_new(t->sim, "198.51.100.1", false, 60 * SEC);
+
+        sim_node_set_nat(b->node, nat);
+        assert_int_equal(test_connect(b, a), 0);
+        assert_true(test_wait_up(a, b, 5 * SEC));
+        set_packets(a, b, true);
+        assert_string_equal(ip_format(&tx_of(a, b)->endpoint.local).text, second);
+        assert_int_equal(test_send(a, b, "from the second"), 0);
+        sim_run_for(t->sim, SEC);
+        assert_message(b, 0, "from the second");
+        /* New keys, whoever begins. */
+        sim_run_for(t->sim, 10 * MINUTE);
+        assert_int_equal(test_send(a, b, "still"), 0);
+        sim_run_for(t->sim, SEC);
+        assert_message(b, 1, "still");
+        assert_int_equal(a->downs + b->downs, 0);
+}
+
+static void test_second_address_goes(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = net_with_second();
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        Endpoint first;
+        IpAddr local;
+
+        assert_int_equal(ip_parse(second, &local), 0);
+        assert_int_equal(test_connect(b, a), 0);
+        assert_true(test_wait_up(a, b, 5 * SEC));
+        set_packets(a, b, true);
+        assert_true(ip_equal(&tx_of(a, b)->endpoint.local, &local));
+        sim_node_set_second(a->node, NULL);
+        mesh_forget_local(a->mesh, &local);
+        assert_false(ip_is_set(&tx_of(a, b)->endpoint.local));
+        /* It roamed, for b: to where the rest comes from. */
+        assert_int_equal(test_send(a, b, "from the first"), 0);
+        sim_run_for(t->sim, SEC);
+        assert_message(b, 0, "from the first");
+        first = sim_node_endpoint(a->node);
+        assert_reached_at(b, a, &first);
+        assert_string_equal(ip_format(&tx_of(a, b)->endpoint.local).text, "192.0.2.77");
+        assert_int_equal(a->downs + b->downs, 0);
+}
+
 /* Both move at once, neither knows where the other is but by a third. Here: one moves while the
  * other sends; the other finds it by the hint. */
 static void test_repair_over_another_path(void **state) {
@@ -517,6 +585,8 @@ int main(void) {
                 cmocka_unit_test(test_stored_endpoint),
                 cmocka_unit_test(test_roaming),
                 cmocka_unit_test(test_repair_over_another_path),
+                cmocka_unit_test(test_answers_from_where_it_was_asked),
+                cmocka_unit_test(test_second_address_goes),
                 cmocka_unit_test(test_chaos),
         };
 

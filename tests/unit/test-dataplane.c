@@ -58,6 +58,10 @@ static void on_want_session(void *userdata, PacketPeer *peer) {
         assert_false(peer->wanted);
         g_string_append_c(s->log, 'w');
 }
+static void on_local_lost(void *userdata, const IpAddr *local) {
+        assert_string_equal(ip_format(local).text, "203.0.113.9");
+        g_string_append_c(((Side *) userdata)->log, 'l');
+}
 static void on_failed(void *userdata, Netif *netif, int error) {
         Side *s = userdata;
 
@@ -112,7 +116,8 @@ static void side_init(Side *s, unsigned n, int family) {
         config = (DataplaneConfig){
                 .indices = s->indices,
                 .drops = &s->daemon_drops,
-                .handler = { s, on_datagram, on_frame, on_arrival, on_want_session, on_failed },
+                .handler = { s, on_datagram, on_frame, on_arrival, on_want_session, on_failed, NULL,
+                             on_local_lost },
         };
         assert_int_equal(dataplane_new(&config, &s->d), 0);
         assert_int_equal(dataplane_add_socket(s->d, s->fd), 0);
@@ -145,6 +150,8 @@ static void pair_init(Pair *p, int family) {
         side_init(&p->b, 2, family);
         p->a.tx.endpoint = p->b.endpoint;
         p->b.tx.endpoint = p->a.endpoint;
+        p->a.tx.endpoint.local = endpoint_address(&p->a.endpoint);
+        p->b.tx.endpoint.local = endpoint_address(&p->b.endpoint);
 }
 static void pair_connect(Pair *p) {
         atomic_store(&p->a.peer.tx, &p->a.tx);
@@ -209,6 +216,10 @@ static void expect(Side *s, const Build *b) {
 
         assert_int_equal(g_bytes_get_size(got), build_packet(b, buf));
         assert_memory_equal(g_bytes_get_data(got, NULL), buf, g_bytes_get_size(got));
+}
+
+static void expect_something(Side *s) {
+        g_bytes_unref(received(s));
 }
 
 static void exchange(int family) {
@@ -499,6 +510,162 @@ static void test_trains_without_segmentation(void **state) {
         }
 }
 
+static Endpoint receive_one(int fd, UdpReceiver *r, unsigned *ret_n) {
+        UdpReceived received[UDP_RECEIVE_MAX];
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        UdpSocket s = { .fd = fd };
+        DropCounters drops = {};
+        UdpStats stats = {};
+        int n;
+
+        assert_int_equal(poll(&p, 1, GIVE_UP_MS), 1);
+        n = udp_socket_receive(&s, r, received, &stats, &drops);
+        assert_in_range(n, 1, UDP_RECEIVE_MAX);
+        *ret_n = 0;
+        for (int i = 0; i < n; i++)
+                *ret_n +=
+                                (unsigned) ((received[i].len + received[i].segment - 1) /
+                                            received[i].segment);
+        return *received[0].from;
+}
+
+static void bind_any(int *ret_fd, Endpoint *ret, UdpSocket *ret_socket, int family) {
+        socklen_t len = sizeof *ret;
+
+        *ret = (Endpoint){ .sa.sa_family = (sa_family_t) family };
+        *ret_fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        assert_true(*ret_fd >= 0);
+        assert_int_equal(bind(*ret_fd, &ret->sa, endpoint_len(ret)), 0);
+        assert_int_equal(getsockname(*ret_fd, &ret->sa, &len), 0);
+        assert_int_equal(udp_socket_init(ret_socket, *ret_fd), 0);
+}
+
+static TxTrain train_to(const Endpoint *to, unsigned n, uint8_t *data, DropCounters *drops) {
+        TxTrain t = { .to = *to, .drops = drops, .segment = 100, .n = (uint16_t) n };
+
+        t.len = 100 * n;
+        t.n_iov = 1;
+        t.iov[0] = (struct iovec){ data, t.len };
+        return t;
+}
+
+/* Asked at @asked, a socket bound to all addresses answers from there: trains, single datagrams,
+ * with and without segmentation, and from the control thread. */
+static void answers_from(int family, const char *asked) {
+        UdpReceiver *r = udp_receiver_new();
+        uint8_t data[400] = {};
+        DropCounters drops = {};
+        UdpStats stats = {};
+        UdpSocket us, them;
+        Endpoint our, their, to, from;
+        int our_fd, their_fd;
+        unsigned n;
+
+        bind_any(&our_fd, &our, &us, family);
+        bind_any(&their_fd, &their, &them, family);
+        assert_int_equal(endpoint_parse(asked, endpoint_port(&our), &to), 0);
+        assert_int_equal(udp_socket_send_one(their_fd, &to, data, 10), 0);
+        from = receive_one(our_fd, r, &n);
+        assert_string_equal(ip_format(&from.local).text, asked);
+        for (unsigned k = 0; k < 4; k++) {
+                TxTrain t = train_to(&from, k % 2 ? 4 : 1, data, &drops);
+                unsigned got = 0;
+
+                us.segment = us.segment && k < 2;
+                udp_socket_send(&us, &t, 1, &stats);
+                while (got < t.n) {
+                        Endpoint answer = receive_one(their_fd, r, &n);
+
+                        assert_true(endpoint_equal(&answer, &to));
+                        got += n;
+                }
+                assert_int_equal(got, t.n);
+        }
+        assert_int_equal(udp_socket_send_one(our_fd, &from, data, 10), 0);
+        from = receive_one(their_fd, r, &n);
+        assert_true(endpoint_equal(&from, &to));
+        assert_false(ip_is_set(&us.lost));
+        assert_int_equal(drop_counter(&drops, DROP_SEND_FAILED), 0);
+        udp_receiver_free(r);
+        close(our_fd);
+        close(their_fd);
+}
+
+static void test_answers_from_where_it_was_asked(void **state) {
+        answers_from(AF_INET, "127.0.0.9");
+        answers_from(AF_INET6, "::1");
+}
+
+/* An address we do not have: what was to leave from there leaves, whatever is with it in the
+ * batch, and it is said. What fails for another reason is not the address' fault. */
+static void test_lost_local_address(void **state) {
+        static const struct {
+                int family;
+                const char *to, *local, *bad;
+        } cases[] = {
+                { AF_INET, "127.0.0.1", "203.0.113.9", "203.0.113.1" },
+                { AF_INET6, "::1", "2001:db8::9", "ff02::1" },
+        };
+
+        for (unsigned i = 0; i < 2 * ELEMENTSOF(cases); i++) {
+                UdpReceiver *r = udp_receiver_new();
+                int family = cases[i / 2].family, our_fd, their_fd;
+                Endpoint our, their, to, gone, bad;
+                DropCounters drops = {};
+                uint8_t data[400] = {};
+                UdpStats stats = {};
+                UdpSocket us, them;
+                unsigned n, got = 0;
+                TxTrain t[3];
+
+                bind_any(&our_fd, &our, &us, family);
+                bind_any(&their_fd, &their, &them, family);
+                us.segment = us.segment && i % 2 == 0;
+                assert_int_equal(endpoint_parse(cases[i / 2].to, endpoint_port(&their), &to), 0);
+                gone = to;
+                assert_int_equal(ip_parse(cases[i / 2].local, &gone.local), 0);
+                t[0] = train_to(&to, 1, data, &drops);
+                t[1] = train_to(&gone, 4, data, &drops);
+                t[2] = train_to(&gone, 1, data, &drops);
+                udp_socket_send(&us, t, ELEMENTSOF(t), &stats);
+                for (; got < 6; got += n) {
+                        Endpoint from = receive_one(their_fd, r, &n);
+
+                        assert_int_equal(endpoint_port(&from), endpoint_port(&our));
+                }
+                assert_int_equal(got, 6);
+                assert_int_equal(drop_counter(&drops, DROP_SEND_FAILED), 0);
+                assert_string_equal(ip_format(&us.lost).text, cases[i / 2].local);
+                assert_int_equal(udp_socket_send_one(our_fd, &gone, data, 10), 0);
+                (void) receive_one(their_fd, r, &n);
+                /* Nowhere at all. */
+                us.lost = (IpAddr){};
+                assert_int_equal(endpoint_parse(cases[i / 2].bad, 0, &bad), 0);
+                bad.local = gone.local;
+                t[0] = train_to(&bad, 1, data, &drops);
+                udp_socket_send(&us, t, 1, &stats);
+                assert_int_equal(drop_counter(&drops, DROP_SEND_FAILED), 1);
+                assert_false(ip_is_set(&us.lost));
+                udp_receiver_free(r);
+                close(our_fd);
+                close(their_fd);
+        }
+}
+
+/* The packet thread says so, once for all it sends in a while. */
+static void test_control_thread_is_told(void **state) {
+        PAIR(p, AF_INET);
+        uint8_t payload[4000] = {};
+        Build ab = packet(&p.a, &p.b, payload, sizeof payload);
+
+        assert_int_equal(ip_parse("203.0.113.9", &p.a.tx.endpoint.local), 0);
+        pair_connect(&p);
+        app_send(&p.a, &ab, 1000);
+        expect_something(&p.b);
+        dispatch_until(&p.a, "l");
+        assert_int_equal(drop_counter(&p.a.drops, DROP_SEND_FAILED), 0);
+}
+
 static void test_limits(void **state) {
         int fds[6];
         PAIR(p, AF_INET);
@@ -537,6 +704,9 @@ int main(void) {
                 cmocka_unit_test(test_interface_gone),
                 cmocka_unit_test(test_unreachable_endpoint),
                 cmocka_unit_test(test_trains_without_segmentation),
+                cmocka_unit_test(test_answers_from_where_it_was_asked),
+                cmocka_unit_test(test_lost_local_address),
+                cmocka_unit_test(test_control_thread_is_told),
                 cmocka_unit_test(test_limits),
         };
 

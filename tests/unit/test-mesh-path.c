@@ -71,6 +71,55 @@ static void test_order(void **state) {
         assert_candidates(&set, 0, "9 2 1 3");
 }
 
+static bool arrived_at(PathSet *set, const char *text, const char *local, usec_t now) {
+        Endpoint e = at(text);
+
+        if (local)
+                assert_int_equal(ip_parse(local, &e.local), 0);
+        return path_set_arrived(set, &e, now);
+}
+
+static void assert_local(const PathSet *set, const char *local) {
+        const Path *p = path_set_active(set);
+
+        assert_string_equal(
+                        ip_is_set(&p->endpoint.local) ? ip_format(&p->endpoint.local).text : "",
+                        local);
+}
+
+static void test_local_address(void **state) {
+        PathSet set = PATH_SET_EMPTY;
+        IpAddr x;
+
+        assert_int_equal(ip_parse("192.0.2.1", &x), 0);
+        assert_false(path_set_forget_local(&set, &x));
+        assert_true(arrived_at(&set, "10.0.0.1", NULL, 1));
+        assert_local(&set, "");
+        assert_true(arrived_at(&set, "10.0.0.1", "192.0.2.1", 2));
+        assert_local(&set, "192.0.2.1");
+        assert_false(arrived_at(&set, "10.0.0.1", "192.0.2.1", 3));
+        /* Not known is no news. */
+        assert_false(arrived_at(&set, "10.0.0.1", NULL, 4));
+        assert_local(&set, "192.0.2.1");
+        assert_true(arrived_at(&set, "10.0.0.1", "192.0.2.2", 5));
+        assert_local(&set, "192.0.2.2");
+        assert_true(arrived_at(&set, "10.0.0.2", "192.0.2.1", 6));
+        assert_local(&set, "192.0.2.1");
+        /* Each path has its own. */
+        assert_true(arrived_at(&set, "10.0.0.1", NULL, 7));
+        assert_local(&set, "192.0.2.2");
+        assert_false(path_set_forget_local(&set, &x));
+        assert_local(&set, "192.0.2.2");
+        assert_true(arrived_at(&set, "10.0.0.2", NULL, 8));
+        assert_local(&set, "");
+        assert_int_equal(ip_parse("192.0.2.2", &x), 0);
+        assert_true(arrived_at(&set, "10.0.0.1", NULL, 9));
+        assert_true(path_set_forget_local(&set, &x));
+        assert_local(&set, "");
+        assert_false(path_set_forget_local(&set, &(IpAddr){}));
+        assert_int_equal(set.n, 2);
+}
+
 static void test_full(void **state) {
         PathSet set = PATH_SET_EMPTY;
 
@@ -301,9 +350,13 @@ static void test_hints_are_bounded(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_order),        cmocka_unit_test(test_full),
-                cmocka_unit_test(test_purge),        cmocka_unit_test(test_book),
-                cmocka_unit_test(test_members_only), cmocka_unit_test(test_hints_are_bounded),
+                cmocka_unit_test(test_local_address),
+                cmocka_unit_test(test_order),
+                cmocka_unit_test(test_full),
+                cmocka_unit_test(test_purge),
+                cmocka_unit_test(test_book),
+                cmocka_unit_test(test_members_only),
+                cmocka_unit_test(test_hints_are_bounded),
         };
 
         return cmocka_run_group_tests_name("mesh-path", tests, NULL, NULL);

@@ -492,6 +492,15 @@ void mesh_suspect(Mesh *m) {
         }
 }
 
+void mesh_forget_local(Mesh *m, const IpAddr *local) {
+        for (GList *l = m->lru.head; l; l = l->next) {
+                Link *link = l->data;
+
+                if (path_set_forget_local(&link->paths, local))
+                        link_publish(link);
+        }
+}
+
 /* New keys are how machines tell each other what their clocks show. */
 void mesh_clock_changed(Mesh *m) {
         g_autoptr(GPtrArray) links = g_ptr_array_new();

@@ -98,6 +98,8 @@ bool mesh_is_inside(const Mesh *m, const Endpoint *endpoint);
 void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n);
 /* Addresses, routes or the time changed (or we woke up): probe every link now. */
 void mesh_network_changed(Mesh *m);
+/* @local is no address of this machine any more: nothing is sent from there. */
+void mesh_forget_local(Mesh *m, const IpAddr *local);
 
 /* Our clock was set: the others hear it at once, and what was from the future is asked for again. */
 void mesh_clock_changed(Mesh *m);

@@ -161,6 +161,7 @@ void endpoint_book_reached(EndpointBook *b, const MachineId *machine, const Endp
         if (!e || endpoint_equal(&e->reached, endpoint))
                 return;
         e->reached = *endpoint;
+        e->reached.local = (IpAddr){}; /* the path's affair */
         if (!b->store || e->dirty)
                 return;
         e->dirty = true;

@@ -78,6 +78,15 @@ static void add_known_paths(Link *link) {
         }
 }
 
+/* An address of ours may be worth nothing any more without being gone: its line is. So every other
+ * round begins where the route says; the first one, when the link does not work as it is. */
+static void choose_locals(Attempt *a) {
+        if (a->all_paths != (a->round % 2 == 0))
+                return;
+        for (unsigned i = 0; i < a->n_candidates; i++)
+                a->candidates[i].endpoint.local = (IpAddr){};
+}
+
 static void choose_candidates(Attempt *a) {
         Link *link = a->link;
         unsigned n = 0;
@@ -97,6 +106,7 @@ static void choose_candidates(Attempt *a) {
                     !mesh_is_inside(link->mesh, &a->candidates[i].endpoint))
                         a->candidates[n++] = a->candidates[i];
         a->n_candidates = n;
+        choose_locals(a);
 }
 
 static void release_index(Attempt *a) {

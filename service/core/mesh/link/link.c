@@ -658,7 +658,8 @@ void link_publish(Link *link) {
         old = atomic_load_explicit(&peer->tx, memory_order_relaxed);
         if (link->packets_open && link->current.kp && path && !link_is_limited(link)) {
                 if (old && old->keypair == link->current.kp &&
-                    endpoint_equal(&old->endpoint, &path->endpoint))
+                    endpoint_equal(&old->endpoint, &path->endpoint) &&
+                    ip_equal(&old->endpoint.local, &path->endpoint.local))
                         return;
                 tx = NEW(PacketTx);
                 *tx = (PacketTx){

@@ -53,6 +53,7 @@ bool path_set_arrived(PathSet *set, const Endpoint *endpoint, usec_t now) {
         Path path = {
                 .kind = PATH_DIRECT, .origin = PATH_SEEN, .endpoint = *endpoint, .last_received = now
         };
+        bool same;
         int i;
 
         if (!endpoint_is_usable(endpoint))
@@ -62,12 +63,27 @@ bool path_set_arrived(PathSet *set, const Endpoint *endpoint, usec_t now) {
                 i = add(set, &path);
         if (i < 0)
                 return false;
+        same = i == set->active && endpoint_same_way(&set->path[i].endpoint, endpoint);
+        if (ip_is_set(&endpoint->local))
+                set->path[i].endpoint.local = endpoint->local;
         set->path[i].origin = PATH_SEEN;
         set->path[i].last_received = now;
-        if (i == set->active)
-                return false;
         set->active = i;
-        return true;
+        return !same;
+}
+
+bool path_set_forget_local(PathSet *set, const IpAddr *local) {
+        bool changed = false;
+
+        for (unsigned i = 0; i < set->n; i++) {
+                IpAddr *known = &set->path[i].endpoint.local;
+
+                if (!ip_is_set(known) || !ip_equal(known, local))
+                        continue;
+                *known = (IpAddr){};
+                changed = changed || (int) i == set->active;
+        }
+        return changed;
 }
 
 bool path_set_purge(

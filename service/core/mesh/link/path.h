@@ -6,6 +6,10 @@
  * the store and the machine's own datagrams say) and uses one, the active path: the one the last
  * authentic datagram came by (roaming). A path knows how it sends, so that other kinds (relays)
  * only need to be added here.
+ *
+ * It also knows from which of this machine's addresses (Endpoint.local): the one its last datagram
+ * came to. Whoever asked at a second or a floating address gets the answer from there; a firewall
+ * or a translator in between takes it from nowhere else.
  */
 
 #include "core/mesh/env.h"
@@ -50,7 +54,7 @@ typedef struct PathSet {
 void path_set_add(PathSet *set, PathOrigin origin, const Endpoint *endpoint);
 /**
  * path_set_arrived() - an authentic datagram came from @endpoint
- * Return: true if that changed the active path.
+ * Return: true if that changed the active path, or the address of ours it begins at.
  */
 bool path_set_arrived(PathSet *set, const Endpoint *endpoint, usec_t now);
 /* Takes those out that @is_bad says so of. Return: true if the active one was among them. */
@@ -58,6 +62,9 @@ bool path_set_purge(
                 PathSet *set,
                 bool (*is_bad)(const void *userdata, const Endpoint *endpoint),
                 const void *userdata);
+/* Nothing is sent from @local any more until something comes there again.
+ * Return: true if that changed the active path. */
+bool path_set_forget_local(PathSet *set, const IpAddr *local);
 /* Borrowed; NULL: none. */
 const Path *path_set_active(const PathSet *set);
 static inline Endpoint path_set_endpoint(const PathSet *set) {
