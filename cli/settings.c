@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a network's administrator has set for all members, and the word of a person on the clock. */
+/* What a network's administrator has set for all members, what is set for this machine, and the
+ * word of a person on the clock. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,11 +18,15 @@
 /* The names are those of D-Bus, org.omerta.Mesh1.Network.SetOptions. */
 static const struct {
         const char *name;
-        size_t offset; /* in ClientNetwork */
-        bool none;     /* 0 is a value: no limit */
+        const char *key; /* in JSON */
+        size_t offset;   /* in ClientNetwork */
+        bool is_number;  /* uint32_t, else usec_t */
+        bool none;       /* 0 is a value: no limit */
+        bool is_own; /* of this machine; the rest is the gateway's, and a member does not know it */
 } settings[] = {
-        { "max-absence", offsetof(ClientNetwork, max_absence), true },
-        { "grace", offsetof(ClientNetwork, grace), false },
+        { "max-absence", "max_absence_usec", offsetof(ClientNetwork, max_absence), .none = true },
+        { "grace", "grace_usec", offsetof(ClientNetwork, grace) },
+        { "mtu", "mtu", offsetof(ClientNetwork, mtu), .is_number = true, .is_own = true },
 };
 
 static CliExit find_setting(const char *name, size_t *ret) {
@@ -30,27 +35,53 @@ static CliExit find_setting(const char *name, size_t *ret) {
                         *ret = i;
                         return CLI_OK;
                 }
-        cli_error(_("there is no setting '%s': max-absence, grace"), name);
+        cli_error(_("there is no setting '%s': max-absence, grace, mtu"), name);
         return CLI_USAGE;
 }
 
-static usec_t value_of(const ClientNetwork *n, size_t i) {
-        uint64_t v;
+static uint64_t value_of(const ClientNetwork *n, size_t i) {
+        const void *at = (const char *) n + settings[i].offset;
 
-        memcpy(&v, (const char *) n + settings[i].offset, sizeof v);
-        return v;
+        return settings[i].is_number ? *(const uint32_t *) at : *(const uint64_t *) at;
 }
 
 static char *format_value(const ClientNetwork *n, size_t i) {
-        usec_t v = value_of(n, i);
+        uint64_t v = value_of(n, i);
 
+        if (settings[i].is_number)
+                return g_strdup_printf("%" PRIu64, v);
         return v == 0 ? g_strdup(_("none")) : cli_format_duration(v);
+}
+
+static CliExit parse_value(const char *text, size_t i, uint64_t *ret) {
+        if (settings[i].none && strcmp(text, "none") == 0) {
+                *ret = 0;
+                return CLI_OK;
+        }
+        if (settings[i].is_number) {
+                /* What it may be is for the daemon to say. */
+                if (g_ascii_string_to_unsigned(text, 10, 0, UINT16_MAX, ret, NULL))
+                        return CLI_OK;
+                cli_error(_("'%s' is no number of bytes"), text);
+                return CLI_USAGE;
+        }
+        if (cli_parse_duration(text, ret) >= 0)
+                return CLI_OK;
+        cli_error(_("'%s' is no duration like 90d%s"), text, settings[i].none ? _(", nor none") : "");
+        return CLI_USAGE;
+}
+
+/* 0 is said too: cli_bus_option_u64() would leave it out, and "none" with it. */
+static int append(sd_bus_message *m, size_t i, uint64_t value) {
+        if (settings[i].is_number)
+                return sd_bus_message_append(m, "{sv}", settings[i].name, "u", (uint32_t) value);
+        return sd_bus_message_append(m, "{sv}", settings[i].name, "t", value);
 }
 
 CliExit cli_network_set(Cli *cli, char **args) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         g_autofree char *path = NULL;
-        usec_t value = 0;
+        uint64_t value = 0;
         size_t i;
         CliExit e;
         int r;
@@ -58,23 +89,23 @@ CliExit cli_network_set(Cli *cli, char **args) {
         e = find_setting(args[0], &i);
         if (e != CLI_OK)
                 return e;
-        if (!(settings[i].none && strcmp(args[1], "none") == 0) &&
-            cli_parse_duration(args[1], &value) < 0) {
-                cli_error(_("'%s' is no duration like 90d%s"), args[1],
-                          settings[i].none ? _(", nor none") : "");
-                return CLI_USAGE;
-        }
+        e = parse_value(args[1], i, &value);
+        if (e != CLI_OK)
+                return e;
         if ((e = cli_bus_network_path(cli, &path)) != CLI_OK ||
             (e = cli_bus_method(cli, path, OMERTA_IFACE_NETWORK, "SetOptions", &m)) != CLI_OK)
                 return e;
         if ((r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
-            (r = sd_bus_message_append(m, "{sv}", settings[i].name, "t", value)) < 0 || /* 0, too */
-            (r = sd_bus_message_close_container(m)) < 0)
+            (r = append(m, i, value)) < 0 || (r = sd_bus_message_close_container(m)) < 0)
                 return cli_bus_failed(r, NULL);
         e = cli_bus_call(cli, m, NULL);
         if (e == CLI_OK)
                 cli_hint(_("%s is %s now."), args[0], args[1]);
         return e;
+}
+
+static bool is_known(const ClientNetwork *n, size_t i) {
+        return settings[i].is_own || n->is_gateway;
 }
 
 CliExit cli_network_get(Cli *cli, char **args) {
@@ -91,26 +122,24 @@ CliExit cli_network_get(Cli *cli, char **args) {
         e = cli_bus_network(cli, &n);
         if (e != CLI_OK)
                 return e;
-        /* A member does not know them, only what its own certificate says. */
-        if (!n->is_gateway) {
-                cli_error(_("only the gateway of %s knows its settings: ask there"), n->name);
+        if (args[0] && !is_known(n, first)) {
+                cli_error(_("only the gateway of %s knows that: ask there"), n->name);
                 return CLI_FAILED;
         }
         if (cli->options.json) {
                 g_autoptr(JsonBuilder) b = cli_json_new();
 
-                for (size_t i = first; i < end; i++) {
-                        g_autofree char *key = g_strdelimit(
-                                        g_strdup_printf("%s_usec", settings[i].name), "-", '_');
-
-                        cli_json_count(b, key, value_of(n, i));
-                }
+                for (size_t i = first; i < end; i++)
+                        if (is_known(n, i))
+                                cli_json_count(b, settings[i].key, value_of(n, i));
                 cli_json_print(b);
                 return CLI_OK;
         }
         for (size_t i = first; i < end; i++) {
                 g_autofree char *value = format_value(n, i);
 
+                if (!is_known(n, i))
+                        continue;
                 if (args[0])
                         puts(value);
                 else

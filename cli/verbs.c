@@ -74,14 +74,16 @@ const CliVerb cli_verbs[] = {
         { "network", "show", "", 0, 0, 0, N_("Show one network in full"),
           N_("Shows everything about one network, and what it did not take, with reasons."),
           cli_network_show },
-        { "network", "set", "SETTING VALUE", 2, 2, 0, N_("Change what holds for all members"),
+        { "network", "set", "SETTING VALUE", 2, 2, 0, N_("Change a setting"),
           N_("max-absence: how long a machine may be away and is still let back in, like\n"
              "90d, at least 30d; none (the default): for ever. grace: how long a certificate\n"
              "counts beyond its end among members that reach no gateway, 180d unless set.\n"
-             "On the gateway only."),
+             "On the gateway only. mtu: the largest packet of this machine's interface, 1280\n"
+             "to 1420 bytes, for lines that take less than 1500; one end is enough."),
           cli_network_set, CLI_CHANGES },
         { "network", "get", "[SETTING]", 0, 1, 0, N_("Show what was set"),
-          N_("Shows what was set with 'omerta network set', or one setting; on the gateway."),
+          N_("Shows what was set with 'omerta network set', or one setting. A member knows its\n"
+             "own mtu only."),
           cli_network_get },
         { "network", "repair-time", "", 0, 0, 0, N_("Say that this machine's clock is right"),
           N_("For when 'omerta status' says that the clock cannot be right, but it is, and no\n"

@@ -121,7 +121,7 @@ _omerta() {
                 word=$(_omerta_column ID "${ask[@]}" forwards)
                 ;;
         'network set' | 'network get')
-                word='max-absence grace'
+                word='max-absence grace mtu'
                 ;;
         'network join' | up | backup)
                 compopt -o filenames

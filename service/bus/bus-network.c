@@ -164,25 +164,35 @@ static int method_get_drops(sd_bus_message *call, void *userdata, sd_bus_error *
 static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         ManagedNetwork *n = bus_network_of_call(b, call, error);
-        NetworkPolicy policy;
+        NetworkPolicy policy, before;
+        uint32_t mtu = UINT32_MAX;
         ManagerError e = {};
         int r;
 
         if (!n)
                 return -ENOENT;
-        policy = managed_network_policy(n);
+        policy = before = managed_network_policy(n);
         const BusOption table[] = {
                 { "max-absence", "t", &policy.max_absence },
                 { "grace", "t", &policy.grace },
+                { "mtu", "u", &mtu },
                 {},
         };
         r = bus_read_options(call, table, error);
         if (r < 0)
                 return r;
+        /* A call is done whole or not at all. */
+        if (mtu != UINT32_MAX &&
+            (policy.max_absence != before.max_absence || policy.grace != before.grace))
+                return sd_bus_error_set(
+                                error, OMERTA_ERROR_INVALID_ARGUMENT,
+                                "mtu is set for this machine, the others for the network: set it "
+                                "alone");
         r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_GATEWAY, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = managed_network_set_policy(n, &policy, &e);
+        r = mtu != UINT32_MAX ? managed_network_set_mtu(n, mtu, &e)
+                              : managed_network_set_policy(n, &policy, &e);
         if (r < 0)
                 return bus_set_error(error, &e);
         return sd_bus_reply_method_return(call, NULL);

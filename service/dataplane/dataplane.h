@@ -77,7 +77,6 @@ typedef struct DataplaneNetwork {
         Netif *netif; /* borrowed; only the packet thread reads and writes it from now on */
         const RouteTable *routes; /* borrowed */
         DropCounters *drops;      /* of the network */
-        uint16_t mtu;
 } DataplaneNetwork;
 int dataplane_add_network(Dataplane *d, const DataplaneNetwork *network);
 /* Returns when the packet thread does not use it any more. */

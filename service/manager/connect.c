@@ -57,9 +57,9 @@ int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, Mana
         Netif *netif = NULL;
         int r;
 
-        r =
-                        netstack_new(m->event, engine, n->netif ? n->netif->name : NULL,
-                                     OMERTA_MTU_DEFAULT, &n->netstack, &netif, &reason);
+        r = netstack_new(
+                        m->event, engine, n->netif ? n->netif->name : NULL,
+                        (uint16_t) managed_network_mtu(n), &n->netstack, &netif, &reason);
         if (r < 0)
                 return manager_fail(
                                 error, r, "InterfaceUnavailable",

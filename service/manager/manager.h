@@ -195,9 +195,12 @@ typedef struct NetworkPolicy {
 NetworkPolicy managed_network_policy(const ManagedNetwork *n);
 /* Stored before it returns. Gateway only. Return: 0, or negative errno and @error. */
 int managed_network_set_policy(ManagedNetwork *n, const NetworkPolicy *policy, ManagerError *error);
-/* A person says that this machine's clock is right. */
+/* Stored, and in use, before it returns; this machine only. Return: 0, or negative errno and
+ * @error. */
+int managed_network_set_mtu(ManagedNetwork *n, unsigned mtu, ManagerError *error);
 /* For what the network must not sign while its clock cannot be right; it is up. Return: -ETIME. */
 int managed_network_fail_clock(const ManagedNetwork *n, ManagerError *error);
+/* A person says that this machine's clock is right. */
 int managed_network_repair_time(ManagedNetwork *n, NetworkRepair *ret, ManagerError *error);
 
 /* --- connections into the networks --- */

@@ -184,7 +184,7 @@ NetworkConfig managed_network_core_config(ManagedNetwork *n) {
                 .indices = m->indices,
                 .store = &n->store,
                 .ciphers = aead_ciphers(),
-                .mtu = OMERTA_MTU_DEFAULT,
+                .mtu = (uint16_t) managed_network_mtu(n),
                 .software = "omerta " OMERTA_VERSION,
                 .handler = {
                         .userdata = n,
@@ -370,10 +370,6 @@ const char *managed_network_interface(const ManagedNetwork *n) {
 
 const MachineId *managed_network_machine_id(const ManagedNetwork *n) {
         return n->identity ? &n->identity->id : &n->manager->identity->id;
-}
-
-unsigned managed_network_mtu(const ManagedNetwork *n) {
-        return OMERTA_MTU_DEFAULT;
 }
 
 /* --- acts --- */

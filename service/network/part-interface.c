@@ -199,7 +199,6 @@ static int enter_dataplane(ManagedNetwork *n) {
                 .netif = n->netif,
                 .routes = vnet_routes(network_vnet(n->core)),
                 .drops = network_drops(n->core),
-                .mtu = OMERTA_MTU_DEFAULT,
         };
         int r;
 
@@ -229,7 +228,8 @@ static int configure(ManagedNetwork *n, char **ret_reason) {
                 address6 = vnet_local_address6(v);
         }
         r = n->netif->ops->configure(
-                        n->netif, &address, m->subnet.len, &address6, 64, OMERTA_MTU_DEFAULT);
+                        n->netif, &address, m->subnet.len, &address6, 64,
+                        (uint16_t) managed_network_mtu(n));
         if (r < 0)
                 *ret_reason = g_strdup_printf(
                                 "cannot give %s its address: %s", n->netif->name, g_strerror(-r));

@@ -66,6 +66,7 @@ static const char *const migrations[] = {
         "  network BLOB PRIMARY KEY NOT NULL, seed BLOB NOT NULL, created INTEGER NOT NULL)"
         "  STRICT, WITHOUT ROWID;",
         "ALTER TABLE network ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;",
+        "ALTER TABLE network ADD COLUMN mtu INTEGER NOT NULL DEFAULT 0;",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 

@@ -20,6 +20,7 @@ typedef struct Store Store;
 typedef struct StoredNetwork {
         Membership membership;
         char interface[16]; /* IFNAMSIZ; "": none yet */
+        uint32_t mtu;       /* 0: not set */
         bool up;
         usec_t created; /* realtime */
 } StoredNetwork;

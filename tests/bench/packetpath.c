@@ -205,7 +205,7 @@ static int run(const Options *o, const sigset_t *signals) {
                 .handler = { NULL, on_datagram, on_frame, on_arrival, on_want_session, on_failed },
         };
         TunOptions tun = { .name = o->device, .fd = -EBADF };
-        DataplaneNetwork network = { .mesh = &peer, .drops = &drops, .mtu = o->mtu };
+        DataplaneNetwork network = { .mesh = &peer, .drops = &drops };
         PacketTx tx = { .endpoint = o->remote, .mtu = o->mtu };
         g_autofree char *error = NULL;
         IpAddr a4, a6;

@@ -631,6 +631,28 @@ class CliTest(unittest.TestCase):
         self.fails(4, 'whois', '10.0.0.77', says="nobody has '10.0.0.77'")
         self.fails(4, 'whois', 'p', says='no p')
 
+    def test_settings(self):
+        self.home()
+        for words, options in (
+                (['mtu', '1300'], {'mtu': 1300}),
+                (['grace', '10d'], {'grace': 10 * 24 * HOUR}),
+                (['max-absence', 'none'], {'max-absence': 0})):
+            with self.subTest(words):
+                self.fake.calls.clear()
+                self.ok('network', 'set', *words)
+                self.assertEqual(self.called('Network.SetOptions'),
+                                 [(HOME, 'Network.SetOptions', [options], True)])
+        self.fake.calls.clear()
+        for words in (['mtu', '13OO'], ['mtu', '-1'], ['mtu', '70000'], ['mtu', 'none'],
+                      ['mtu', ''], ['grace', 'none'], ['size', '1']):
+            self.fails(2, 'network', 'set', *words)
+        self.assertEqual(self.called('Network.SetOptions'), [])
+        self.assertEqual(self.ok('network', 'get', 'mtu').out, '1420\n')
+        self.assertRegex(self.ok('network', 'get').out, r'(?m)^mtu +1420$')
+        self.assertEqual(self.json('network', 'get', 'mtu'), {'mtu': 1420})
+        self.assertEqual(self.json('network', 'get'),
+                         {'max_absence_usec': 0, 'grace_usec': 0, 'mtu': 1420})
+
     def test_leave(self):
         self.home()
         self.fake.answers['Network.Leave'] = (False, UNTIL)

@@ -27,7 +27,7 @@ def test_settings(lab):
     assert gw.omerta("network", "get", "max-absence") == "90 d"
     assert gw.omerta("network", "get", "grace") == "10 d"
     m1 = lab.member(gw, "m1")
-    for args in ("set", "grace", "20d"), ("get", "grace"), ("get",):
+    for args in ("set", "grace", "20d"), ("get", "grace"):
         r = m1.omerta("network", *args, check=False)
         assert r.returncode != 0 and "gateway" in r.stderr and not r.stdout, r
     gw.omerta("network", "set", "max-absence", "none")

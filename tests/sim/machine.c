@@ -167,7 +167,6 @@ static void on_address(void *userdata, Network *n) {
                 .netif = m->netif,
                 .routes = vnet_routes(network_vnet(n)),
                 .drops = network_drops(n),
-                .mtu = OMERTA_MTU_DEFAULT,
         };
 
         (void) m->netif->ops->configure(m->netif, &address, 16, &address6, 64, OMERTA_MTU_DEFAULT);

@@ -479,6 +479,33 @@ static void test_second_address_goes(void **state) {
         assert_int_equal(a->downs + b->downs, 0);
 }
 
+static void test_mtu(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        uint8_t packet[OMERTA_MTU_DEFAULT] = { 0x45 };
+        PacketPeer *peer;
+
+        test_net_introduce(t);
+        assert_int_equal(test_connect(a, b), 0);
+        assert_true(test_wait_up(a, b, SEC));
+        set_packets(a, b, true);
+        set_packets(b, a, true);
+        peer = mesh_packet_peer(a->mesh, &b->identity->id);
+        assert_int_equal(mesh_send_packet(a->mesh, peer, 0, packet, OMERTA_MTU_DEFAULT), 0);
+        mesh_set_mtu(a->mesh, 1300);
+        assert_int_equal(tx_of(a, b)->mtu, 1300);
+        assert_int_equal(mesh_send_packet(a->mesh, peer, 0, packet, 1300), 0);
+        assert_int_equal(mesh_send_packet(a->mesh, peer, 0, packet, 1301), -EMSGSIZE);
+        /* With new keys as well, and the other end is not bound by it. */
+        sim_run_for(t->sim, 10 * MINUTE);
+        assert_int_equal(test_connect(a, b), 0);
+        assert_true(test_wait_up(a, b, SEC));
+        assert_int_equal(tx_of(a, b)->mtu, 1300);
+        assert_int_equal(tx_of(b, a)->mtu, OMERTA_MTU_DEFAULT);
+        mesh_set_mtu(a->mesh, 0);
+        assert_int_equal(tx_of(a, b)->mtu, OMERTA_MTU_DEFAULT);
+}
+
 /* Both move at once, neither knows where the other is but by a third. Here: one moves while the
  * other sends; the other finds it by the hint. */
 static void test_repair_over_another_path(void **state) {
@@ -587,6 +614,7 @@ int main(void) {
                 cmocka_unit_test(test_repair_over_another_path),
                 cmocka_unit_test(test_answers_from_where_it_was_asked),
                 cmocka_unit_test(test_second_address_goes),
+                cmocka_unit_test(test_mtu),
                 cmocka_unit_test(test_chaos),
         };
 

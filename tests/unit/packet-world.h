@@ -154,7 +154,7 @@ static inline void machine_init(World *w, Machine *m, uint32_t address, uint32_t
         m->peer.tx = &m->tx;
         m->peer.accept = true;
         m->router = packet_router_new(&sink, m->indices, &m->daemon_drops);
-        network = (DataplaneNetwork){ m, m->netif, m->routes, &m->drops, WORLD_MTU };
+        network = (DataplaneNetwork){ m, m->netif, m->routes, &m->drops };
         assert_int_equal(packet_router_add_network(m->router, &network, &m->network), 0);
 }
 

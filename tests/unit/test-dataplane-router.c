@@ -704,7 +704,7 @@ static void test_hostile_interface(void **state) {
 
 static void test_networks(void **state) {
         WORLD(w);
-        DataplaneNetwork n = { &w, w.a.netif, w.a.routes, &w.a.drops, WORLD_MTU };
+        DataplaneNetwork n = { &w, w.a.netif, w.a.routes, &w.a.drops };
         RouterNetwork *network;
         int meshes[NETWORKS_MAX];
         Build b = world_build(&w.a, &w.b);

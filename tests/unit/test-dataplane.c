@@ -123,8 +123,8 @@ static void side_init(Side *s, unsigned n, int family) {
         assert_int_equal(dataplane_add_socket(s->d, s->fd), 0);
         assert_int_equal(
                         dataplane_add_network(
-                                        s->d, &(DataplaneNetwork){ s, s->netif, s->routes,
-                                                                   &s->drops, 1420 }),
+                                        s->d,
+                                        &(DataplaneNetwork){ s, s->netif, s->routes, &s->drops }),
                         0);
 }
 
@@ -385,10 +385,9 @@ static void test_busy(void **state) {
                         assert_int_equal(dataplane_remove_network(p.b.d, &p.b), 0);
                         assert_int_equal(
                                         dataplane_add_network(
-                                                        p.b.d,
-                                                        &(DataplaneNetwork){ &p.b, p.b.netif,
-                                                                             p.b.routes, &p.b.drops,
-                                                                             1420 }),
+                                                        p.b.d, &(DataplaneNetwork){ &p.b, p.b.netif,
+                                                                                    p.b.routes,
+                                                                                    &p.b.drops }),
                                         0);
                 }
                 (void) dataplane_dispatch(p.a.d, 16);
@@ -431,7 +430,7 @@ static void test_interface_gone(void **state) {
         assert_int_equal(
                         dataplane_add_network(
                                         p.a.d, &(DataplaneNetwork){ &p.a, p.a.netif, p.a.routes,
-                                                                    &p.a.drops, 1420 }),
+                                                                    &p.a.drops }),
                         0);
         app_send(&p.a, &ab, 0);
         dispatch_until(&p.a, "x");
@@ -686,7 +685,7 @@ static void test_limits(void **state) {
         assert_int_equal(
                         dataplane_add_network(
                                         p.a.d, &(DataplaneNetwork){ &p.a, p.a.netif, p.a.routes,
-                                                                    &p.a.drops, 1420 }),
+                                                                    &p.a.drops }),
                         -EEXIST);
         assert_int_equal(dataplane_remove_network(p.a.d, &n), -ENOENT);
         assert_true(dataplane_add_socket(p.a.d, 0x7fff) < 0);

@@ -278,6 +278,7 @@ static StoredNetwork fake_network(unsigned n) {
                 .membership = { .is_gateway = n % 2, .secret = fake_secret(n) },
                 .up = n % 2 == 0,
                 .created = MOCK_NOW + n,
+                .mtu = n == 2 ? 0 : 1300 + n,
         };
         Membership *m = &s.membership;
 
@@ -939,6 +940,7 @@ static void assert_network(const StoredNetwork *a, const StoredNetwork *b) {
         assert_string_equal(a->interface, b->interface);
         assert_int_equal(a->up, b->up);
         assert_int_equal(a->created, b->created);
+        assert_int_equal(a->mtu, b->mtu);
 }
 
 static void test_networks(void **state) {
@@ -959,6 +961,7 @@ static void test_networks(void **state) {
         assert_network(&g_array_index(first, StoredNetwork, 2), &n[0]);
 
         n[1].up = !n[1].up;
+        n[1].mtu = 1280;
         n[1].membership.is_gateway = true;
         g_strlcpy(n[1].interface, "", sizeof(n[1].interface));
         assert_int_equal(store_put_network(f->store, &n[1]), 0);

@@ -492,6 +492,13 @@ void mesh_suspect(Mesh *m) {
         }
 }
 
+void mesh_set_mtu(Mesh *m, uint16_t mtu) {
+        m->config.mtu = mtu > 0 ? MIN(mtu, (uint16_t) OMERTA_MTU_DEFAULT)
+                                : (uint16_t) OMERTA_MTU_DEFAULT;
+        for (GList *l = m->lru.head; l; l = l->next)
+                link_publish(l->data);
+}
+
 void mesh_forget_local(Mesh *m, const IpAddr *local) {
         for (GList *l = m->lru.head; l; l = l->next) {
                 Link *link = l->data;

@@ -42,7 +42,7 @@ typedef struct MeshConfig {
         const MeshStore *store;        /* borrowed, may be NULL: last endpoints */
         uint8_t boot_id[BOOT_ID_SIZE]; /* one a start of the daemon */
         unsigned ciphers;              /* aead_ciphers() */
-        uint16_t mtu;                  /* inner MTU of new paths */
+        uint16_t mtu;                  /* inner; see mesh_set_mtu() */
         const char *software;          /* for the presence record */
         MeshHandler handler;
 } MeshConfig;
@@ -98,6 +98,9 @@ bool mesh_is_inside(const Mesh *m, const Endpoint *endpoint);
 void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n);
 /* Addresses, routes or the time changed (or we woke up): probe every link now. */
 void mesh_network_changed(Mesh *m);
+/* Packets up to so many bytes are sent from now on, and datagrams on channels; 0, or more than
+ * that: OMERTA_MTU_DEFAULT. What comes in is as long as the others send it. */
+void mesh_set_mtu(Mesh *m, uint16_t mtu);
 /* @local is no address of this machine any more: nothing is sent from there. */
 void mesh_forget_local(Mesh *m, const IpAddr *local);
 

@@ -659,7 +659,8 @@ void link_publish(Link *link) {
         if (link->packets_open && link->current.kp && path && !link_is_limited(link)) {
                 if (old && old->keypair == link->current.kp &&
                     endpoint_equal(&old->endpoint, &path->endpoint) &&
-                    ip_equal(&old->endpoint.local, &path->endpoint.local))
+                    ip_equal(&old->endpoint.local, &path->endpoint.local) &&
+                    old->mtu == link->mesh->config.mtu)
                         return;
                 tx = NEW(PacketTx);
                 *tx = (PacketTx){
