@@ -214,6 +214,85 @@ static void test_forgotten(void **state) {
         assert_state(f, WALL_CLOCK_FINE);
 }
 
+static void assert_says(Fixture *f, const char *words) {
+        g_autofree char *text = wall_clock_explain(f->clock);
+
+        if (!strstr(text, words))
+                fail_msg("\"%s\" does not say \"%s\"", text, words);
+}
+
+/* One machine, one word, however often it speaks; and forgotten is who is meant. */
+static void test_a_word_each(void **state) {
+        Fixture *f = *state;
+        MachineId id = { .bytes = { 2 } };
+
+        hear(f, 1, (int64_t) (3 * DAY));
+        hear(f, 1, (int64_t) (3 * DAY));
+        assert_state(f, WALL_CLOCK_FINE);
+        hear(f, 1, 0);
+        hear(f, 2, (int64_t) (3 * DAY));
+        hear(f, 3, (int64_t) (3 * DAY));
+        assert_state(f, WALL_CLOCK_DISPUTED);
+        assert_says(f, "clocks of 2 of 3 members");
+        wall_clock_forget(f->clock, &id);
+        assert_state(f, WALL_CLOCK_FINE);
+        wall_clock_forget(f->clock, &id);
+        hear(f, 4, (int64_t) (3 * DAY));
+        assert_says(f, "clocks of 2 of 3 members");
+}
+
+/* Of 64 who speak half are for us and half against; who speaks then takes the place of the one
+ * that spoke least lately, in their order. */
+static void test_the_oldest_makes_room(void **state) {
+        Fixture *f = *state;
+
+        for (uint8_t i = 1; i <= 64; i++) {
+                hear(f, i, i % 2 ? 0 : (int64_t) (3 * DAY));
+                mock_mesh_run(f->mesh, USEC_PER_SEC);
+        }
+        assert_state(f, WALL_CLOCK_FINE);
+        hear(f, 65, (int64_t) (3 * DAY)); /* for 1, who was for us */
+        assert_says(f, "clocks of 33 of 64 members");
+        mock_mesh_run(f->mesh, USEC_PER_SEC);
+        hear(f, 66, 0); /* for 2, who was not */
+        assert_state(f, WALL_CLOCK_FINE);
+        mock_mesh_run(f->mesh, USEC_PER_SEC);
+        /* 3 speaks again, so it is 4's turn. */
+        hear(f, 3, 0);
+        hear(f, 67, (int64_t) (3 * DAY));
+        assert_state(f, WALL_CLOCK_FINE);
+        hear(f, 68, (int64_t) (3 * DAY)); /* for 5 */
+        assert_says(f, "clocks of 33 of 64 members");
+}
+
+/* In whatever order they speak. */
+static void test_median(void **state) {
+        static const uint64_t ahead[] = { 4000 * DAY, 9 * DAY + 5, 9 * DAY + 3, 9 * DAY + 4 };
+        Fixture *f = *state;
+
+        set(f, 5 * DAY);
+        for (unsigned i = 0; i < ELEMENTSOF(ahead); i++)
+                hear(f, (uint8_t) (i + 1), (int64_t) (NOW + ahead[i] - own(f)));
+        assert_int_equal(wall_clock_now(f->clock), NOW + 9 * DAY + 4);
+}
+
+/* What a person reads of it. */
+static void test_explained(void **state) {
+        Fixture *f = *state;
+
+        hear(f, 1, 0);
+        restart(f);
+        set(f, own(f) + 40 * DAY);
+        assert_state(f, WALL_CLOCK_JUMPED);
+        assert_says(f, "set by 40 days");
+        set(f, own(f) - 10 * DAY);
+        assert_says(f, "set by 30 days");
+        set(f, own(f) + 970 * DAY);
+        restart(f);
+        assert_state(f, WALL_CLOCK_DOUBTFUL);
+        assert_says(f, "is 1000 days later");
+}
+
 static void test_long_stop(void **state) {
         Fixture *f = *state;
 
@@ -258,6 +337,10 @@ int main(void) {
                 T(test_set_while_we_run),
                 T(test_what_members_said_stays_true),
                 T(test_forgotten),
+                T(test_a_word_each),
+                T(test_the_oldest_makes_room),
+                T(test_median),
+                T(test_explained),
                 T(test_long_stop),
                 T(test_confirmed_otherwise),
         };
