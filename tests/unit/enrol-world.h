@@ -37,6 +37,7 @@ typedef struct Fixture {
         Joiner joiner[80];
         GString *log; /* of the service's callbacks */
         bool swallow_answers;
+        unsigned n_asked; /* for a certificate */
         GBytes *replace_answer;
 } Fixture;
 
@@ -93,6 +94,7 @@ tap(void *userdata,
     size_t len) {
         Fixture *f = userdata;
 
+        f->n_asked += kind == MOCK_REQUEST && strcmp(channel, "cert") == 0;
         return !(f->swallow_answers && kind == MOCK_RESPONSE);
 }
 

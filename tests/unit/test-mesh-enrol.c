@@ -475,6 +475,56 @@ static void test_renewal(void **state) {
         cert_client_free(NULL);
 }
 
+static void on_cert_changed(void *userdata) {
+        ++*(unsigned *) userdata;
+}
+
+/* When it asks, how often, and what it says of it. */
+static void test_renewal_pace(void **state) {
+        Fixture *f = *state;
+        g_autofree char *link = invite(f, &(InviteOptions){});
+        Joiner *a = add_joiner(f);
+        const MachineId *id = &a->identity->id;
+        g_autoptr(Record) first = NULL;
+        unsigned n_changed = 0;
+        Directory *d;
+        CertClient *client;
+
+        assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        assert_int_equal(directory_new(&f->net.id, mock_mesh_env(f->mesh), NULL, &d), 0);
+        directory_offer(d, f->net.issuer_certificate, false, NULL);
+        first = record_ref(directory_certificate(f->directory, id));
+        directory_offer(d, first, false, NULL);
+        assert_int_equal(
+                        cert_client_new(mock_mesh_of(a->mock), d, mock_mesh_env(f->mesh), id, &client),
+                        0);
+        cert_client_on_changed(client, on_cert_changed, &n_changed);
+        mock_mesh_run(f->mesh, 20 * USEC_PER_DAY - USEC_PER_HOUR);
+        assert_int_equal(f->n_asked, 0);
+        /* Within the look after the third: once, and that was it. */
+        mock_mesh_run(f->mesh, 7 * USEC_PER_HOUR);
+        assert_int_equal(f->n_asked, 1);
+        assert_ptr_not_equal(directory_certificate(d, id), first);
+        mock_mesh_run(f->mesh, 19 * USEC_PER_DAY);
+        assert_int_equal(f->n_asked, 1);
+        assert_int_equal(n_changed, 0);
+        /* Questions that are not answered: after 1, 2, 4 ... minutes, then hourly, and the reason
+         * is told once. */
+        f->swallow_answers = true;
+        mock_mesh_run(f->mesh, 3 * USEC_PER_DAY);
+        assert_in_range(f->n_asked, 1 + 40, 1 + 80);
+        assert_int_equal(n_changed, 1);
+        assert_int_not_equal(cert_client_error(client), WIRE_ERROR_NONE);
+        f->swallow_answers = false;
+        f->n_asked = 0;
+        mock_mesh_run(f->mesh, 2 * USEC_PER_HOUR);
+        assert_int_equal(f->n_asked, 1);
+        assert_int_equal(n_changed, 2);
+        assert_int_equal(cert_client_error(client), WIRE_ERROR_NONE);
+        cert_client_free(client);
+        directory_free(d);
+}
+
 static void test_gateway_certificate(void **state) {
         Fixture *f = *state;
         g_autoptr(Record) c = NULL;
@@ -509,6 +559,7 @@ int main(void) {
                 T(test_hostile_client),
                 T(test_hostile_issuer),
                 T(test_renewal),
+                T(test_renewal_pace),
                 T(test_gateway_certificate),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
