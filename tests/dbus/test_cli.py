@@ -650,8 +650,9 @@ class CliTest(unittest.TestCase):
         self.assertEqual(self.ok('network', 'get', 'mtu').out, '1420\n')
         self.assertRegex(self.ok('network', 'get').out, r'(?m)^mtu +1420$')
         self.assertEqual(self.json('network', 'get', 'mtu'), {'mtu': 1420})
-        self.assertEqual(self.json('network', 'get'),
-                         {'max_absence_usec': 0, 'grace_usec': 0, 'mtu': 1420})
+        # A member knows what is its own, and no more.
+        self.assertEqual(self.json('network', 'get'), {'mtu': 1420})
+        self.fails(1, 'network', 'get', 'grace', says='gateway')
 
     def test_leave(self):
         self.home()
