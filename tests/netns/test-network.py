@@ -401,12 +401,14 @@ def test_path_through_itself(lab):
     for where in "all", "eth0":  # else the kernel would not let in what we want to be asked about
         gw.run("sysctl", "-qw", f"net.ipv4.conf.{where}.rp_filter=0")
     # Whatever m1's daemon sends to gw, it sends from 10.0.0.100.
-    m1.run("ip", "route", "replace", "192.0.2.1/32", "dev", "eth0", "src", "10.0.0.100")
+    m1.run("nft", "add table ip inside; add chain ip inside out { type filter hook postrouting "
+           "priority 0; }; add rule ip inside out ip daddr 192.0.2.1 udp dport 18002 "
+           "ip saddr set 10.0.0.100")
     wait_for("a message from inside", lambda: m1.ping("10.0.0.1", check=False)
              and "from-inside" in drops_of(gw))
     assert endpoints_of(gw) == ["192.0.2.2:18002"], endpoints_of(gw)
     gw.ping("10.0.0.100")
-    m1.run("ip", "route", "del", "192.0.2.1/32")
+    m1.run("nft", "delete table ip inside")
     # Nor does the gateway offer such places itself, of this network or of another daemon's.
     r = gw.omerta("network", "invite", "--endpoint", "10.0.3.4:18002", check=False)
     assert r.returncode != 0 and "inside" in r.stderr, r
