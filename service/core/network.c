@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/network.h"
+#include "core/network-internal.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -10,8 +10,6 @@
 
 /* After a start, until it is worth a warning that nobody answers. Several handshakes fit in. */
 #define LOOK_USEC (10 * USEC_PER_SEC)
-/* How often the end of our certificate is looked at, at least: clocks get set. */
-#define TROUBLE_LOOK_USEC USEC_PER_HOUR
 
 /* A link nobody asks anything by may have been cut long ago: neighbours are asked after this, and
  * twice for 3 s. Others, silent for longer, are no sign that anybody answers. */
@@ -20,233 +18,8 @@
 /* Leaving, until some member has taken it down: a handshake and a few retransmissions. */
 #define LEAVE_USEC (5 * USEC_PER_SEC)
 
-struct Network {
-        NetworkConfig config;
-        const MeshEnv *env;
-        Membership membership;
-        bool is_member;
-        PrefixSet others_inside; /* what the daemon said of its other networks */
-
-        Directory *directory;
-        Mesh *mesh;
-        DropCounters drops;
-
-        /* Since membership. */
-        SessionPool *sessions;
-        Vnet *vnet;
-        EnrolService *enrol_service; /* gateway */
-        LeaseService *lease_service; /* gateway */
-        LeaseClient *lease_client;   /* everybody else */
-        CertClient *cert_client;     /* everybody else */
-
-        NetworkState state;
-        char *reason;
-        WireError lease_error; /* why we have no address, or could not renew it */
-        unsigned links_up;
-        bool is_cut_off;   /* no address anybody could reach, as far as this machine knows */
-        Timer quiet_timer; /* when a link that counts was silent for too long to count */
-        Timer look_timer;  /* since the start, while nobody need have answered yet */
-        NetworkTrouble trouble;
-        Timer trouble_timer; /* when our certificate ends */
-        Timer root_timer;    /* gateway: when that is to be looked at next */
-        int root_error;      /* why the root did not sign it anew; 0: nothing is to be done */
-        Timer clock_timer;   /* the clock was set: what follows, in a turn of its own */
-        IpAddr address;      /* as last reported */
-
-        /* While joining. */
-        EnrolClient *enrol_client;
-        NetworkJoinDone join_done;
-        void *join_userdata;
-        Timer join_timer;
-
-        /* While leaving. */
-        Record *farewell; /* that we leave; NULL: told, or given up */
-        NetworkLeft left;
-        void *left_userdata;
-        bool told;
-        Timer leave_timer;
-};
-
-static const char *const state_table[] = {
-        [NETWORK_JOINING] = "joining",       [NETWORK_WAITING] = "waiting",
-        [NETWORK_CONNECTING] = "connecting", [NETWORK_ONLINE] = "online",
-        [NETWORK_OFFLINE] = "offline",       [NETWORK_REVOKED] = "revoked",
-};
-static_assert(ELEMENTSOF(state_table) == _NETWORK_STATE_MAX, "a name for every state");
-
-const char *network_state_to_string(NetworkState s) {
-        return state_table[s];
-}
-
-#define CALL(n, member, ...)                                                                        \
-        do {                                                                                        \
-                if ((n)->config.handler.member)                                                     \
-                        (n)->config.handler.member((n)->config.handler.userdata, n, ##__VA_ARGS__); \
-        } while (0)
-
-/* --- state --- */
-
-static void set_state(Network *n, NetworkState state, const char *reason) {
-        if (n->state == state && g_strcmp0(n->reason, reason) == 0)
-                return;
-        n->state = state;
-        g_free(n->reason);
-        n->reason = g_strdup(reason);
-        CALL(n, state_changed);
-}
-
-/* --- what is not as it should be while everything works --- */
-
-static usec_t own_certificate_end(const Network *n) {
-        const Record *c = directory_certificate(n->directory, &n->config.identity->id);
-
-        return c ? c->body.not_after : USEC_INFINITY;
-}
-
-static NetworkTrouble find_trouble(Network *n) {
-        WireError error = n->cert_client ? cert_client_error(n->cert_client) : WIRE_ERROR_NONE;
-
-        if (wall_clock_state(directory_clock(n->directory)) != WALL_CLOCK_FINE)
-                return NETWORK_TROUBLE_CLOCK;
-        if (n->root_error < 0)
-                return NETWORK_TROUBLE_ROOT;
-        if (directory_realtime(n->directory) <= own_certificate_end(n))
-                return NETWORK_TROUBLE_NONE;
-        return error == WIRE_ERROR_ABSENT ? NETWORK_TROUBLE_ABSENT : NETWORK_TROUBLE_CERTIFICATE;
-}
-
-/* The gateway's certificate: the root's key is where the administrator has it. */
-static char *describe_root_trouble(Network *n) {
-        const Record *c = directory_certificate(n->directory, &n->config.identity->id);
-        usec_t now = directory_realtime(n->directory);
-        g_autofree char *what = NULL;
-
-        if (c && c->body.not_before > now)
-                what = g_strdup("was signed by a clock that was ahead, so that nobody can join");
-        else if (now > own_certificate_end(n))
-                what = g_strdup("has expired");
-        else
-                what = g_strdup_printf(
-                                "ends in %u days",
-                                (unsigned) (usec_sub(own_certificate_end(n), now) / USEC_PER_DAY));
-        if (n->root_error == -ENOENT)
-                return g_strdup_printf(
-                                "the certificate of the gateway %s: put the network's key root-%s.key "
-                                "back into the state directory for an hour, then it is signed anew",
-                                what, machine_id_format(&n->membership.id).text);
-        return g_strdup_printf(
-                        "the certificate of the gateway %s, and could not be signed anew by the "
-                        "network's root key: %s",
-                        what, g_strerror(-n->root_error));
-}
-
-/* For people; NULL: none. */
-static char *describe_trouble(Network *n) {
-        WireError error = n->cert_client ? cert_client_error(n->cert_client) : WIRE_ERROR_NONE;
-        usec_t ago = usec_sub(directory_realtime(n->directory), own_certificate_end(n));
-        g_autofree char *clock = NULL;
-
-        switch (n->trouble) {
-        case NETWORK_TROUBLE_NONE:
-                return NULL;
-        case NETWORK_TROUBLE_CLOCK:
-                clock = wall_clock_explain(directory_clock(n->directory));
-                return g_strdup_printf(
-                                "%s: set it right%s", clock,
-                                n->membership.is_gateway
-                                                ? "; until then nobody is let in, renewed or given an "
-                                                  "address ('omerta network repair-time' if it is right)"
-                                                : "");
-        case NETWORK_TROUBLE_ROOT:
-                return describe_root_trouble(n);
-        case NETWORK_TROUBLE_CERTIFICATE:
-                return g_strdup_printf(
-                                "the certificate expired %u days ago, waiting for the gateway%s",
-                                (unsigned) (ago / USEC_PER_DAY),
-                                error == WIRE_ERROR_CLOCK ? ", whose clock cannot be right" : "");
-        case NETWORK_TROUBLE_ABSENT:
-                return g_strdup("this machine was away for longer than the network allows: leave it, and "
-                                "join again with a new invite");
-        }
-        return NULL;
-}
-
-static void on_trouble_timer(void *userdata);
-
-static void look_for_trouble(Network *n) {
-        usec_t left = usec_sub(own_certificate_end(n), directory_realtime(n->directory));
-
-        n->trouble = find_trouble(n);
-        timer_set(n->env->timers, &n->trouble_timer,
-                  usec_add(env_now(n->env), MIN(left, TROUBLE_LOOK_USEC) + USEC_PER_SEC),
-                  on_trouble_timer, n);
-}
-
-/* The state of a member follows from three facts: revoked, has an address, anybody answers. Every
- * start begins without an answer, which is no fault yet. */
-static void update_state(Network *n) {
-        g_autofree char *trouble = NULL;
-
-        if (!n->is_member || n->state == NETWORK_REVOKED)
-                return;
-        look_for_trouble(n);
-        trouble = describe_trouble(n);
-        if (!ip_is_set(&n->address)) {
-                g_autofree char *reason = NULL;
-
-                if (n->lease_error)
-                        reason = g_strdup_printf(
-                                        "no address yet: %s", wire_error_text(n->lease_error));
-                else
-                        reason = g_strdup("waiting for an address from the gateway");
-                set_state(n, NETWORK_CONNECTING, reason);
-        } else if (n->links_up > 0 || (n->membership.is_gateway && !n->is_cut_off)) {
-                timer_clear(&n->look_timer);
-                set_state(n, NETWORK_ONLINE, trouble);
-        } else if (timer_is_set(&n->look_timer))
-                set_state(n, NETWORK_CONNECTING, "looking for the other machines");
-        else if (n->is_cut_off)
-                set_state(n, NETWORK_OFFLINE, "this machine has no address that others could reach");
-        else
-                set_state(n, NETWORK_OFFLINE, trouble ?: "no member of the network answers");
-}
-
-void network_set_endpoints(Network *n, const Endpoint *endpoints, unsigned n_endpoints) {
-        mesh_set_local_endpoints(n->mesh, endpoints, n_endpoints);
-        n->is_cut_off = n_endpoints == 0;
-        update_state(n);
-}
-
-static void on_trouble_timer(void *userdata) {
-        update_state(userdata);
-}
-
-static void on_root_timer(void *userdata);
-
-/* Again and again: a year goes by, the key may have been put back, the disk has room again. */
-static void renew_by_root(Network *n) {
-        if (!n->enrol_service)
-                return;
-        n->root_error = enrol_service_renew_own(n->enrol_service);
-        timer_set(n->env->timers, &n->root_timer, usec_add(env_now(n->env), TROUBLE_LOOK_USEC),
-                  on_root_timer, n);
-}
-
-static void on_root_timer(void *userdata) {
-        renew_by_root(userdata);
-        update_state(userdata);
-}
-
 static void on_looked(void *userdata) {
-        update_state(userdata);
-}
-
-static void join_finish(Network *n, WireError error, const char *detail) {
-        NetworkJoinDone done = TAKE_PTR(n->join_done);
-
-        timer_clear(&n->join_timer);
-        if (done)
-                done(n->join_userdata, n, error, detail);
+        network_update_state(userdata);
 }
 
 static void update_address(Network *n) {
@@ -256,9 +29,9 @@ static void update_address(Network *n) {
                 n->address = address;
                 CALL(n, address_changed);
         }
-        update_state(n);
+        network_update_state(n);
         if (ip_is_set(&address))
-                join_finish(n, WIRE_ERROR_NONE, NULL);
+                network_join_finish(n, WIRE_ERROR_NONE, NULL);
 }
 
 /* --- what the parts report --- */
@@ -286,7 +59,7 @@ on_record(void *userdata,
                                 n->mesh, (Record *) record,
                                 directory_issuer(n->directory, &record->signer),
                                 n->membership.secret);
-                update_state(n);
+                network_update_state(n);
                 if (n->lease_client)
                         lease_client_kick(n->lease_client);
         }
@@ -330,7 +103,7 @@ static void on_quiet(void *userdata) {
         Network *n = userdata;
 
         count_links(n);
-        update_state(n);
+        network_update_state(n);
 }
 
 static void count_links(Network *n) {
@@ -351,7 +124,7 @@ static void on_link_changed(void *userdata, const MachineId *machine) {
         if (!n->is_member)
                 return;
         count_links(n);
-        update_state(n);
+        network_update_state(n);
         peer = mesh_packet_peer(n->mesh, machine);
         if (peer && atomic_load_explicit(&peer->tx, memory_order_relaxed))
                 CALL(n, packets_ready, peer);
@@ -387,8 +160,8 @@ NetworkRepair network_clock_changed(Network *n) {
                 cert_client_kick(n->cert_client);
         if (n->lease_client)
                 lease_client_kick(n->lease_client);
-        renew_by_root(n);
-        update_state(n);
+        network_renew_by_root(n);
+        network_update_state(n);
         done.certificates = e.certificates;
         done.invites = e.invites;
         return done;
@@ -400,7 +173,7 @@ NetworkRepair network_repair_time(Network *n) {
 }
 
 static void on_certificate_answer(void *userdata) {
-        update_state(userdata);
+        network_update_state(userdata);
 }
 
 /* --- leaving --- */
@@ -440,8 +213,8 @@ static void on_revoked(void *userdata) {
         /* So that the next start knows as well; should the disk fail, it is tried again. */
         (void) directory_flush(n->directory);
         n->membership.is_revoked = true;
-        set_state(n, NETWORK_REVOKED, revoked_reason(n));
-        join_finish(n, WIRE_ERROR_NOT_PERMITTED, revoked_reason(n));
+        network_set_state(n, NETWORK_REVOKED, revoked_reason(n));
+        network_join_finish(n, WIRE_ERROR_NOT_PERMITTED, revoked_reason(n));
         if (n->farewell)
                 leave_finish(n, true);
 }
@@ -472,7 +245,7 @@ static void on_lease(void *userdata, WireError error, const Record *lease) {
         update_address(n);
         /* An empty pool will not fill within the time somebody waits for a join. */
         if (error == WIRE_ERROR_POOL_EMPTY)
-                join_finish(n, error, NULL);
+                network_join_finish(n, error, NULL);
 }
 
 static void on_pending(void *userdata, const MachineId *machine, const char *name, bool pending) {
@@ -510,7 +283,7 @@ void network_set_inside(Network *n, const PrefixSet *others) {
         mesh_set_inside(n->mesh, &inside);
 }
 
-static int network_alloc(const NetworkConfig *config, const Membership *m, Network **ret) {
+int network_alloc(const NetworkConfig *config, const Membership *m, Network **ret) {
         Network *n = NEW(Network);
         int r;
 
@@ -582,7 +355,7 @@ static int start_gateway(Network *n) {
         r = enrol_service_new(&ec, &n->enrol_service);
         if (r < 0)
                 return r;
-        renew_by_root(n);
+        network_renew_by_root(n);
         r = lease_service_new(&lc, &n->lease_service);
         if (r < 0)
                 return r;
@@ -614,7 +387,7 @@ static int start_member(Network *n) {
 }
 
 /* Everything a member has besides links: our certificate is in the directory. */
-static int network_start(Network *n) {
+int network_start(Network *n) {
         const MachineId *self = &n->config.identity->id;
         Record *certificate = directory_certificate(n->directory, self);
         VnetConfig vc = {
@@ -631,7 +404,7 @@ static int network_start(Network *n) {
         network_set_inside(n, &n->others_inside);
         if (n->membership.is_revoked || directory_is_revoked(n->directory, self)) {
                 n->membership.is_revoked = true;
-                set_state(n, NETWORK_REVOKED, revoked_reason(n));
+                network_set_state(n, NETWORK_REVOKED, revoked_reason(n));
                 return 0;
         }
         if (!certificate)
@@ -713,133 +486,6 @@ int network_create(const NetworkConfig *config, const Identity *root, Membership
                 network_free(n);
                 return r;
         }
-        *ret = n;
-        return 0;
-}
-
-/* --- joining --- */
-
-static void on_join_timeout(void *userdata) {
-        Network *n = userdata;
-        g_autofree char *detail = NULL;
-
-        if (!n->is_member)
-                detail = g_strdup("the gateway does not answer; is it running, and does UDP reach it?");
-        else
-                detail = g_strdup_printf(
-                                "joined, but no address came from the gateway in time%s%s",
-                                n->lease_error ? ": " : "",
-                                n->lease_error ? wire_error_text(n->lease_error) : "");
-        join_finish(n, WIRE_ERROR_TIMEOUT, detail);
-}
-
-static int take_welcome(Network *n, const EnrolResponse *response) {
-        Membership *m = &n->membership;
-        int r;
-
-        g_strlcpy(m->name, response->network_name, sizeof m->name);
-        m->subnet = response->subnet;
-        m->gateway = response->gateway;
-        secret_unref(m->secret);
-        m->secret = secret_new(response->secret);
-        if (response->issuer_certificate) {
-                r = directory_offer(n->directory, response->issuer_certificate, false, NULL);
-                if (r < 0)
-                        return r;
-        }
-        for (unsigned i = 0; response->records && i < response->records->len; i++) {
-                r = directory_offer(n->directory, response->records->pdata[i], false, NULL);
-                if (r < 0)
-                        return r;
-        }
-        r = directory_offer(n->directory, response->certificate, true, NULL);
-        if (r < 0)
-                return r;
-        if (n->config.handler.joined) {
-                r = n->config.handler.joined(n->config.handler.userdata, n, m);
-                if (r < 0)
-                        return r;
-        }
-        return network_start(n);
-}
-
-static char *refuse_subnet(Network *n, const IpPrefix *subnet) {
-        const NetworkHandler *h = &n->config.handler;
-
-        return h->refuse_subnet ? h->refuse_subnet(h->userdata, n, subnet) : NULL;
-}
-
-static void on_enrolled(void *userdata, WireError error, const EnrolResponse *response) {
-        Network *n = userdata;
-        g_autofree char *refusal = NULL;
-        int r;
-
-        if (error) {
-                n->enrol_client = enrol_client_free(n->enrol_client);
-                if (n->state == NETWORK_WAITING) {
-                        g_autofree char *reason = g_strdup_printf(
-                                        "not let in (%s): 'omerta network leave', and join anew with "
-                                        "another invite",
-                                        wire_error_text(error));
-
-                        /* Who joined has had its answer. */
-                        set_state(n, NETWORK_WAITING, reason);
-                }
-                join_finish(n, error, NULL);
-                return;
-        }
-        if (response->status == ENROL_PENDING) {
-                set_state(n, NETWORK_WAITING, wire_error_text(WIRE_ERROR_WAITING));
-                join_finish(n, WIRE_ERROR_WAITING, NULL);
-                return;
-        }
-        refusal = refuse_subnet(n, &response->subnet);
-        if (refusal) {
-                n->enrol_client = enrol_client_free(n->enrol_client);
-                /* Who waited for an approval was told so long ago. */
-                set_state(n, n->state, refusal);
-                join_finish(n, WIRE_ERROR_SUBNET, refusal);
-                return;
-        }
-        /* A link of a joining machine serves enrolment only; that of a member is made anew. */
-        n->enrol_client = enrol_client_free(n->enrol_client);
-        r = take_welcome(n, response);
-        if (r < 0)
-                join_finish(n, WIRE_ERROR_FAILED, g_strerror(-r));
-}
-
-int network_join(
-                const NetworkConfig *config,
-                const Invite *invite,
-                const char *host_name,
-                const char *owner,
-                usec_t timeout,
-                NetworkJoinDone done,
-                void *userdata,
-                Network **ret) {
-        Membership m = { .id = invite->network, .gateway = invite->issuer };
-        Network *n;
-        int r;
-
-        g_strlcpy(m.name, invite->network_name, sizeof m.name);
-        g_strlcpy(m.host_name, host_name, sizeof m.host_name);
-        g_strlcpy(m.owner, owner, sizeof m.owner);
-        r = network_alloc(config, &m, &n);
-        if (r < 0)
-                return r;
-        n->reason = g_strdup("asking the gateway to be let in");
-        n->join_done = done;
-        n->join_userdata = userdata;
-        r = enrol_client_start(
-                        n->mesh, n->env, config->identity, invite, host_name, owner, timeout,
-                        on_enrolled, n, &n->enrol_client);
-        if (r < 0) {
-                n->join_done = NULL;
-                network_free(n);
-                return r;
-        }
-        timer_set(n->env->timers, &n->join_timer, usec_add(env_now(n->env), timeout),
-                  on_join_timeout, n);
         *ret = n;
         return 0;
 }
@@ -969,8 +615,8 @@ void network_changed(Network *n) {
                 session_pool_network_changed(n->sessions);
         if (n->lease_client)
                 lease_client_kick(n->lease_client);
-        renew_by_root(n);
-        update_state(n);
+        network_renew_by_root(n);
+        network_update_state(n);
 }
 
 /* Return: 0 and our word that we leave, or negative errno. */

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The inside of one network: network.c wires its parts, network-state.c says how it is,
+ * network-join.c makes it one that this machine is a member of. */
+
+#include "core/network.h"
+
+struct Network {
+        NetworkConfig config;
+        const MeshEnv *env;
+        Membership membership;
+        bool is_member;
+        PrefixSet others_inside; /* what the daemon said of its other networks */
+
+        Directory *directory;
+        Mesh *mesh;
+        DropCounters drops;
+
+        /* Since membership. */
+        SessionPool *sessions;
+        Vnet *vnet;
+        EnrolService *enrol_service; /* gateway */
+        LeaseService *lease_service; /* gateway */
+        LeaseClient *lease_client;   /* everybody else */
+        CertClient *cert_client;     /* everybody else */
+
+        NetworkState state;
+        char *reason;
+        WireError lease_error; /* why we have no address, or could not renew it */
+        unsigned links_up;
+        bool is_cut_off;   /* no address anybody could reach, as far as this machine knows */
+        Timer quiet_timer; /* when a link that counts was silent for too long to count */
+        Timer look_timer;  /* since the start, while nobody need have answered yet */
+        NetworkTrouble trouble;
+        Timer trouble_timer; /* when our certificate ends */
+        Timer root_timer;    /* gateway: when that is to be looked at next */
+        int root_error;      /* why the root did not sign it anew; 0: nothing is to be done */
+        Timer clock_timer;   /* the clock was set: what follows, in a turn of its own */
+        IpAddr address;      /* as last reported */
+
+        /* While joining. */
+        EnrolClient *enrol_client;
+        NetworkJoinDone join_done;
+        void *join_userdata;
+        Timer join_timer;
+
+        /* While leaving. */
+        Record *farewell; /* that we leave; NULL: told, or given up */
+        NetworkLeft left;
+        void *left_userdata;
+        bool told;
+        Timer leave_timer;
+};
+
+#define CALL(n, member, ...)                                                                        \
+        do {                                                                                        \
+                if ((n)->config.handler.member)                                                     \
+                        (n)->config.handler.member((n)->config.handler.userdata, n, ##__VA_ARGS__); \
+        } while (0)
+
+/* --- network.c --- */
+/* Directory and links alone. Return: 0, or negative errno. */
+int network_alloc(const NetworkConfig *config, const Membership *m, Network **ret);
+/* Everything a member has besides links: our certificate is in the directory. Return: 0, or
+ * negative errno. */
+int network_start(Network *n);
+
+/* --- network-state.c --- */
+/* @reason: copied; NULL: none. */
+void network_set_state(Network *n, NetworkState state, const char *reason);
+/* What it follows from may have changed. */
+void network_update_state(Network *n);
+/* Gateway: looks whether the root has to sign its certificate anew, now and every hour. */
+void network_renew_by_root(Network *n);
+
+/* --- network-join.c --- */
+/* Whoever joined is told, once. @detail: a sentence, or NULL. */
+void network_join_finish(Network *n, WireError error, const char *detail);
