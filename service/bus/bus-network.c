@@ -304,7 +304,7 @@ static char *text_property(ManagedNetwork *n, const char *property) {
                                                 : machine_id_format(&m->gateway).text);
         if (v && strcmp(property, "Address") == 0)
                 a = vnet_local_address(v);
-        else if (v && strcmp(property, "Address6") == 0)
+        else if (v && strcmp(property, "Address6") == 0 && managed_network_has_ipv6(n))
                 a = vnet_local_address6(v);
         else if (v && strcmp(property, "GatewayAddress") == 0)
                 a = vnet_gateway_address(v);

@@ -158,6 +158,8 @@ const char *managed_network_state(const ManagedNetwork *n);  /* of the D-Bus pro
 const char *managed_network_reason(const ManagedNetwork *n); /* never NULL */
 /* Of this machine; never NULL; "" in user mode, where it is nobody else's. */
 const char *managed_network_interface(const ManagedNetwork *n);
+/* Where this machine has IPv6 switched off there, it has not. */
+bool managed_network_has_ipv6(const ManagedNetwork *n);
 unsigned managed_network_mtu(const ManagedNetwork *n);
 /* This machine, in this network. */
 const MachineId *managed_network_machine_id(const ManagedNetwork *n);

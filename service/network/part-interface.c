@@ -265,6 +265,11 @@ void managed_network_routes_changed(ManagedNetwork *n) {
                 managed_network_configure_interface(n);
 }
 
+/* All that an interface can be without is IPv6: configure(). */
+bool managed_network_has_ipv6(const ManagedNetwork *n) {
+        return n->interface.state != PART_DEGRADED;
+}
+
 /* --- looked at and repaired --- */
 
 static int interface_check(void *userdata, char **ret_reason) {

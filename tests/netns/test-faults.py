@@ -143,6 +143,7 @@ def test_ipv6_switched_off(lab):
     m1.run("sysctl", "-qw", "net.ipv6.conf.omerta0.disable_ipv6=1")
     wait_for("it to say so", lambda: "IPv6" in (reason(m1) or ""), SOON)
     assert state(m1) == "online"
+    assert not m1.json("network", "show").get("address6"), m1.json("network", "show")
     m1.ping("10.0.0.1")
     m1.run("sysctl", "-qw", "net.ipv6.conf.omerta0.disable_ipv6=0")
     check_whole(gw, m1, was)
