@@ -254,6 +254,7 @@ static void on_left(void *userdata, Network *core, bool told) {
         Manager *m = n->manager;
         LeaveResult result = { .told = told, .listed_until = told ? 0 : n->listed_until };
         ManagerLeaveDone done = TAKE_PTR(n->leave_done);
+        void *leave_userdata = n->leave_userdata;
         ManagerError e = {};
         int r;
 
@@ -264,7 +265,7 @@ static void on_left(void *userdata, Network *core, bool told) {
                 r = n->join_done ? 0 : store_delete_membership_key(m->store, &n->id);
         if (r < 0) {
                 (void) manager_fail(&e, r, "Failed", "cannot forget it: %s", g_strerror(-r));
-                done(n->leave_userdata, NULL, &e);
+                done(leave_userdata, NULL, &e);
                 manager_error_clear(&e);
                 return;
         }
@@ -273,11 +274,12 @@ static void on_left(void *userdata, Network *core, bool told) {
                         result.listed_until > 0 ? ", but nobody could be told" : "");
         if (n->join_done)
                 on_join_done(n, n->core, WIRE_ERROR_FAILED, "the network was left meanwhile");
-        done(n->leave_userdata, &result, NULL);
         OBSERVE(m, network_removed, n);
         managed_network_close_interface(n, true);
         managed_network_free(n);
         manager_publish_endpoints(m);
+        /* Last: whoever is told finds nothing of it any more, no interface and no open port. */
+        done(leave_userdata, &result, NULL);
 }
 
 static void on_leave_timer(void *userdata) {
