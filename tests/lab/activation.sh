@@ -18,6 +18,10 @@ except TimeoutError:
         print("silence")' "$1"
 }
 
+# Nothing is sent from a link-local address while the kernel looks whether somebody else has it, nor
+# received (RFC 4862, 5.4), which takes a second or two from the start of the machine.
+has_link_local() { [ -n "$(net "$1" ip -6 -o address show dev eth0 scope link -tentative)" ]; }
+
 stop() {
         on gw systemctl stop --quiet omertad.service 2>/dev/null
         wait_for 10 "the daemon to stop" \
@@ -53,6 +57,9 @@ check "a call on the bus starts it" on gw busctl --timeout=15 get-property "${ME
 check "and it owns its name" on gw busctl status org.omerta.Mesh1
 stop
 on gw systemctl start omertad.socket
+for machine in gw m1; do
+        wait_for 10 "the link-local address of $machine" has_link_local $machine
+done
 ll=$(net gw ip -j address show dev eth0 scope link | pick "next(a['local'] for l in d for a in l.get('addr_info', []) if 'local' in a)")
 datagram "$ll%eth0" >/dev/null
 wait_for 10 "a datagram over IPv6 to start the daemon" active gw
