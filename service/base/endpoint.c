@@ -45,7 +45,7 @@ bool endpoint_same_address(const Endpoint *a, const Endpoint *b) {
 }
 
 bool endpoint_equal(const Endpoint *a, const Endpoint *b) {
-        return endpoint_same_address(a, b) &&
+        return endpoint_same_address(a, b) && a->relay == b->relay &&
                (!endpoint_is_set(a) || endpoint_port(a) == endpoint_port(b));
 }
 
@@ -57,7 +57,7 @@ bool endpoint_same_way(const Endpoint *known, const Endpoint *from) {
 unsigned endpoint_hash(const Endpoint *e) {
         uint8_t buf[ENDPOINT_WIRE_MAX];
         size_t n = endpoint_encode(e, buf);
-        unsigned h = 5381;
+        unsigned h = 5381 + e->relay;
 
         for (size_t i = 0; i < n; i++)
                 h = h * 33 + buf[i];

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A UDP endpoint of the underlay: IPv4 or IPv6 address and port. IPv4-mapped IPv6 addresses are
- * turned into IPv4 on the way in, so that one place has one representation. */
+/* Where datagrams go to and come from: a UDP endpoint of the underlay, IPv4 or IPv6 address and
+ * port, or a machine behind a relay, which is the relay's endpoint and the number of an allocation
+ * there. IPv4-mapped IPv6 addresses are turned into IPv4 on the way in, so that one place has one
+ * representation. */
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -21,6 +23,9 @@ typedef struct Endpoint {
          * the route's. It says how to get there, not who is there: it is not compared but by
          * endpoint_same_way(), and neither stored nor sent to anybody. */
         IpAddr local;
+        /* Of the relay that has the address: behind which of its allocations (docs/protocol.md,
+         * "Type 5"); 0: no relay. Means nothing to anybody but the relay and us. */
+        uint32_t relay;
 } Endpoint;
 
 #define ENDPOINT_TEXT_MAX 64U /* "[IPv6%scope]:port" */
@@ -33,9 +38,13 @@ typedef struct EndpointText {
 static inline bool endpoint_is_set(const Endpoint *e) {
         return e->sa.sa_family != AF_UNSPEC;
 }
+static inline bool endpoint_is_relayed(const Endpoint *e) {
+        return e->relay != 0;
+}
 socklen_t endpoint_len(const Endpoint *e);
 uint16_t endpoint_port(const Endpoint *e);
 void endpoint_set_port(Endpoint *e, uint16_t port);
+/* Address, port and relay. */
 bool endpoint_equal(const Endpoint *a, const Endpoint *b);
 /* Whether what is sent to @known answers what came from @from: the same endpoint, and the same
  * address of ours, unless it is not known at which it came. */
@@ -57,7 +66,7 @@ EndpointText endpoint_format(const Endpoint *e);
  * port not 0. Loopback is allowed: tests and containers use it. */
 bool endpoint_is_usable(const Endpoint *e);
 
-/* Wire form (docs/protocol.md, "Endpoint"): 4 or 6, address, port big-endian.
+/* Wire form (docs/protocol.md, "Endpoint"): 4 or 6, address, port big-endian; a relay is left out.
  * Return: bytes written (7 or 19). */
 size_t endpoint_encode(const Endpoint *e, uint8_t buf[static ENDPOINT_WIRE_MAX]);
 /* @len must be exactly the endpoint's. Return: 0, or -EBADMSG. */

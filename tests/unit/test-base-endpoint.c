@@ -174,11 +174,25 @@ static void test_equal(void **state) {
         assert_true(endpoint_equal(&(Endpoint){}, &(Endpoint){}));
 }
 
+static void test_relayed(void **state) {
+        Endpoint a = endpoint("203.0.113.5:1"), b = a;
+
+        /* A machine behind a relay is neither the relay nor the next behind it. */
+        b.relay = 7;
+        assert_true(endpoint_is_relayed(&b) && !endpoint_is_relayed(&a));
+        assert_false(endpoint_equal(&a, &b));
+        assert_false(endpoint_same_way(&a, &b));
+        assert_int_not_equal(endpoint_hash(&a), endpoint_hash(&b));
+        a.relay = 7;
+        assert_true(endpoint_equal(&a, &b));
+        assert_int_equal(endpoint_hash(&a), endpoint_hash(&b));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_text),   cmocka_unit_test(test_wire),
                 cmocka_unit_test(test_usable), cmocka_unit_test(test_sockaddr),
-                cmocka_unit_test(test_equal),
+                cmocka_unit_test(test_equal),  cmocka_unit_test(test_relayed),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
