@@ -53,6 +53,7 @@ static const char usage[] =
                 "  --subnet PREFIX          its addresses (default: 10.0.0.0/16 if free)\n"
                 "  --host-name NAME         this machine's name in it\n"
                 "  --port PORT              UDP port (default: 18002; any with --user)\n"
+                "  --offload WHICH          of the kernel: all, send, interface, none (default: all)\n"
                 "  --interface NAME         of the first network (default: omerta0)\n"
                 "  --state-dir DIR          default: " OMERTA_STATE_DIR
                 "\n"
@@ -123,6 +124,27 @@ static int parse_netstack(const char *text, NetstackEngine *ret) {
         return 0;
 }
 
+static int parse_offload(const char *text, ManagerOptions *m) {
+        static const struct {
+                const char *name;
+                bool send, interface;
+        } table[] = {
+                { "all", true, true },
+                { "send", true, false },
+                { "interface", false, true },
+                { "none", false, false },
+        };
+
+        for (unsigned i = 0; i < ELEMENTSOF(table); i++)
+                if (strcmp(text, table[i].name) == 0) {
+                        m->no_trains = !table[i].send;
+                        m->no_merging = !table[i].interface;
+                        return 0;
+                }
+        fprintf(stderr, "omertad: --offload is all, send, interface or none, not '%s'\n", text);
+        return -EINVAL;
+}
+
 /* What belongs to a daemon of the system or of a user, and its defaults. Return: 1, or -EINVAL. */
 static int check_mode(Arguments *a) {
         ManagerOptions *m = &a->manager;
@@ -156,6 +178,7 @@ enum {
         OPT_HOST_NAME,
         OPT_PORT,
         OPT_INTERFACE,
+        OPT_OFFLOAD,
         OPT_STATE_DIR,
         OPT_BOOTSTRAP,
         OPT_LOG_LEVEL,
@@ -199,6 +222,8 @@ static int take_option(int c, Arguments *a) {
         case OPT_INTERFACE:
                 a->manager.interface = optarg;
                 return 0;
+        case OPT_OFFLOAD:
+                return parse_offload(optarg, &a->manager);
         case OPT_STATE_DIR:
                 a->manager.state_dir = optarg;
                 return 0;
@@ -244,6 +269,7 @@ static int parse_arguments(int argc, char **argv, Arguments *a) {
                 { "host-name", required_argument, NULL, OPT_HOST_NAME },
                 { "port", required_argument, NULL, OPT_PORT },
                 { "interface", required_argument, NULL, OPT_INTERFACE },
+                { "offload", required_argument, NULL, OPT_OFFLOAD },
                 { "state-dir", required_argument, NULL, OPT_STATE_DIR },
                 { "bootstrap", required_argument, NULL, OPT_BOOTSTRAP },
                 { "log-level", required_argument, NULL, OPT_LOG_LEVEL },

@@ -136,6 +136,8 @@ int dataplane_add_socket(Dataplane *d, int fd) {
         r = udp_socket_init(&c.socket, fd);
         if (r < 0)
                 return r;
+        if (d->config.no_trains)
+                c.socket.segment = false;
         r = submit_and_wait(d, &c);
         if (r < 0)
                 return r;

@@ -36,7 +36,8 @@ typedef struct DataplaneHandler {
         void (*arrival)(void *userdata, Keypair *kp, const Endpoint *from);
         /* A packet waits for a session to this machine. */
         void (*want_session)(void *userdata, PacketPeer *peer);
-        /* An interface is gone (somebody deleted it), or a socket fails for good. */
+        /* An interface is gone (somebody deleted it), or a socket fails for good. -EOPNOTSUPP: the
+         * interface is there, but takes no super-packets though it said so; it gets packets. */
         void (*failed)(void *userdata, Netif *netif, int error);
         /* An answer to dataplane_echo(), whose network may be gone; NULL: there are no echoes. */
         void (*echo)(void *userdata, void *mesh, uint64_t number);
@@ -49,6 +50,9 @@ typedef struct DataplaneConfig {
         DropCounters *drops; /* of the daemon: datagrams that belong to no network */
         DataplaneHandler handler;
         uint64_t echo_secret; /* random, for what dataplane_echo() sends */
+        /* Kernels and drivers that spoil what is left to them can be spared: datagrams are sent one
+         * by one (no UDP_SEGMENT), packets are written as they came (no super-packets). */
+        bool no_trains, no_merging;
 } DataplaneConfig;
 
 /* Starts the thread. */

@@ -5,7 +5,6 @@
 
 #include "dataplane/checksum.h"
 
-#define PACKET_LENGTH_MAX 65535U
 #define TCP_FLAG_ECE 0x40U
 
 /* What gro_add() knows of the packet in its hands. */

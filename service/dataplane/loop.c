@@ -144,6 +144,12 @@ static void sink_failed(void *userdata, Netif *netif, int error) {
         }
 }
 
+static void sink_refused(void *userdata, Netif *netif) {
+        Dataplane *d = userdata;
+
+        (void) control_queue_post(d->queue, CONTROL_FAILED, netif, -EOPNOTSUPP, NULL, NULL, 0);
+}
+
 /* --- batches --- */
 
 static void serve_socket(Dataplane *d, UdpSocket *s) {
@@ -379,6 +385,8 @@ int loop_init(Dataplane *d) {
                 .echo = d->config.handler.echo ? sink_echo : NULL,
                 .echo_secret = d->config.echo_secret,
                 .failed = sink_failed,
+                .refused = sink_refused,
+                .no_merging = d->config.no_merging,
         };
 
         for (unsigned i = 0; i < SOCKETS_MAX; i++)

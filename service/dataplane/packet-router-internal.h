@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Shared by packet-router.c, egress.c, ingress.c, icmp.c. */
+/* Shared by packet-router.c, egress.c, ingress.c, icmp.c, interface-write.c. */
 
 #include "base/limits.h"
 #include "dataplane/gro-coalesce.h"
@@ -12,7 +12,8 @@ struct RouterNetwork {
         DataplaneNetwork config;
         GroBatch *gro;
         RateLimit icmp;
-        bool failed; /* the interface is gone */
+        bool failed;      /* the interface is gone */
+        unsigned refused; /* super-packets that the interface did not take as such */
 };
 
 /* Messages that would be repeated with every packet are sent again after this. */
@@ -46,6 +47,7 @@ struct PacketRouter {
         RxCurrent rx;
         TxBatch tx;
         PendingQueues *pending;
+        uint8_t *cut; /* a super-packet that was refused; NULL: none ever was */
         Notice arrivals[NOTICES], wants[NOTICES];
         PacketRouterStats stats;
 };
@@ -61,7 +63,8 @@ RouterNetwork *router_find_network(PacketRouter *r, const void *mesh);
 /* Whether to say it (again): true at most every NOTICE_INTERVAL_USEC for the same object and
  * @endpoint (may be NULL). */
 bool router_notice(Notice *table, const void *object, const Endpoint *endpoint, usec_t now);
-/* Hands @packets to the interface; what it does not take is counted. */
+/* Hands @packets to the interface, in pieces where it refuses them whole; what it does not take is
+ * counted. */
 void router_write(PacketRouter *r, RouterNetwork *n, const PacketOut *packets, unsigned count);
 /* Once a packet has waited too long its sender is told, as after a failed neighbour look-up. */
 void egress_pending_expired(PacketRouter *r, RouterNetwork *n, const uint8_t *packet, size_t len);

@@ -30,6 +30,7 @@ PacketRouter *packet_router_free(PacketRouter *r) {
         while (r->n_networks > 0)
                 network_free(r->network[--r->n_networks]);
         g_free(r->tx.buffer);
+        g_free(r->cut);
         g_free(r);
         return NULL;
 }
@@ -52,8 +53,8 @@ int packet_router_add_network(PacketRouter *r, const DataplaneNetwork *network, 
         n->config = *network;
         n->icmp = (RateLimit){ .interval = ICMP_INTERVAL_USEC, .burst = ICMP_BURST };
         n->gro = NEW(GroBatch);
-        n->gro->tcp = network->netif->gso_tcp;
-        n->gro->udp = network->netif->gso_udp;
+        n->gro->tcp = network->netif->gso_tcp && !r->sink.no_merging;
+        n->gro->udp = network->netif->gso_udp && !r->sink.no_merging;
         r->network[r->n_networks++] = n;
         *ret = n;
         return 0;
@@ -82,20 +83,6 @@ bool router_notice(Notice *table, const void *object, const Endpoint *endpoint, 
         if (endpoint)
                 n->endpoint = *endpoint;
         return true;
-}
-
-void router_write(PacketRouter *r, RouterNetwork *n, const PacketOut *packets, unsigned count) {
-        Netif *netif = n->config.netif;
-        int taken = n->failed ? 0 : netif->ops->write_batch(netif, packets, count);
-
-        if (taken < 0) {
-                n->failed = true;
-                r->sink.failed(r->sink.userdata, netif, taken);
-                taken = 0;
-        }
-        r->stats.interface_writes += (uint64_t) taken;
-        if ((unsigned) taken < count)
-                drop_count_n(n->config.drops, DROP_INTERFACE_FULL, count - (unsigned) taken);
 }
 
 void packet_router_begin(PacketRouter *r, usec_t now) {

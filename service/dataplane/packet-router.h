@@ -37,9 +37,13 @@ typedef struct PacketSink {
         bool (*want_session)(void *userdata, PacketPeer *peer);
         /* The interface is gone; it is not written any more. */
         void (*failed)(void *userdata, Netif *netif, int error);
+        /* The interface takes no super-packets though it said it would; it gets none any more. May
+         * be NULL. */
+        void (*refused)(void *userdata, Netif *netif);
         /* An answer to one of our own echoes, which no interface gets; NULL: there are none. */
         bool (*echo)(void *userdata, void *mesh, uint64_t number);
         uint64_t echo_secret; /* EchoToken */
+        bool no_merging;      /* interfaces get packets as they came */
 } PacketSink;
 
 /* @indices, @drops: borrowed, see DataplaneConfig; @indices may be NULL where
@@ -88,5 +92,6 @@ void packet_router_forget(PacketRouter *r, const void *object);
 typedef struct PacketRouterStats {
         uint64_t packets_out, packets_in; /* inner, of wire size */
         uint64_t interface_writes;        /* packets and super-packets */
+        uint64_t interface_refused;       /* super-packets that had to be cut */
 } PacketRouterStats;
 PacketRouterStats packet_router_stats(const PacketRouter *r);

@@ -72,6 +72,9 @@ bool packet_parse(const uint8_t *p, size_t len, PacketView *ret);
  */
 size_t packet_l4_header_size(const uint8_t *p, const PacketView *v);
 
+/* Of any IP packet we carry: what the length field of IPv4 can say. */
+#define PACKET_LENGTH_MAX 65535U
+
 static inline unsigned l4_csum_offset(uint8_t protocol) {
         return protocol == IPPROTO_UDP ? UDP_CSUM_OFFSET : TCP_CSUM_OFFSET;
 }

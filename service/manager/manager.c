@@ -216,6 +216,14 @@ static void on_failed(void *userdata, Netif *netif, int error) {
 
                 if (n->netif != netif)
                         continue;
+                if (error == -EOPNOTSUPP) {
+                        managed_network_log(
+                                        n, LOG_WARNING, NULL,
+                                        "the kernel takes no merged packets at %s, though it said "
+                                        "so: they are written one by one, which is slower",
+                                        netif->name);
+                        return;
+                }
                 n->dataplane_failed = true;
                 managed_network_interface_changed(n);
         }
@@ -357,6 +365,8 @@ static int setup_dataplane(Manager *m) {
         DataplaneConfig config = {
                 .indices = m->indices,
                 .drops = &m->drops,
+                .no_trains = m->options.no_trains,
+                .no_merging = m->options.no_merging,
                 .handler = {
                         .userdata = m,
                         .datagram = on_datagram,

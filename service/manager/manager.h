@@ -18,9 +18,10 @@ typedef struct ManagedNetwork ManagedNetwork;
 
 typedef struct ManagerOptions {
         const char *state_dir;
-        uint16_t port;         /* 0: any */
-        bool vpn;              /* make interfaces; else member without packets */
-        const char *interface; /* of the first network; NULL: "omerta0" */
+        uint16_t port;              /* 0: any */
+        bool vpn;                   /* make interfaces; else member without packets */
+        const char *interface;      /* of the first network; NULL: "omerta0" */
+        bool no_trains, no_merging; /* DataplaneConfig */
         /* Of an ordinary user: networks end in this process (netif/netstack.h), not in omerta0. */
         bool user_mode;
         NetstackEngine netstack; /* user mode: AUTO, KERNEL, LWIP */

@@ -26,6 +26,7 @@ typedef struct MockNetif {
         uint8_t *read[READ_MAX]; /* given out by the last read_batch() */
         unsigned n_read;
         int fd; /* eventfd, readable while from_app has something */
+        bool refuses_gso;
         IpAddr address;
 } MockNetif;
 
@@ -69,14 +70,21 @@ static int mock_read_batch(Netif *n, PacketIn *packets, unsigned max) {
         return (int) k;
 }
 
-static int mock_write_batch(Netif *n, const PacketOut *packets, unsigned count) {
+static int mock_write_batch(Netif *n, const PacketOut *packets, unsigned count, unsigned *ret_refused) {
         MockNetif *m = mock(n);
+        unsigned taken = 0;
 
         pthread_mutex_lock(&m->lock);
+        *ret_refused = count;
         for (unsigned i = 0; i < count; i++) {
                 g_autoptr(GByteArray) whole = g_byte_array_new();
-                MockPacket *p = NEW(MockPacket);
+                MockPacket *p;
 
+                if (m->refuses_gso && packets[i].offload.gso_type != GSO_NONE) {
+                        *ret_refused = i;
+                        break;
+                }
+                p = NEW(MockPacket);
                 for (unsigned k = 0; k < packets[i].n_iov; k++)
                         g_byte_array_append(
                                         whole, packets[i].iov[k].iov_base,
@@ -84,9 +92,10 @@ static int mock_write_batch(Netif *n, const PacketOut *packets, unsigned count) 
                 p->bytes = g_byte_array_free_to_bytes(g_steal_pointer(&whole));
                 p->offload = packets[i].offload;
                 g_queue_push_tail(&m->to_app, p);
+                taken++;
         }
         pthread_mutex_unlock(&m->lock);
-        return (int) count;
+        return (int) taken;
 }
 
 static int mock_fd(Netif *n) {
@@ -159,6 +168,14 @@ GBytes *mock_netif_app_received(Netif *n, OffloadInfo *ret_offload) {
         if (ret_offload)
                 *ret_offload = p->offload;
         return p->bytes;
+}
+
+void mock_netif_refuse_gso(Netif *n, bool refuse) {
+        MockNetif *m = mock(n);
+
+        pthread_mutex_lock(&m->lock);
+        m->refuses_gso = refuse;
+        pthread_mutex_unlock(&m->lock);
 }
 
 IpAddr mock_netif_address(Netif *n) {

@@ -14,5 +14,7 @@ void mock_netif_app_send(Netif *n, const void *packet, size_t len, const Offload
 /* @ret_offload: may be NULL.
  * Return: the next packet the network delivered (caller unrefs), or NULL. */
 GBytes *mock_netif_app_received(Netif *n, OffloadInfo *ret_offload);
+/* As a kernel that takes no super-packets though it said it would. */
+void mock_netif_refuse_gso(Netif *n, bool refuse);
 /* What configure() was last given. */
 IpAddr mock_netif_address(Netif *n);

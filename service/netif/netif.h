@@ -58,8 +58,10 @@ typedef struct NetifOps {
          * call. Return: how many; 0: none now; negative errno: the interface is gone. */
         int (*read_batch)(Netif *n, PacketIn *packets, unsigned max);
         /* Return: how many were taken (the rest is dropped by the caller, counted), or
-         * negative errno. */
-        int (*write_batch)(Netif *n, const PacketOut *packets, unsigned count);
+         * negative errno. @ret_refused: the first super-packet that the interface does not take
+         * as such, though it said it would; it and what comes after it was not written. @count:
+         * there is none. */
+        int (*write_batch)(Netif *n, const PacketOut *packets, unsigned count, unsigned *ret_refused);
         /* Readable when read_batch() has something; for epoll. */
         int (*fd)(Netif *n);
         /* Is everything still as configure() left it? NULL: nobody else can touch it. Return: 0;

@@ -205,10 +205,11 @@ static int kernel_read_batch(Netif *n, PacketIn *packets, unsigned max) {
         return tun->ops->read_batch(tun, packets, max);
 }
 
-static int kernel_write_batch(Netif *n, const PacketOut *packets, unsigned count) {
+static int
+kernel_write_batch(Netif *n, const PacketOut *packets, unsigned count, unsigned *ret_refused) {
         Netif *tun = ((KernelNetif *) n)->tun;
 
-        return tun->ops->write_batch(tun, packets, count);
+        return tun->ops->write_batch(tun, packets, count, ret_refused);
 }
 
 static int kernel_fd(Netif *n) {

@@ -180,7 +180,7 @@ struct LwipStack {
 
 /* netstack-lwip-netif.c */
 int lwip_read_batch(Netif *n, PacketIn *packets, unsigned max);
-int lwip_write_batch(Netif *n, const PacketOut *packets, unsigned count);
+int lwip_write_batch(Netif *n, const PacketOut *packets, unsigned count, unsigned *ret_refused);
 int lwip_fd(Netif *n);
 static inline LwipStack *lwip_stack_of(Netif *n) {
         return (LwipStack *) ((uint8_t *) n - offsetof(LwipStack, netif));

@@ -373,10 +373,11 @@ int lwip_read_batch(Netif *n, PacketIn *packets, unsigned max) {
         return (int) k;
 }
 
-int lwip_write_batch(Netif *n, const PacketOut *packets, unsigned count) {
+int lwip_write_batch(Netif *n, const PacketOut *packets, unsigned count, unsigned *ret_refused) {
         LwipStack *s = lwip_stack_of(n);
         usec_t now = lwip_now();
 
+        *ret_refused = count;
         ticks_sync(s, now);
         /* An address, a listener that these packets are for. */
         if (g_atomic_int_get(&s->commanded)) {

@@ -143,9 +143,11 @@ static int tun_read_batch(Netif *n, PacketIn *packets, unsigned max) {
         return (int) k;
 }
 
-static int tun_write_batch(Netif *n, const PacketOut *packets, unsigned count) {
+static int tun_write_batch(Netif *n, const PacketOut *packets, unsigned count, unsigned *ret_refused) {
         TunNetif *t = tun(n);
         unsigned taken = 0;
+
+        *ret_refused = count;
 
         for (unsigned i = 0; i < count; i++) {
                 const PacketOut *p = &packets[i];
@@ -158,6 +160,11 @@ static int tun_write_batch(Netif *n, const PacketOut *packets, unsigned count) {
                         taken++;
                 else if (errno == EBADFD || errno == ENODEV)
                         return -errno;
+                /* Some kernels (a few of 6.6) refuse what TUNSETOFFLOAD has promised. */
+                else if (errno == EINVAL && p->offload.gso_type != GSO_NONE) {
+                        *ret_refused = i;
+                        break;
+                }
         }
         return (int) taken;
 }

@@ -54,7 +54,7 @@ static void deliver(Netif *to, const PacketIn *p) {
                 out.iov[2] = (struct iovec){ p->data + p->offload.hdr_len + half, rest - half };
                 out.n_iov = 3;
         }
-        (void) to->ops->write_batch(to, &out, 1);
+        (void) to->ops->write_batch(to, &out, 1, &(unsigned){ 0 });
 }
 
 static uint16_t checksum(const uint8_t *b, size_t len) {
@@ -183,7 +183,7 @@ static void carry(NetifWire *w, Netif *from, Netif *to) {
                         out[i].offload = packets[i].offload;
                 }
                 if (n > 0)
-                        (void) to->ops->write_batch(to, out, (unsigned) n);
+                        (void) to->ops->write_batch(to, out, (unsigned) n, &(unsigned){ 0 });
                 return;
         }
         for (int i = 0; i < n; i++)

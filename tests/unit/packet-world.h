@@ -36,7 +36,7 @@ typedef struct Machine {
         RouterNetwork *network;
         /* What its router said. */
         GQueue wire; /* Datagram: sent, not yet delivered */
-        unsigned trains, frames, datagrams, arrivals, wants, failures;
+        unsigned trains, frames, datagrams, arrivals, wants, failures, refusals;
         size_t last_frame_len;
         Endpoint last_from;
         bool control_full; /* messages are refused */
@@ -96,6 +96,10 @@ static inline void machine_failed(void *userdata, Netif *netif, int error) {
         ((Machine *) userdata)->failures++;
 }
 
+static inline void machine_refused(void *userdata, Netif *netif) {
+        ((Machine *) userdata)->refusals++;
+}
+
 static inline void world_retire(void *userdata, void *object, void (*destroy)(void *object)) {
         destroy(object);
 }
@@ -121,7 +125,8 @@ static inline void machine_init(World *w, Machine *m, uint32_t address, uint32_t
                                   machine_frame,
                                   machine_arrival,
                                   machine_want_session,
-                                  machine_failed };
+                                  machine_failed,
+                                  machine_refused };
         const IpPrefix subnet = { .addr = ip_from_v4(0x0a000000), .len = 16 };
         DataplaneNetwork network;
         IpPrefix p;

@@ -107,6 +107,63 @@ static void test_super_packets(void **state) {
         assert_no_drops(&w.b);
 }
 
+/* What segment @i of @whole is alone. */
+static Build segment_of(const Build *whole, size_t gso_size, unsigned i) {
+        Build b = *whole;
+
+        b.payload += i * gso_size;
+        b.payload_len = MIN(gso_size, whole->payload_len - i * gso_size);
+        b.seq += (uint32_t) (i * gso_size);
+        b.id = (uint16_t) (b.id + i);
+        if ((i + 1) * gso_size < whole->payload_len)
+                b.flags &= (uint8_t) ~0x08;
+        return b;
+}
+
+/* The kernel takes no super-packet though it said so: everything arrives, in small pieces and in
+ * order, and after a few times none are made any more. */
+static void test_refused_super_packets(void **state) {
+        g_autofree uint8_t *payload = g_malloc(65536);
+        unsigned rounds = 12, cut = 0;
+        WORLD(w);
+
+        for (unsigned i = 0; i < 65536; i++)
+                payload[i] = (uint8_t) (i * 7 + i / 256);
+        mock_netif_refuse_gso(w.b.netif, true);
+        for (unsigned round = 0; round < rounds; round++) {
+                Build b = world_build(&w.a, &w.b), before = b, after = b;
+                size_t gso_size;
+
+                b.v6 = round & 1;
+                b.udp = round & 2;
+                b.payload = payload;
+                b.flags |= 0x08;
+                gso_size = WORLD_MTU - build_header_len(&b);
+                b.payload_len = 10 * gso_size + 77;
+                before.sport++;
+                after.sport--;
+                world_app_send(&w.a, &before, 0);
+                world_app_send(&w.a, &b, gso_size);
+                world_app_send(&w.a, &after, 0);
+                world_egress(&w, &w.a);
+                world_deliver(&w, &w.a, &w.b);
+                world_expect(&w.b, &before, 0);
+                for (unsigned i = 0; i < 11; i++) {
+                        Build s = segment_of(&b, gso_size, i);
+
+                        world_expect(&w.b, &s, 0);
+                }
+                world_expect(&w.b, &after, 0);
+                world_expect_nothing(&w.b);
+                cut = (unsigned) packet_router_stats(w.b.router).interface_refused;
+        }
+        assert_int_equal(w.b.refusals, 1);
+        assert_in_range(cut, 1, rounds - 1);
+        assert_int_equal(w.b.failures, 0);
+        assert_int_equal(packet_router_stats(w.b.router).interface_writes, rounds * 13);
+        assert_no_drops(&w.b);
+}
+
 /* Longer than the send buffer in one batch: sent in between. */
 static void test_more_than_the_send_buffer(void **state) {
         g_autofree uint8_t *payload = g_malloc0(65536);
@@ -632,10 +689,10 @@ static void test_keypair_used_up(void **state) {
 
 /* --- trouble --- */
 
-static int broken_write(Netif *n, const PacketOut *packets, unsigned count) {
+static int broken_write(Netif *n, const PacketOut *packets, unsigned count, unsigned *ret_refused) {
         return -EBADFD;
 }
-static int full_write(Netif *n, const PacketOut *packets, unsigned count) {
+static int full_write(Netif *n, const PacketOut *packets, unsigned count, unsigned *ret_refused) {
         return 0;
 }
 
@@ -758,6 +815,7 @@ int main(void) {
                 cmocka_unit_test(test_route_to_local),
                 cmocka_unit_test(test_route_to_peer),
                 cmocka_unit_test(test_super_packets),
+                cmocka_unit_test(test_refused_super_packets),
                 cmocka_unit_test(test_more_than_the_send_buffer),
                 cmocka_unit_test(test_unroutable),
                 cmocka_unit_test(test_unroutable_v6),

@@ -80,7 +80,7 @@ static IpPrefix host(uint32_t address) {
         return (IpPrefix){ .addr = ip_from_v4(address), .len = 32 };
 }
 
-static void side_init(Side *s, unsigned n, int family) {
+static void side_init(Side *s, unsigned n, int family, bool plain) {
         const IpPrefix subnet = { .addr = ip_from_v4(0x0a000000), .len = 16 };
         const IpPrefix us = host(0x0a000000 + n), them = host(0x0a000003 - n);
         uint8_t keys[2][32];
@@ -116,6 +116,8 @@ static void side_init(Side *s, unsigned n, int family) {
         config = (DataplaneConfig){
                 .indices = s->indices,
                 .drops = &s->daemon_drops,
+                .no_trains = plain,
+                .no_merging = plain,
                 .handler = { s, on_datagram, on_frame, on_arrival, on_want_session, on_failed, NULL,
                              on_local_lost },
         };
@@ -145,9 +147,10 @@ typedef struct Pair {
         Side a, b;
 } Pair;
 
-static void pair_init(Pair *p, int family) {
-        side_init(&p->a, 1, family);
-        side_init(&p->b, 2, family);
+/* @plain: with nothing left to the kernel. */
+static void pair_init(Pair *p, int family, bool plain) {
+        side_init(&p->a, 1, family, plain);
+        side_init(&p->b, 2, family, plain);
         p->a.tx.endpoint = p->b.endpoint;
         p->b.tx.endpoint = p->a.endpoint;
         p->a.tx.endpoint.local = endpoint_address(&p->a.endpoint);
@@ -163,7 +166,7 @@ static void pair_done(Pair *p) {
 }
 #define PAIR(name, family)                                                                         \
         _cleanup_(pair_done) Pair name;                                                            \
-        pair_init(&name, family)
+        pair_init(&name, family, false)
 
 /* Until the handler was told @log. */
 static void dispatch_until(Side *s, const char *log) {
@@ -590,6 +593,42 @@ static void answers_from(int family, const char *asked) {
         close(their_fd);
 }
 
+/* Nothing is left to the kernel: datagrams leave one by one, packets come as they were sent. */
+static void test_without_offloads(void **state) {
+        g_autofree uint8_t *payload = g_malloc0(13000);
+        _cleanup_(pair_done) Pair p;
+        UdpReceiver *r = udp_receiver_new();
+        UdpReceived got[UDP_RECEIVE_MAX];
+        DropCounters drops = {};
+        UdpStats stats = {};
+        UdpSocket s;
+        Build ba;
+
+        pair_init(&p, AF_INET, true);
+        pair_connect(&p);
+        ba = packet(&p.b, &p.a, payload, 13000);
+        app_send(&p.b, &ba, 1300);
+        for (unsigned i = 0; i < 10; i++) {
+                g_autoptr(GBytes) one = received(&p.a);
+
+                assert_int_equal(g_bytes_get_size(one), 1300 + 28);
+        }
+        assert_int_equal(dataplane_remove_socket(p.a.d, p.a.fd), 0);
+        assert_int_equal(udp_socket_init(&s, p.a.fd), 0);
+        app_send(&p.b, &ba, 1300);
+        for (int left = 10; left > 0;) {
+                struct pollfd fd = { .fd = p.a.fd, .events = POLLIN };
+                int n;
+
+                assert_int_equal(poll(&fd, 1, GIVE_UP_MS), 1);
+                n = udp_socket_receive(&s, r, got, &stats, &drops);
+                for (int i = 0; i < n; i++)
+                        assert_int_equal(got[i].len, 1300 + 28 + DATA_OVERHEAD);
+                left -= n;
+        }
+        udp_receiver_free(r);
+}
+
 static void test_answers_from_where_it_was_asked(void **state) {
         answers_from(AF_INET, "127.0.0.9");
         answers_from(AF_INET6, "::1");
@@ -703,6 +742,7 @@ int main(void) {
                 cmocka_unit_test(test_interface_gone),
                 cmocka_unit_test(test_unreachable_endpoint),
                 cmocka_unit_test(test_trains_without_segmentation),
+                cmocka_unit_test(test_without_offloads),
                 cmocka_unit_test(test_answers_from_where_it_was_asked),
                 cmocka_unit_test(test_lost_local_address),
                 cmocka_unit_test(test_control_thread_is_told),

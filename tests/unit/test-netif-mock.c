@@ -21,7 +21,7 @@ static void write_bytes(Netif *n, const void *data, size_t len) {
         PacketOut out = { .n_iov = 1 };
 
         out.iov[0] = (struct iovec){ (void *) data, len };
-        assert_int_equal(n->ops->write_batch(n, &out, 1), 1);
+        assert_int_equal(n->ops->write_batch(n, &out, 1, &(unsigned){ 0 }), 1);
 }
 
 static void test_mock_interface_roundtrip(void **state) {
@@ -96,7 +96,7 @@ static void test_mock_gathers(void **state) {
 
         out.iov[0] = (struct iovec){ (void *) "head", 4 };
         out.iov[1] = (struct iovec){ (void *) "tail", 4 };
-        assert_int_equal(n->ops->write_batch(n, &out, 1), 1);
+        assert_int_equal(n->ops->write_batch(n, &out, 1, &(unsigned){ 0 }), 1);
         received = mock_netif_app_received(n, &offload);
         assert_memory_equal(g_bytes_get_data(received, NULL), "headtail", 8);
         assert_int_equal(offload.gso_type, GSO_TCPV4);

@@ -66,7 +66,7 @@ static void send_tcp(World *w, uint32_t from, uint16_t port, uint8_t flags, uint
         };
 
         out.iov[0] = (struct iovec){ packet, build_packet(&b, packet) };
-        assert_int_equal(w->netif->ops->write_batch(w->netif, &out, 1), 1);
+        assert_int_equal(w->netif->ops->write_batch(w->netif, &out, 1, &(unsigned){ 0 }), 1);
 }
 
 /* What the stack has to say, SYN-ACKs to @to counted. */
@@ -198,7 +198,9 @@ static void test_syn_flood_everywhere(void **state) {
                         };
 
                         out.iov[0] = (struct iovec){ packet, build_packet(&b, packet) };
-                        assert_int_equal(w->netif->ops->write_batch(w->netif, &out, 1), 1);
+                        assert_int_equal(
+                                        w->netif->ops->write_batch(w->netif, &out, 1, &(unsigned){ 0 }),
+                                        1);
                 }
                 receive(w, HOSTILE, 0);
                 answered += w->answered;

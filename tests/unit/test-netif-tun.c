@@ -178,18 +178,18 @@ static void test_tun_packets(void **state) {
                 out.iov[0] = (struct iovec){ q, in[found].len };
                 out.offload = in[found].offload;
         }
-        assert_int_equal(n->ops->write_batch(n, &out, 1), 1);
+        assert_int_equal(n->ops->write_batch(n, &out, 1, &(unsigned){ 0 }), 1);
         p.fd = s;
         assert_int_equal(poll(&p, 1, 5000), 1);
         assert_int_equal(recv(s, buf, sizeof buf, 0), 5);
         assert_memory_equal(buf, "hello", 5);
         /* What the kernel will not take is not counted as taken. */
         out.iov[0].iov_len = 1;
-        assert_int_equal(n->ops->write_batch(n, &out, 1), 0);
+        assert_int_equal(n->ops->write_batch(n, &out, 1, &(unsigned){ 0 }), 0);
         /* Somebody deletes the interface. */
         assert_int_equal(system("ip link del omerta3"), 0);
         assert_true(n->ops->read_batch(n, in, ELEMENTSOF(in)) < 0);
-        assert_true(n->ops->write_batch(n, &out, 1) < 0);
+        assert_true(n->ops->write_batch(n, &out, 1, &(unsigned){ 0 }) < 0);
         netif_free(n);
 }
 
