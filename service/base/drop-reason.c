@@ -13,6 +13,7 @@ static const struct {
                                    "too many handshakes: the sender was asked to prove its address" },
         [DROP_FROM_INSIDE] = { "from-inside", "sent to our port from inside a virtual network" },
         [DROP_RATE_LIMITED] = { "rate-limited", "too many handshakes from one address" },
+        [DROP_ASLEEP] = { "asleep", "a handshake while this machine was about to sleep" },
         [DROP_HANDSHAKE_FAILED] = { "handshake-failed", "a handshake that is not authentic" },
         [DROP_HANDSHAKE_REPLAYED] = { "handshake-replayed", "a handshake seen before" },
         [DROP_HANDSHAKE_UNEXPECTED] = { "handshake-unexpected", "an answer nobody waits for" },

@@ -19,6 +19,7 @@ typedef enum DropReason {
         DROP_COOKIE_REQUIRED,      /* too many: answered with a cookie instead */
         DROP_FROM_INSIDE,          /* came through a virtual network: never a path */
         DROP_RATE_LIMITED,         /* too many handshakes from this source */
+        DROP_ASLEEP,               /* we are about to sleep */
         DROP_HANDSHAKE_FAILED,     /* Noise: not authentic */
         DROP_HANDSHAKE_REPLAYED,   /* timestamp not later than the last */
         DROP_HANDSHAKE_UNEXPECTED, /* an answer to nothing we asked */

@@ -54,7 +54,9 @@ struct Bus {
         uint64_t n_questions;       /* to polkit, ever */
 
         bool is_named; /* clients find us */
-        sd_bus_slot *sleep_slot, *lost_slot, *name_slot;
+        sd_bus_slot *lost_slot, *name_slot;
+        sd_bus_slot *sleep_slot, *logind_slot, *inhibit_slot;
+        int inhibitor; /* while it is open logind waits before a sleep; -EBADF: it does not */
         sd_event_source *retry_source;
         usec_t retry_delay; /* before the next try */
 };
@@ -118,6 +120,12 @@ int bus_add_listings(Bus *b);
 void bus_drop_listings(Bus *b);
 /* An answer is being written: signals wait for it. */
 bool bus_is_listing(const Bus *b);
+
+/* --- bus-sleep.c --- */
+
+/* Hears of sleep, on the system bus; waits for nothing. */
+int bus_sleep_start(Bus *b);
+void bus_sleep_stop(Bus *b);
 
 /* --- bus-log-control.c --- */
 int bus_add_log_control(Bus *b);

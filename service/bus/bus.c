@@ -64,23 +64,11 @@ static bool is_user(const Bus *b) {
         return manager_options(b->manager)->user_mode;
 }
 
-/* logind tells before and after a sleep; after it every link is looked at at once. */
-static int on_prepare_for_sleep(sd_bus_message *signal, void *userdata, sd_bus_error *error) {
-        Bus *b = userdata;
-        int sleeping;
-
-        if (sd_bus_message_read(signal, "b", &sleeping) >= 0 && !sleeping) {
-                log_debug("the machine woke up");
-                manager_wake(b->manager);
-        }
-        return 0;
-}
-
 static void disconnect(Bus *b) {
         bus_signals_stop(b->signals);
         bus_drop_listings(b);
         bus_drop_authorizations(b);
-        b->sleep_slot = sd_bus_slot_unref(b->sleep_slot);
+        bus_sleep_stop(b);
         b->lost_slot = sd_bus_slot_unref(b->lost_slot);
         b->name_slot = sd_bus_slot_unref(b->name_slot);
         /* Calls that are answered later keep the old connection, which is closed. */
@@ -139,10 +127,7 @@ static int connect_bus(Bus *b) {
                                 "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
                                 "Disconnected", on_disconnected, NULL, b);
         if (r >= 0 && !is_user(b))
-                r = sd_bus_match_signal_async(
-                                b->bus, &b->sleep_slot, NULL, "/org/freedesktop/login1",
-                                "org.freedesktop.login1.Manager", "PrepareForSleep",
-                                on_prepare_for_sleep, NULL, b);
+                r = bus_sleep_start(b);
         return r < 0 ? r : 0;
 }
 
@@ -206,6 +191,7 @@ int bus_new(sd_event *event, Manager *manager, Bus **ret) {
         b->manager = manager;
         b->event = sd_event_ref(event);
         b->retry_delay = BUS_RETRY_MIN_USEC;
+        b->inhibitor = -EBADF;
         r = setup(b);
         if (r < 0) {
                 (void) log_error_errno(r, "cannot offer org.omerta.Mesh1: %m");

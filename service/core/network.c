@@ -606,6 +606,10 @@ void network_want_session(Network *n, PacketPeer *peer) {
                 CALL(n, packets_ready, peer);
 }
 
+void network_sleep(Network *n) {
+        mesh_sleep(n->mesh);
+}
+
 void network_changed(Network *n) {
         wall_clock_look(directory_clock(n->directory));
         if (n->cert_client)

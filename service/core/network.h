@@ -172,6 +172,9 @@ void network_want_session(Network *n, PacketPeer *peer);
 void network_set_endpoints(Network *n, const Endpoint *endpoints, unsigned n_endpoints);
 /* What lies inside the other virtual networks of this machine; copied. Our own is known. */
 void network_set_inside(Network *n, const PrefixSet *others);
+/* This machine is about to sleep: the others are told at once. Nothing is answered until
+ * network_changed(), or some seconds later. */
+void network_sleep(Network *n);
 /* Our addresses changed, the clock was set, or we woke up. */
 void network_changed(Network *n);
 

@@ -252,6 +252,15 @@ static void on_addresses_settled(void *userdata) {
         }
 }
 
+void manager_sleep(Manager *m) {
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n->core)
+                        network_sleep(n->core);
+        }
+}
+
 void manager_wake(Manager *m) {
         timer_set(m->timers, &m->addresses_timer, now_usec(CLOCK_BOOTTIME), on_addresses_settled, m);
 }

@@ -102,6 +102,8 @@ int manager_find_network(const Manager *m, const char *text, ManagedNetwork **re
 unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
 /* Where a machine may be reached besides what it says itself (--bootstrap), in all networks. */
 void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endpoint);
+/* The machine is about to sleep: the others are told before this returns. It may go on all the same. */
+void manager_sleep(Manager *m);
 /* The machine woke up, or its connectivity changed in a way the kernel does not tell. */
 void manager_wake(Manager *m);
 

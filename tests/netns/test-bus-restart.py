@@ -44,18 +44,6 @@ def test_the_bus_is_restarted(lab):
     wait_for("signals", lambda: "/lease/10_0_0_101" in (lab.dir / "signals").read_text())
 
 
-def test_logind_is_heard_again(lab):
-    gw = lab.gateway("--log-level", "debug")
-    gw.end_bus()
-    wait_for("the daemon to see it", lambda: said(gw, "bus has gone"))
-    gw.start_bus()
-    wait_for("the daemon on the new bus", gw.is_ready)
-    gw.log.write_text("")
-    gw.busctl("emit", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "PrepareForSleep",
-              "b", "false")
-    wait_for("it to be heard", lambda: said(gw, "woke up"))
-
-
 def test_a_bus_that_does_not_answer(lab):
     """Who listens at its address and says nothing holds nobody up, and is given up for the next."""
     gw = lab.gateway()

@@ -119,11 +119,55 @@ static void test_no_false_alarm(void **state) {
         lan_free(&lan);
 }
 
+/* Who is about to sleep says so, is quiet until it sleeps though it is called, and is back a moment
+ * after it woke up; be it at another address, a day later. */
+static void test_sleep(void **state) {
+        for (unsigned moves = 0; moves < 2; moves++) {
+                Lan lan = lan_new(71 + moves);
+                Machine *a = lan_join(&lan);
+                IpAddr from = machine_address(lan.gateway), to = machine_address(a);
+
+                assert_true(machine_reaches(a, lan.gateway, 2 * USEC_PER_SEC));
+                sim_run_for(lan.sim, USEC_PER_MINUTE);
+                network_sleep(a->network);
+                sim_run_for(lan.sim, 100 * USEC_PER_MSEC);
+                assert_int_not_equal(link_state(lan.gateway, a), LINK_UP);
+                machine_send_text(lan.gateway, &from, &to, "anybody?");
+                sim_run_for(lan.sim, 3 * USEC_PER_SEC);
+                assert_int_not_equal(link_state(lan.gateway, a), LINK_UP);
+                assert_int_not_equal(link_state(a, lan.gateway), LINK_UP);
+                sim_node_sleep(a->node, true);
+                sim_run_for(lan.sim, USEC_PER_DAY);
+                if (moves)
+                        sim_node_move(a->node, "198.51.100.7:18002");
+                sim_node_sleep(a->node, false);
+                network_changed(a->network);
+                (void) sim_run_until(lan.sim, is_online, a, USEC_PER_SEC);
+                assert_true(machine_reaches(a, lan.gateway, USEC_PER_SEC));
+                assert_true(machine_reaches(lan.gateway, a, USEC_PER_SEC));
+                lan_free(&lan);
+        }
+}
+
+/* It was to sleep and did not, and nobody said so. */
+static void test_no_sleep(void **state) {
+        Lan lan = lan_new(73);
+        Machine *a = lan_join(&lan);
+
+        assert_true(machine_reaches(a, lan.gateway, 2 * USEC_PER_SEC));
+        network_sleep(a->network);
+        assert_false(machine_reaches(a, lan.gateway, USEC_PER_SEC));
+        sim_run_for(lan.sim, 10 * USEC_PER_SEC);
+        assert_true(machine_reaches(lan.gateway, a, 10 * USEC_PER_SEC));
+        lan_free(&lan);
+}
+
 int main(int argc, char *argv[]) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_with_traffic),    cmocka_unit_test(test_addresses_changed),
                 cmocka_unit_test(test_without_traffic), cmocka_unit_test(test_back_by_itself),
-                cmocka_unit_test(test_no_false_alarm),
+                cmocka_unit_test(test_no_false_alarm),  cmocka_unit_test(test_sleep),
+                cmocka_unit_test(test_no_sleep),
         };
 
         if (argc > 1)

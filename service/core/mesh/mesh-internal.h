@@ -32,6 +32,7 @@ struct Mesh {
         MeshInviteLookup lookup;
         void *lookup_userdata;
         bool revoked, closing;
+        usec_t asleep_until;   /* monotonic; before it there are no handshakes: mesh_sleep() */
         unsigned n_issuers_up; /* links to issuers */
         usec_t issuers_since;  /* monotonic: since there is one */
 
@@ -78,6 +79,9 @@ void mesh_on_link_state(Mesh *m, const MachineId *machine, LinkState state);
 void mesh_suspect(Mesh *m);
 /* CLOSE with reason revoked from somebody who can know. */
 void mesh_we_are_revoked(Mesh *m);
+
+/* This machine is about to sleep. */
+bool mesh_is_asleep(const Mesh *m);
 
 /* --- channel.c --- */
 

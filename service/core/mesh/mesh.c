@@ -16,6 +16,9 @@
  * enough to ask those that are used. The rest is silent for too long soon (core/network.c). */
 #define SUSPECT_USEC (10 * USEC_PER_SEC)
 #define SUSPECT_MAX 64U
+/* Longer than logind waits for those it told of a sleep (InhibitDelayMaxSec=, 5 s). A machine that
+ * is awake after that and was not told so is not asleep. */
+#define ASLEEP_MAX_USEC (10 * USEC_PER_SEC)
 /* An issuer that came back is given so long to renew what has ended in the meantime. */
 #define ISSUER_BACK_USEC USEC_PER_HOUR
 
@@ -460,7 +463,9 @@ void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n) {
 
 void mesh_network_changed(Mesh *m) {
         g_autoptr(GPtrArray) links = g_ptr_array_new();
+        bool was_asleep = m->asleep_until > 0;
 
+        m->asleep_until = 0;
         for (GList *l = m->lru.head; l; l = l->next)
                 g_ptr_array_add(links, link_ref(l->data));
         for (unsigned i = 0; i < links->len; i++) {
@@ -468,12 +473,34 @@ void mesh_network_changed(Mesh *m) {
 
                 if (link->mesh && link->attempt)
                         attempt_hurry(link->attempt);
+                else if (link->mesh && was_asleep && !link_is_up(link) &&
+                         !reliable_is_idle(link->reliable))
+                        link_connect(link);
                 else if (link->mesh)
                         (void) probes_send(link, CHANGED_PROBE_USEC, NULL, NULL);
                 link_unref(link);
         }
         neighbours_hurry(m->neighbours);
         presence_changed(m->presence);
+}
+
+bool mesh_is_asleep(const Mesh *m) {
+        return m->asleep_until > env_now(m->env);
+}
+
+void mesh_sleep(Mesh *m) {
+        g_autoptr(GPtrArray) links = g_ptr_array_new();
+
+        m->asleep_until = usec_add(env_now(m->env), ASLEEP_MAX_USEC);
+        for (GList *l = m->lru.head; l; l = l->next)
+                g_ptr_array_add(links, link_ref(l->data));
+        for (unsigned i = 0; i < links->len; i++) {
+                Link *link = links->pdata[i];
+
+                if (link->mesh && !link->enrolling)
+                        link_close(link, CLOSE_SHUTDOWN);
+                link_unref(link);
+        }
 }
 
 void mesh_suspect(Mesh *m) {

@@ -96,6 +96,10 @@ void mesh_set_inside(Mesh *m, const PrefixSet *inside);
 bool mesh_is_inside(const Mesh *m, const Endpoint *endpoint);
 /* Our addresses, for the presence record: usable ones, best first, without duplicates. */
 void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n);
+/* This machine will not answer for a while: closes all links but one we enrol on, and the others
+ * are told at once. New ones are made after mesh_network_changed(), or when it is still awake some
+ * seconds later. */
+void mesh_sleep(Mesh *m);
 /* Addresses, routes or the time changed (or we woke up): probe every link now. */
 void mesh_network_changed(Mesh *m);
 /* Packets up to so many bytes are sent from now on, and datagrams on channels; 0, or more than

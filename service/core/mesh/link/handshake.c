@@ -242,6 +242,8 @@ static Attempt *attempt_alloc(Link *link) {
 
         if (link->enrolling ? m->is_member : !m->is_member || !mesh_knows_machine(m, &link->machine))
                 return NULL;
+        if (mesh_is_asleep(m) && !link->enrolling)
+                return NULL;
         if (machine_id_to_static(&link->machine, remote) < 0)
                 return NULL;
         a = NEW(Attempt);
@@ -315,6 +317,8 @@ static DropReason admit(Mesh *m, const uint8_t *data, size_t len, const Endpoint
 
         if (!is_well_formed(data, len, INITIATION_SIZE_MIN))
                 return DROP_MALFORMED;
+        if (mesh_is_asleep(m))
+                return DROP_ASLEEP;
         verdict = cookie_check(&m->cookies, data, len, from, now);
         if (verdict == COOKIE_INVALID_MAC1)
                 return DROP_MAC1;
