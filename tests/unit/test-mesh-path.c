@@ -24,7 +24,7 @@ static Endpoint at(const char *text) {
 static void add(PathSet *set, PathOrigin origin, const char *text) {
         Endpoint e = at(text);
 
-        path_set_add(set, origin, &e);
+        path_set_add(set, origin, &e, 1);
 }
 
 static bool arrived(PathSet *set, const char *text, usec_t now) {
@@ -35,13 +35,11 @@ static bool arrived(PathSet *set, const char *text, usec_t now) {
 
 static void assert_candidates(const PathSet *set, unsigned rotate, const char *list) {
         g_autoptr(GString) s = g_string_new(NULL);
-        Path c[PATHS_MAX];
+        Endpoint c[PATHS_MAX];
         unsigned n = path_set_candidates(set, rotate, c);
 
         for (unsigned i = 0; i < n; i++)
-                g_string_append_printf(
-                                s, "%s%u", i ? " " : "",
-                                ntohl(c[i].endpoint.in.sin_addr.s_addr) & 0xff);
+                g_string_append_printf(s, "%s%u", i ? " " : "", ntohl(c[i].in.sin_addr.s_addr) & 0xff);
         assert_string_equal(s->str, list);
 }
 
@@ -123,7 +121,7 @@ static void test_local_address(void **state) {
 static void test_full(void **state) {
         PathSet set = PATH_SET_EMPTY;
 
-        for (unsigned i = 1; i <= 12; i++) {
+        for (unsigned i = 1; i <= PATHS_MAX + 4; i++) {
                 char text[20];
 
                 snprintf(text, sizeof text, "10.0.0.%u", i);
@@ -133,15 +131,15 @@ static void test_full(void **state) {
         /* A better one finds room, the active one is never thrown out. */
         add(&set, PATH_HINT, "10.0.0.50");
         assert_int_equal(set.n, PATHS_MAX);
-        assert_candidates(&set, 0, "50 1 2 3 4 5 6 7");
-        for (unsigned i = 100; i < 120; i++) {
+        assert_candidates(&set, 0, "50 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15");
+        for (unsigned i = 100; i < 130; i++) {
                 char text[20];
 
                 snprintf(text, sizeof text, "10.0.0.%u", i);
                 assert_true(arrived(&set, text, i));
                 assert_int_equal(ntohl(path_set_endpoint(&set).in.sin_addr.s_addr) & 0xff, i);
         }
-        assert_candidates(&set, 0, "119 118 117 116 115 114 113 112");
+        assert_candidates(&set, 0, "129 128 127 126 125 124 123 122 121 120 119 118 117 116 115 114");
 }
 
 static bool is_odd(const void *userdata, const Endpoint *e) {
@@ -162,6 +160,60 @@ static void test_purge(void **state) {
         assert_true(path_set_purge(&set, is_odd, NULL));
         assert_null(path_set_active(&set));
         assert_candidates(&set, 0, "4 2");
+}
+
+static void replace(PathSet *set, const char *old, const char *new, bool moves) {
+        Endpoint a = at(old), b = at(new);
+
+        assert_true(path_set_replace(set, &a, &b) == moves);
+}
+
+static const Path *find(PathSet *set, const char *text) {
+        Endpoint e = at(text);
+
+        return path_set_find(set, &e);
+}
+
+/* What is known of a path goes with it, wherever in the set both are. */
+static void test_replace(void **state) {
+        PathSet set = PATH_SET_EMPTY;
+
+        add(&set, PATH_RELAY, "10.0.0.1");
+        add(&set, PATH_HINT, "10.0.0.2");
+        replace(&set, "10.0.0.9", "10.0.0.3", false);
+        assert_int_equal(set.n, 2);
+        replace(&set, "10.0.0.1", "10.0.0.3", false);
+        assert_int_equal(find(&set, "10.0.0.3")->origin, PATH_RELAY);
+        assert_null(find(&set, "10.0.0.1"));
+        replace(&set, "10.0.0.3", "10.0.0.3", false);
+        assert_int_equal(set.n, 2);
+        /* The active one, to one that is known too. */
+        assert_true(arrived(&set, "10.0.0.3", 5));
+        add(&set, PATH_HINT, "10.0.0.4");
+        replace(&set, "10.0.0.3", "10.0.0.2", true);
+        assert_candidates(&set, 0, "2 4");
+        assert_int_equal(path_set_active(&set)->last_received, 5);
+        replace(&set, "10.0.0.2", "10.0.0.4", true);
+        assert_candidates(&set, 0, "4");
+        /* Another takes the name of the active one. */
+        add(&set, PATH_HINT, "10.0.0.5");
+        replace(&set, "10.0.0.5", "10.0.0.4", false);
+        assert_candidates(&set, 0, "4");
+        assert_non_null(path_set_active(&set));
+}
+
+static void test_rtt(void **state) {
+        Path p = {};
+
+        path_sample_rtt(&p, 100);
+        assert_int_equal(p.srtt, 100);
+        assert_int_equal(p.rttvar, 50);
+        path_sample_rtt(&p, 180);
+        assert_int_equal(p.srtt, 110);
+        assert_int_equal(p.rttvar, 57);
+        assert_int_equal(p.rtt_min, 100);
+        path_sample_rtt(&p, 0);
+        assert_int_equal(p.rtt_min, 1);
 }
 
 /* --- endpoint book --- */
@@ -243,7 +295,7 @@ static void test_book(void **state) {
         assert_true(endpoint_book_has_hint(b, &anna));
         endpoint_book_reached(b, &anna, &e2);
         endpoint_book_reached(b, &bob, &e1);
-        endpoint_book_fill(b, &anna, &set);
+        endpoint_book_fill(b, &anna, &set, 1);
         assert_candidates(&set, 0, "1 2");
         /* Written once, later, in one commit. */
         assert_int_equal(memory_store_commits(w.store), 0);
@@ -258,7 +310,7 @@ static void test_book(void **state) {
         assert_int_equal(memory_store_commits(w.store), 2);
         b = book_new(&w);
         set = PATH_SET_EMPTY;
-        endpoint_book_fill(b, &bob, &set);
+        endpoint_book_fill(b, &bob, &set, 1);
         assert_candidates(&set, 0, "1");
         assert_false(endpoint_book_has_hint(b, &anna));
         assert_true(endpoint_book_knows(b, &anna));
@@ -342,7 +394,7 @@ static void test_hints_are_bounded(void **state) {
                 e = at(text);
                 endpoint_book_add_hint(b, &id, &e);
         }
-        endpoint_book_fill(b, &id, &set);
+        endpoint_book_fill(b, &id, &set, 1);
         assert_candidates(&set, 0, "29 28 27 26 25 24 23 22");
         endpoint_book_free(b);
         book_world_done(&w);
@@ -354,6 +406,8 @@ int main(void) {
                 cmocka_unit_test(test_order),
                 cmocka_unit_test(test_full),
                 cmocka_unit_test(test_purge),
+                cmocka_unit_test(test_replace),
+                cmocka_unit_test(test_rtt),
                 cmocka_unit_test(test_book),
                 cmocka_unit_test(test_members_only),
                 cmocka_unit_test(test_hints_are_bounded),

@@ -7,7 +7,6 @@
 #include "core/mesh/link/link-budget.h"
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
-#include "core/mesh/gossip/neighbours.h"
 
 #define ENROL_CHANNEL "enrol"
 #define CERT_CHANNEL "cert"
@@ -53,6 +52,7 @@ struct Channels {
         uint32_t last_id;
         GQueue theirs; /* of ChannelRequest */
         GArray *state_handlers;
+        LinkObserver observer;
 };
 
 static void handler_free(void *p) {
@@ -60,6 +60,40 @@ static void handler_free(void *p) {
 
         g_free(h->name);
         g_free(h);
+}
+
+static void tell_state(Channels *c, Link *link, LinkState state, bool restarted) {
+        unsigned events = link->events;
+        MachineId machine = link->machine;
+
+        for (unsigned i = 0; i < c->state_handlers->len; i++) {
+                StateHandler h = g_array_index(c->state_handlers, StateHandler, i);
+
+                h.handler(h.userdata, &machine, state, restarted);
+                if (link->events != events)
+                        return;
+        }
+}
+
+static void on_link_event(void *userdata, Link *link, LinkEvent event) {
+        switch (event) {
+        case LINK_EVENT_CONNECTING:
+                tell_state(userdata, link, LINK_CONNECTING, false);
+                return;
+        case LINK_EVENT_UP:
+        case LINK_EVENT_RESTARTED:
+                tell_state(userdata, link, LINK_UP, event == LINK_EVENT_RESTARTED);
+                return;
+        case LINK_EVENT_DOWN:
+                tell_state(userdata, link, LINK_DOWN, false);
+                return;
+        case LINK_EVENT_ENDPOINT:
+        case LINK_EVENT_SEEN:
+        case LINK_EVENT_LOST:
+        case LINK_EVENT_CHANGED:
+        case _LINK_EVENT_MAX:
+                return;
+        }
 }
 
 Channels *channels_new(Mesh *m) {
@@ -70,6 +104,8 @@ Channels *channels_new(Mesh *m) {
         c->requests = g_hash_table_new(NULL, NULL);
         g_queue_init(&c->theirs);
         c->state_handlers = g_array_new(false, false, sizeof(StateHandler));
+        c->observer = (LinkObserver){ .userdata = c, .event = on_link_event };
+        mesh_observe_links(m, &c->observer);
         return c;
 }
 
@@ -83,6 +119,7 @@ static void forget_theirs(ChannelRequest *q) {
 Channels *channels_free(Channels *c) {
         if (!c)
                 return NULL;
+        mesh_unobserve_links(c->mesh, &c->observer);
         while (c->theirs.head)
                 forget_theirs(c->theirs.head->data);
         g_hash_table_unref(c->requests);
@@ -136,28 +173,6 @@ static int on_link_state(void *self, LinkStateHandler handler, void *userdata) {
                 if (g_array_index(c->state_handlers, StateHandler, i - 1).userdata == userdata)
                         g_array_remove_index(c->state_handlers, i - 1);
         return 0;
-}
-
-void channels_announce(Link *link, bool restarted) {
-        _unused_ g_autoptr(Link) ref = link_ref(link);
-        Mesh *m = link->mesh;
-        Channels *c = m->channels;
-        MachineId machine = link->machine;
-        /* Links that only enrol or renew, or end, are nobody's business. */
-        LinkState state = link_is_limited(link) || link->dismissed ? LINK_DOWN : link->state;
-
-        if (link->announced != state || restarted) {
-                link->announced = state;
-                mesh_on_link_state(m, &machine, state);
-                neighbours_on_link_state(m->neighbours, &machine, state);
-                for (unsigned i = 0; i < c->state_handlers->len; i++) {
-                        StateHandler h = g_array_index(c->state_handlers, StateHandler, i);
-
-                        h.handler(h.userdata, &machine, state, restarted);
-                }
-        }
-        if (m->config.handler.link_changed)
-                m->config.handler.link_changed(m->config.handler.userdata, &machine);
 }
 
 /* --- sending --- */

@@ -19,6 +19,7 @@ typedef struct Channels Channels;
 typedef struct Probes Probes;
 typedef struct Neighbours Neighbours;
 typedef struct Presence Presence;
+typedef struct LinkObserver LinkObserver;
 
 struct Mesh {
         const MeshEnv *env;
@@ -49,7 +50,9 @@ struct Mesh {
         GHashTable *links;
         GQueue lru;
         uint32_t n_links_made;
-        usec_t suspected; /* mesh_suspect() did something; 0: never */
+        GPtrArray *observers;   /* of LinkObserver, borrowed: told in this order */
+        LinkObserver *observer; /* our own, mesh-links.c */
+        usec_t suspected;       /* mesh_suspect() did something; 0: never */
         unsigned n_strangers;
         Budget strangers_budget; /* all links that only enrol */
         GHashTable *peers;       /* PacketPeer; kept until the mesh goes */
@@ -73,15 +76,26 @@ bool mesh_knows_machine(Mesh *m, const MachineId *machine);
 bool mesh_is_local_endpoint(const Mesh *m, const Endpoint *e);
 /* Whether members are let in beyond the end of their certificates: nobody is there to renew them. */
 bool mesh_honours_expired(const Mesh *m);
-/* A link that counts for everybody went up or down. */
-void mesh_on_link_state(Mesh *m, const MachineId *machine, LinkState state);
-/* One machine does not answer: is it that one, or are we cut off? Asks the others. */
-void mesh_suspect(Mesh *m);
+
+/* --- mesh-links.c --- */
+
+/* How long an answer may take after the network changed before a path is doubted. */
+#define CHANGED_PROBE_USEC (2 * USEC_PER_SEC)
+
+void mesh_watch_links(Mesh *m);
+/* Whether the link to it is to stay without being used. */
+bool mesh_keeps_link(const Mesh *m, const MachineId *machine);
 /* CLOSE with reason revoked from somebody who can know. */
 void mesh_we_are_revoked(Mesh *m);
 
 /* This machine is about to sleep. */
 bool mesh_is_asleep(const Mesh *m);
+
+/* --- link/link-events.c --- */
+
+/* @o (link/link.h) is borrowed, until mesh_unobserve_links() or the end of the mesh. */
+void mesh_observe_links(Mesh *m, const LinkObserver *o);
+void mesh_unobserve_links(Mesh *m, const LinkObserver *o);
 
 /* --- channel.c --- */
 
@@ -96,17 +110,17 @@ DropReason channels_handle_datagram(Link *link, const uint8_t *frame, size_t len
 void channels_fail_link(Link *link, WireError error);
 /* The machine started anew: what it had acknowledged but not answered is asked again. */
 void channels_resend_requests(Link *link);
-/* Tells the handlers if the state is news, or @restarted. */
-void channels_announce(Link *link, bool restarted);
 
 /* --- probe.c --- */
 
 Probes *probes_new(Mesh *m);
 Probes *probes_free(Probes *p);
-/* @reply NULL: if it is lost, the link is repaired.
+/* Asks over the active path. @reply NULL: if it is lost, the link is repaired.
  * Return: 0, -ENOTCONN, -EBUSY: too many on the way. */
 int probes_send(Link *link, usec_t timeout, ProbeReply reply, void *userdata);
+/* Asks over one path, for the path's sake: nobody is told, what it says is in the PathSet. */
+int probes_send_on(Link *link, const Endpoint *endpoint, usec_t timeout);
 DropReason probes_handle_probe(Link *link, const uint8_t *frame, size_t len, const Endpoint *from);
-DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len);
+DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len, const Endpoint *from);
 /* Forgets, without a call, what @userdata asked. */
 void probes_forget(Probes *p, const void *userdata);

@@ -10,12 +10,6 @@
 #include "core/mesh/gossip/neighbours.h"
 #include "core/mesh/gossip/presence.h"
 
-/* How long an answer may take after the network changed before a path is doubted. */
-#define CHANGED_PROBE_USEC (2 * USEC_PER_SEC)
-/* One machine that comes and goes has not all the others asked all the time; and of many it is
- * enough to ask those that are used. The rest is silent for too long soon (core/network.c). */
-#define SUSPECT_USEC (10 * USEC_PER_SEC)
-#define SUSPECT_MAX 64U
 /* Longer than logind waits for those it told of a sleep (InhibitDelayMaxSec=, 5 s). A machine that
  * is awake after that and was not told so is not asleep. */
 #define ASLEEP_MAX_USEC (10 * USEC_PER_SEC)
@@ -105,9 +99,11 @@ int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret) {
         m->peers = g_hash_table_new(machine_id_hash, machine_id_hash_equal);
         m->book = endpoint_book_new(env, config->store, config->directory);
         m->provider = (ChannelProvider){ .ops = &mesh_channel_ops, .self = m };
+        m->observers = g_ptr_array_new();
+        mesh_watch_links(m);
+        m->neighbours = neighbours_new(m);
         m->channels = channels_new(m);
         m->probes = probes_new(m);
-        m->neighbours = neighbours_new(m);
         m->presence = presence_new(m);
         /* Before gossip, so that a revoked machine is cut before others hear of it. */
         directory_observe(config->directory, on_record, m);
@@ -139,6 +135,8 @@ Mesh *mesh_free(Mesh *m) {
         probes_free(m->probes);
         channels_free(m->channels);
         endpoint_book_free(m->book);
+        g_ptr_array_unref(m->observers);
+        g_free(m->observer);
         retire_peers(m);
         g_hash_table_unref(m->links);
         g_hash_table_unref(m->attempts);
@@ -227,26 +225,6 @@ bool mesh_knows_machine(Mesh *m, const MachineId *machine) {
         return directory_certificate(d, machine) || endpoint_book_has_hint(m->book, machine);
 }
 
-static bool is_issuer(const Mesh *m, const MachineId *machine) {
-        return directory_issuer(m->config.directory, machine) != NULL;
-}
-
-void mesh_on_link_state(Mesh *m, const MachineId *machine, LinkState state) {
-        unsigned n = 0;
-
-        if (!is_issuer(m, machine))
-                return;
-        for (GList *l = m->lru.head; l; l = l->next) {
-                const Link *link = l->data;
-
-                if (link_is_up(link) && !link_is_limited(link) && is_issuer(m, &link->machine))
-                        n++;
-        }
-        if (m->n_issuers_up == 0 && n > 0)
-                m->issuers_since = env_now(m->env);
-        m->n_issuers_up = n;
-}
-
 bool mesh_honours_expired(const Mesh *m) {
         if (m->is_issuer)
                 return false;
@@ -306,7 +284,7 @@ static DropReason handle_frame(Link *link, const uint8_t *frame, size_t len, con
         case FRAME_PROBE:
                 return probes_handle_probe(link, frame, len, from);
         case FRAME_PROBE_REPLY:
-                return probes_handle_reply(link, frame, len);
+                return probes_handle_reply(link, frame, len, from);
         case FRAME_DATAGRAM:
                 return channels_handle_datagram(link, frame, len);
         case FRAME_CLOSE:
@@ -503,22 +481,6 @@ void mesh_sleep(Mesh *m) {
         }
 }
 
-void mesh_suspect(Mesh *m) {
-        usec_t now = env_now(m->env);
-        unsigned n = 0;
-
-        if (m->suspected != 0 && now < m->suspected + SUSPECT_USEC)
-                return;
-        m->suspected = now;
-        for (GList *l = m->lru.head; l && n < SUSPECT_MAX; l = l->next) {
-                Link *link = l->data;
-
-                if (link_is_up(link) && !link->lost && link->n_probes == 0 &&
-                    link_last_received(link) + CHANGED_PROBE_USEC <= now)
-                        n += probes_send(link, CHANGED_PROBE_USEC, NULL, NULL) >= 0;
-        }
-}
-
 void mesh_set_mtu(Mesh *m, uint16_t mtu) {
         m->config.mtu = mtu > 0 ? MIN(mtu, (uint16_t) OMERTA_MTU_DEFAULT)
                                 : (uint16_t) OMERTA_MTU_DEFAULT;
@@ -652,84 +614,9 @@ int mesh_send_packet(Mesh *m, PacketPeer *peer, uint8_t flags, const uint8_t *pa
         return m->env->send(m->env->userdata, &tx->endpoint, datagram, DATA_OVERHEAD + len);
 }
 
-/* As others see it. */
-static LinkState shown_state(const Link *link) {
-        if (link->dismissed || link->renews)
-                return LINK_DOWN;
-        return link->lost ? LINK_CONNECTING : link->state;
-}
-
-static void get_info(const Link *link, MeshLinkInfo *ret) {
-        const PacketPeer *p = link->peer;
-
-        *ret = (MeshLinkInfo){
-                .machine = link->machine,
-                .state = shown_state(link),
-                .endpoint = path_set_endpoint(&link->paths),
-                .rtt = link->srtt,
-                .rtt_min = link->rtt_min,
-                .since = link->since,
-                .last_handshake = link->last_handshake,
-                .last_received = link_last_received(link),
-                .cipher = link->current.kp ? link->current.cipher : 0,
-        };
-        if (!p)
-                return;
-        ret->tx_packets = atomic_load_explicit(&p->tx_packets, memory_order_relaxed);
-        ret->tx_bytes = atomic_load_explicit(&p->tx_bytes, memory_order_relaxed);
-        ret->rx_packets = atomic_load_explicit(&p->rx_packets, memory_order_relaxed);
-        ret->rx_bytes = atomic_load_explicit(&p->rx_bytes, memory_order_relaxed);
-}
-
-bool mesh_link_info(Mesh *m, const MachineId *machine, MeshLinkInfo *ret) {
-        const Link *link = link_find(m, machine);
-
-        if (!link)
-                return false;
-        get_info(link, ret);
-        return true;
-}
-
 void mesh_charge(Mesh *m, const MachineId *machine, usec_t cost) {
         Link *link = link_find(m, machine);
 
         if (link)
                 link_charge(link, cost);
-}
-
-void mesh_foreach_link(Mesh *m, void (*callback)(void *userdata, const MeshLinkInfo *info), void *userdata) {
-        for (GList *l = m->lru.head; l; l = l->next) {
-                MeshLinkInfo info;
-
-                get_info(l->data, &info);
-                callback(userdata, &info);
-        }
-}
-
-Endpoint mesh_observed_endpoint(Mesh *m) {
-        Endpoint best = {};
-        unsigned n = 0, n_best = 0;
-
-        /* Majority vote of those who see another address than we know (Boyer and Moore): who is
-         * in our own LAN sees a local one, which says nothing about the world outside. */
-        for (unsigned pass = 0; pass < 2; pass++) {
-                int lead = 0;
-
-                for (GList *l = m->lru.head; l; l = l->next) {
-                        const Link *link = l->data;
-
-                        if (!link_is_up(link) || !endpoint_is_set(&link->seen) ||
-                            mesh_is_local_endpoint(m, &link->seen))
-                                continue;
-                        if (pass == 1) {
-                                n++;
-                                n_best += endpoint_equal(&best, &link->seen);
-                        } else if (lead == 0) {
-                                best = link->seen;
-                                lead = 1;
-                        } else
-                                lead += endpoint_equal(&best, &link->seen) ? 1 : -1;
-                }
-        }
-        return 2 * n_best > n ? best : (Endpoint){};
 }

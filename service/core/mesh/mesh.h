@@ -166,5 +166,24 @@ typedef struct MeshLinkInfo {
 } MeshLinkInfo;
 bool mesh_link_info(Mesh *m, const MachineId *machine, MeshLinkInfo *ret);
 void mesh_foreach_link(Mesh *m, void (*callback)(void *userdata, const MeshLinkInfo *info), void *userdata);
+
+/* One way to a machine, whether it is used or not. Texts are constants. */
+typedef struct MeshPathInfo {
+        Endpoint endpoint; /* of the relay, if it is relayed */
+        bool is_relayed, is_active;
+        const char *origin; /* how it was found: "seen", "lan", "hint", "presence", ... */
+        const char *state;  /* "untried", "works", "silent" */
+        const char *reason; /* a sentence: why it is used or not */
+        usec_t rtt, rtt_min, rtt_deviation; /* smoothed (RFC 6298); 0: not known */
+        uint32_t n_probes, n_lost;
+        uint16_t mtu;                /* largest inner packet known to pass; 0: not known */
+        usec_t since, last_received; /* monotonic */
+} MeshPathInfo;
+/* Return: false if there is no link. */
+bool mesh_foreach_path(
+                Mesh *m,
+                const MachineId *machine,
+                void (*callback)(void *userdata, const MeshPathInfo *info),
+                void *userdata);
 /* Our own endpoint as others see it, if they agree; unset else. */
 Endpoint mesh_observed_endpoint(Mesh *m);

@@ -38,6 +38,7 @@ struct Neighbours {
         GQueue list; /* of Neighbour */
         GArray *avoided;
         Timer timer;
+        LinkObserver observer;
 };
 
 static Neighbour *find(const Neighbours *n, const MachineId *machine) {
@@ -55,31 +56,11 @@ unsigned neighbours_count(const Neighbours *n) {
         return n->list.length;
 }
 
-Neighbours *neighbours_new(Mesh *m) {
-        Neighbours *n = NEW(Neighbours);
-
-        n->mesh = m;
-        g_queue_init(&n->list);
-        n->avoided = g_array_new(false, false, sizeof(Avoided));
-        return n;
-}
-
 static void drop(Neighbour *b) {
         timer_clear(&b->timer);
         probes_forget(b->neighbours->mesh->probes, b);
         g_queue_unlink(&b->neighbours->list, &b->in_list);
         g_free(b);
-}
-
-Neighbours *neighbours_free(Neighbours *n) {
-        if (!n)
-                return NULL;
-        while (n->list.head)
-                drop(n->list.head->data);
-        timer_clear(&n->timer);
-        g_array_unref(n->avoided);
-        g_free(n);
-        return NULL;
 }
 
 /* --- keeping a link --- */
@@ -157,32 +138,67 @@ static void avoid(Neighbours *n, const MachineId *machine) {
         g_array_append_val(n->avoided, a);
 }
 
-void neighbours_on_link_state(Neighbours *n, const MachineId *machine, LinkState state) {
-        Neighbour *b = n ? find(n, machine) : NULL;
+static void on_down(Neighbour *b) {
+        Neighbours *n = b->neighbours;
         usec_t delay;
         uint32_t random;
 
+        b->failures++;
+        if (!b->fixed) {
+                avoid(n, &b->machine);
+                neighbours_changed(n);
+        }
+        delay = MIN(RETRY_MIN << MIN(b->failures - 1, 10U), RETRY_MAX);
+        /* Many may have lost the same gateway at the same instant. */
+        env_random(n->mesh->env, &random, sizeof random);
+        arm(b, delay + random % (delay / 2));
+}
+
+static void on_link_event(void *userdata, Link *link, LinkEvent event) {
+        Neighbour *b = find(userdata, &link->machine);
+
         if (!b)
                 return;
-        switch (state) {
-        case LINK_CONNECTING:
-                return;
-        case LINK_UP:
+        switch (event) {
+        case LINK_EVENT_UP:
+        case LINK_EVENT_RESTARTED:
                 b->failures = b->missed = 0;
                 arm(b, NEIGHBOUR_KEEPALIVE_NAT_USEC);
                 return;
-        case LINK_DOWN:
-                b->failures++;
-                if (!b->fixed) {
-                        avoid(n, machine);
-                        neighbours_changed(n);
-                }
-                delay = MIN(RETRY_MIN << MIN(b->failures - 1, 10U), RETRY_MAX);
-                /* Many may have lost the same gateway at the same instant. */
-                env_random(n->mesh->env, &random, sizeof random);
-                arm(b, delay + random % (delay / 2));
+        case LINK_EVENT_DOWN:
+                on_down(b);
+                return;
+        case LINK_EVENT_CONNECTING:
+        case LINK_EVENT_ENDPOINT:
+        case LINK_EVENT_SEEN:
+        case LINK_EVENT_LOST:
+        case LINK_EVENT_CHANGED:
+        case _LINK_EVENT_MAX:
                 return;
         }
+}
+
+Neighbours *neighbours_new(Mesh *m) {
+        Neighbours *n = NEW(Neighbours);
+
+        n->mesh = m;
+        g_queue_init(&n->list);
+        n->avoided = g_array_new(false, false, sizeof(Avoided));
+        n->observer = (LinkObserver){ .userdata = n, .event = on_link_event };
+        mesh_observe_links(m, &n->observer);
+        return n;
+}
+
+Neighbours *neighbours_free(Neighbours *n) {
+        if (!n)
+                return NULL;
+        mesh_unobserve_links(n->mesh, &n->observer);
+        while (n->list.head)
+                drop(n->list.head->data);
+        timer_clear(&n->timer);
+        g_array_unref(n->avoided);
+        g_free(n);
+        return NULL;
 }
 
 void neighbours_hurry(Neighbours *n) {

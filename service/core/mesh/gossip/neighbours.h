@@ -27,6 +27,5 @@ Neighbours *neighbours_free(Neighbours *n);
 void neighbours_changed(Neighbours *n);
 bool neighbours_has(const Neighbours *n, const MachineId *machine);
 unsigned neighbours_count(const Neighbours *n);
-void neighbours_on_link_state(Neighbours *n, const MachineId *machine, LinkState state);
 /* Addresses changed or we woke up: no more waiting for the next try. */
 void neighbours_hurry(Neighbours *n);

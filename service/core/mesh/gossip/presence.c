@@ -12,22 +12,8 @@
 struct Presence {
         Mesh *mesh;
         Timer timer;
+        LinkObserver observer;
 };
-
-Presence *presence_new(Mesh *m) {
-        Presence *p = NEW(Presence);
-
-        p->mesh = m;
-        return p;
-}
-
-Presence *presence_free(Presence *p) {
-        if (!p)
-                return NULL;
-        timer_clear(&p->timer);
-        g_free(p);
-        return NULL;
-}
 
 static bool is_linked(Mesh *m) {
         for (GList *l = m->lru.head; l; l = l->next) {
@@ -115,4 +101,40 @@ void presence_changed(Presence *p) {
 
         if (!timer_is_set(&p->timer) || p->timer.due > env_now(env) + delay)
                 look_again_in(p, delay);
+}
+
+/* Somebody to tell it to, or somebody who sees us elsewhere. */
+static void on_link_event(void *userdata, Link *link, LinkEvent event) {
+        switch (event) {
+        case LINK_EVENT_UP:
+        case LINK_EVENT_RESTARTED:
+        case LINK_EVENT_SEEN:
+                presence_changed(userdata);
+                return;
+        case LINK_EVENT_CONNECTING:
+        case LINK_EVENT_DOWN:
+        case LINK_EVENT_ENDPOINT:
+        case LINK_EVENT_LOST:
+        case LINK_EVENT_CHANGED:
+        case _LINK_EVENT_MAX:
+                return;
+        }
+}
+
+Presence *presence_new(Mesh *m) {
+        Presence *p = NEW(Presence);
+
+        p->mesh = m;
+        p->observer = (LinkObserver){ .userdata = p, .event = on_link_event };
+        mesh_observe_links(m, &p->observer);
+        return p;
+}
+
+Presence *presence_free(Presence *p) {
+        if (!p)
+                return NULL;
+        mesh_unobserve_links(p->mesh, &p->observer);
+        timer_clear(&p->timer);
+        g_free(p);
+        return NULL;
 }

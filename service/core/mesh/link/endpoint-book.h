@@ -32,4 +32,4 @@ void endpoint_book_reached(EndpointBook *b, const MachineId *machine, const Endp
 /* It is a member no more: here at once, in the store a minute later. */
 void endpoint_book_forget(EndpointBook *b, const MachineId *machine);
 /* Adds all that is known of @machine to @paths. */
-void endpoint_book_fill(const EndpointBook *b, const MachineId *machine, PathSet *paths);
+void endpoint_book_fill(const EndpointBook *b, const MachineId *machine, PathSet *paths, usec_t now);

@@ -67,14 +67,14 @@ static void add_known_paths(Link *link) {
         Mesh *m = link->mesh;
         const Record *presence = directory_get(m->config.directory, RECORD_PRESENCE, &link->machine);
 
-        endpoint_book_fill(m->book, &link->machine, &link->paths);
+        endpoint_book_fill(m->book, &link->machine, &link->paths, env_now(m->env));
         if (!presence)
                 return;
         for (unsigned i = 0; i < presence->body.presence.n_endpoints; i++) {
                 const Endpoint *e = &presence->body.presence.endpoints[i];
 
                 if (!mesh_is_inside(m, e))
-                        path_set_add(&link->paths, PATH_PRESENCE, e);
+                        path_set_add(&link->paths, PATH_PRESENCE, e, env_now(m->env));
         }
 }
 
@@ -84,7 +84,7 @@ static void choose_locals(Attempt *a) {
         if (a->all_paths != (a->round % 2 == 0))
                 return;
         for (unsigned i = 0; i < a->n_candidates; i++)
-                a->candidates[i].endpoint.local = (IpAddr){};
+                a->candidates[i].local = (IpAddr){};
 }
 
 static void choose_candidates(Attempt *a) {
@@ -93,7 +93,7 @@ static void choose_candidates(Attempt *a) {
 
         a->next_candidate = 0;
         if (a->round == 0 && !a->all_paths && path_set_active(&link->paths)) {
-                a->candidates[0] = *path_set_active(&link->paths);
+                a->candidates[0] = path_set_endpoint(&link->paths);
                 a->n_candidates = 1;
                 return;
         }
@@ -102,8 +102,8 @@ static void choose_candidates(Attempt *a) {
         /* Addresses of a private network can be ours as well as theirs; what the store has may lie
          * inside a network that was joined since. */
         for (unsigned i = 0; i < a->n_candidates; i++)
-                if (!mesh_is_local_endpoint(link->mesh, &a->candidates[i].endpoint) &&
-                    !mesh_is_inside(link->mesh, &a->candidates[i].endpoint))
+                if (!mesh_is_local_endpoint(link->mesh, &a->candidates[i]) &&
+                    !mesh_is_inside(link->mesh, &a->candidates[i]))
                         a->candidates[n++] = a->candidates[i];
         a->n_candidates = n;
         choose_locals(a);
@@ -147,7 +147,7 @@ static int encode_initiation_payload(Attempt *a, uint8_t *buf, size_t size) {
         } else
                 memcpy(p.invite_id, link->invite_id, sizeof p.invite_id);
         if (a->n_candidates == 1)
-                p.seen = a->candidates[0].endpoint;
+                p.seen = a->candidates[0];
         return handshake_payload_encode(&p, whole - INITIATION_OVERHEAD, buf, size);
 }
 
@@ -200,7 +200,7 @@ static void send_next(Attempt *a) {
         const MeshEnv *env = a->link->mesh->env;
 
         if (a->len > 0 && a->next_candidate < a->n_candidates)
-                (void) path_send(&a->candidates[a->next_candidate++], env, a->message, a->len);
+                (void) env->send(env->userdata, &a->candidates[a->next_candidate++], a->message, a->len);
         timer_set(env->timers, &a->timer,
                   env_now(env) + (a->len > 0 && a->next_candidate < a->n_candidates ? PATH_STAGGER_USEC
                                                                                     : retry_delay(a)),
@@ -272,7 +272,7 @@ Attempt *attempt_new_once(Link *link, const Endpoint *to) {
                 return NULL;
         a->once = true;
         a->n_candidates = 1;
-        a->candidates[0] = (Path){ .kind = PATH_DIRECT, .endpoint = *to };
+        a->candidates[0] = *to;
         send_round(a);
         return a;
 }

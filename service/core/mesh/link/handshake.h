@@ -28,7 +28,7 @@ typedef struct Attempt {
         size_t len;
         CookieMaker cookie;
         bool cookie_answered; /* this round's initiation went out again with a cookie */
-        Path candidates[PATHS_MAX];
+        Endpoint candidates[PATHS_MAX];
         unsigned n_candidates, next_candidate;
         Timer timer;
 } Attempt;

@@ -4,8 +4,6 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "core/mesh/gossip/neighbours.h"
-#include "core/mesh/gossip/presence.h"
 #include "core/wire/messages.h"
 
 /*
@@ -87,8 +85,7 @@ static bool evict(Mesh *m) {
         for (unsigned i = 0; l && i < EVICT_TRIES; i++, l = l->prev) {
                 Link *link = l->data;
 
-                if (is_idle(link) && !link->attempt &&
-                    !neighbours_has(m->neighbours, &link->machine)) {
+                if (is_idle(link) && !link->attempt && !mesh_keeps_link(m, &link->machine)) {
                         link_close(link, CLOSE_SHUTDOWN);
                         return true;
                 }
@@ -241,7 +238,7 @@ void link_set_renewed(Link *link) {
         link_publish(link);
         link_maintain(link);
         if (link->mesh)
-                channels_announce(link, false);
+                link_announce(link, false);
 }
 
 void link_hear_realtime(Link *link, usec_t realtime) {
@@ -299,11 +296,12 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
                           link);
         set_state(link, LINK_UP);
         link_set_seen(link, &link->current.seen);
-        presence_changed(m->presence);
         if (!mesh_is_inside(m, from)) {
                 path_set_arrived(&link->paths, from, now);
-                endpoint_book_reached(m->book, &link->machine, from);
+                link_tell(link, LINK_EVENT_ENDPOINT);
         }
+        if (!link->mesh)
+                return;
         link_publish(link);
         if (link->current.kp->is_initiator)
                 link_send_frame(link, NULL, 0); /* key confirmation */
@@ -313,7 +311,13 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
         reliable_set_open(link->reliable, true);
         if (restarted)
                 channels_resend_requests(link);
-        channels_announce(link, restarted);
+        link_announce(link, restarted);
+}
+
+static void tell_endpoint(Link *link) {
+        link_tell(link, LINK_EVENT_ENDPOINT);
+        if (link->mesh)
+                link_announce(link, false);
 }
 
 void link_take_initiator_key(Link *link, LinkKey *key, const Endpoint *from) {
@@ -347,9 +351,8 @@ void link_arrived(Link *link, Keypair *kp, const Endpoint *from) {
          * through the path there is. */
         if (mesh_is_inside(link->mesh, from) || !path_set_arrived(&link->paths, from, now))
                 return;
-        endpoint_book_reached(link->mesh->book, &link->machine, from);
         link_publish(link);
-        channels_announce(link, false);
+        tell_endpoint(link);
 }
 
 /* --- life --- */
@@ -383,13 +386,12 @@ static void end_life(Link *link) {
         reliable_set_open(link->reliable, false);
         reliable_fail(link->reliable);
         new_boot_id(link);
-        link->srtt = 0;
         link->lost = false;
         set_state(link, LINK_DOWN);
 }
 
 static void tell_end(Link *link) {
-        channels_announce(link, false);
+        link_announce(link, false);
         channels_fail_link(link, WIRE_ERROR_UNREACHABLE);
 }
 
@@ -474,7 +476,7 @@ void link_connect(Link *link) {
         if (!link_is_up(link)) {
                 link->purpose = link->attempt->purpose;
                 set_state(link, LINK_CONNECTING);
-                channels_announce(link, false);
+                link_announce(link, false);
         }
 }
 
@@ -485,7 +487,7 @@ void link_repair(Link *link) {
         link->attempt = attempt_new(link, true);
         if (link->attempt && !link_is_up(link)) {
                 set_state(link, LINK_CONNECTING);
-                channels_announce(link, false);
+                link_announce(link, false);
         }
 }
 
@@ -497,15 +499,16 @@ void link_lose(Link *link) {
         link_repair(link);
         if (!is_new || !link->mesh)
                 return;
-        mesh_suspect(link->mesh);
-        channels_announce(link, false);
+        link_tell(link, LINK_EVENT_LOST);
+        if (link->mesh)
+                link_announce(link, false);
 }
 
 static void find_again(Link *link) {
         if (!link->lost)
                 return;
         link->lost = false;
-        channels_announce(link, false);
+        link_announce(link, false);
 }
 
 void link_heard(Link *link) {
@@ -599,7 +602,7 @@ void link_maintain(Link *link) {
                 if (!link->attempt && !reliable_is_idle(link->reliable))
                         link->attempt = attempt_new(link, true);
                 set_state(link, link->attempt ? LINK_CONNECTING : LINK_DOWN);
-                channels_announce(link, false);
+                link_announce(link, false);
         }
         if (!link->mesh)
                 return;
@@ -613,26 +616,24 @@ void link_maintain(Link *link) {
 
 /* --- sending --- */
 
-static bool seal_and_send(Link *link, const Path *path, const uint8_t *frame, size_t len) {
+bool link_send_frame_to(Link *link, const Endpoint *to, const uint8_t *frame, size_t len) {
         uint8_t datagram[DATA_OVERHEAD + OMERTA_MTU_DEFAULT];
+        const MeshEnv *env = link->mesh->env;
         Keypair *kp = link->current.kp;
         uint64_t counter;
 
-        if (!kp || !path || len > OMERTA_MTU_DEFAULT || !keypair_reserve(kp, 1, &counter))
+        if (!kp || !endpoint_is_set(to) || len > OMERTA_MTU_DEFAULT ||
+            !keypair_reserve(kp, 1, &counter))
                 return false;
         keypair_seal(kp, counter, 0, frame, len, datagram);
-        (void) path_send(path, link->mesh->env, datagram, DATA_OVERHEAD + len);
+        (void) env->send(env->userdata, to, datagram, DATA_OVERHEAD + len);
         return true;
 }
 
 bool link_send_frame(Link *link, const uint8_t *frame, size_t len) {
-        return seal_and_send(link, path_set_active(&link->paths), frame, len);
-}
+        Endpoint active = path_set_endpoint(&link->paths);
 
-bool link_send_frame_to(Link *link, const Endpoint *to, const uint8_t *frame, size_t len) {
-        Path path = { .kind = PATH_DIRECT, .endpoint = *to };
-
-        return seal_and_send(link, &path, frame, len);
+        return link_send_frame_to(link, &active, frame, len);
 }
 
 int link_send_message(Link *link, GBytes *message) {
@@ -643,6 +644,30 @@ int link_send_message(Link *link, GBytes *message) {
         if (!link_is_up(link))
                 link_connect(link);
         return 0;
+}
+
+/* --- paths --- */
+
+/* How long an answer over a path that is not in use is waited for. */
+#define OFFERED_PROBE_USEC (2 * USEC_PER_SEC)
+
+void link_offer_path(Link *link, PathOrigin origin, const Endpoint *endpoint) {
+        Mesh *m = link->mesh;
+
+        if (!m || mesh_is_inside(m, endpoint) || mesh_is_local_endpoint(m, endpoint))
+                return;
+        path_set_add(&link->paths, origin, endpoint, env_now(m->env));
+        if (link_is_up(link))
+                (void) probes_send_on(link, endpoint, OFFERED_PROBE_USEC);
+        else if (link->attempt)
+                attempt_hurry(link->attempt);
+}
+
+void link_replace_path(Link *link, const Endpoint *old, const Endpoint *new) {
+        if (!link->mesh || !path_set_replace(&link->paths, old, new))
+                return;
+        link_publish(link);
+        tell_endpoint(link);
 }
 
 /* --- what others see --- */
@@ -696,16 +721,10 @@ usec_t link_last_received(const Link *link) {
         return t;
 }
 
-void link_sample_rtt(Link *link, usec_t rtt) {
-        link->srtt = link->srtt == 0 ? MAX(rtt, 1) : (7 * link->srtt + rtt) / 8;
-        if (link->rtt_min == 0 || rtt < link->rtt_min)
-                link->rtt_min = MAX(rtt, 1);
-}
-
 void link_set_seen(Link *link, const Endpoint *seen) {
         if (!endpoint_is_usable(seen) || mesh_is_inside(link->mesh, seen) ||
             endpoint_equal(&link->seen, seen))
                 return;
         link->seen = *seen;
-        presence_changed(link->mesh->presence);
+        link_tell(link, LINK_EVENT_SEEN);
 }

@@ -52,6 +52,25 @@ typedef struct LinkKey {
                 _v;                                                                                \
         })
 
+/* What observers are told (mesh_observe_links()). */
+typedef enum LinkEvent {
+        LINK_EVENT_CONNECTING, /* an attempt is under way */
+        LINK_EVENT_UP,         /* it serves all channels */
+        LINK_EVENT_RESTARTED,  /* it does, and what the other side knew is gone: it started anew */
+        LINK_EVENT_DOWN,
+        LINK_EVENT_ENDPOINT, /* the active path is another, or was shown to work by new keys */
+        LINK_EVENT_SEEN,     /* how the other side sees us changed */
+        LINK_EVENT_LOST,     /* up, but asked in vain */
+        LINK_EVENT_CHANGED,  /* something that is shown; also after all of the above but SEEN */
+        _LINK_EVENT_MAX,
+} LinkEvent;
+
+struct LinkObserver {
+        void *userdata;
+        /* May do anything to the link; who is told later is not told what is not true any more. */
+        void (*event)(void *userdata, Link *link, LinkEvent event);
+};
+
 struct Link {
         unsigned n_ref;
         Mesh *mesh; /* NULL: taken out of the mesh, waits for its last reference */
@@ -59,6 +78,7 @@ struct Link {
         GList lru; /* in mesh->lru */
 
         LinkState state, announced;
+        unsigned events; /* changes of state that were announced */
         Purpose purpose; /* of the current keys; before there are any: of our attempt */
         bool renews;     /* of the current keys: see LinkKey */
         bool enrolling;  /* by mesh_connect_to_enrol() */
@@ -94,8 +114,7 @@ struct Link {
         Timer maintain_timer, enrol_timer, dismiss_timer;
 
         usec_t since, last_handshake, last_received; /* monotonic */
-        usec_t srtt, rtt_min;
-        unsigned n_probes; /* on the way */
+        unsigned n_probes;                           /* on the way */
 };
 
 /* Borrowed; NULL: none. */
@@ -124,6 +143,23 @@ static inline bool link_is_limited(const Link *link) {
         return link_is_enrol(link) || link->renews;
 }
 
+/* --- paths --- */
+
+/* How a path of @machine was found; adds it to its candidates and, where there is a link with
+ * keys, probes it. */
+void link_offer_path(Link *link, PathOrigin origin, const Endpoint *endpoint);
+/* The relay moved, or gave another number: all that is known of @old goes to @new. */
+void link_replace_path(Link *link, const Endpoint *old, const Endpoint *new);
+
+/* --- events --- */
+
+void link_tell(Link *link, LinkEvent event);
+/* Tells the observers if its state for everybody is news, or @restarted; and in any case that it
+ * changed. */
+void link_announce(Link *link, bool restarted);
+
+/* --- life --- */
+
 /* Makes sure that there are keys or an attempt to get them. */
 void link_connect(Link *link);
 /* New keys over all paths, whether there are some or not. */
@@ -147,6 +183,8 @@ void link_close(Link *link, CloseReason reason);
 void link_dismiss(Link *link, GBytes *message);
 /* Closes it if it was dismissed and nothing is on the way any more. */
 void link_close_dismissed(Link *link);
+
+/* --- sending --- */
 
 /* Seals and sends one data message over the active path. Return: false if there are no keys. */
 bool link_send_frame(Link *link, const uint8_t *frame, size_t len);
@@ -176,5 +214,4 @@ void link_set_stranger(Link *link, bool stranger);
 void link_publish(Link *link);
 void link_set_packets(Link *link, bool open);
 usec_t link_last_received(const Link *link);
-void link_sample_rtt(Link *link, usec_t rtt);
 void link_set_seen(Link *link, const Endpoint *seen);

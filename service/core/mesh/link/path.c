@@ -5,6 +5,38 @@
 
 #include "base/macros.h"
 
+static const char *const origin_names[_PATH_ORIGIN_MAX] = {
+        [PATH_SEEN] = "seen",         [PATH_LAN] = "lan",       [PATH_HINT] = "hint",
+        [PATH_PRESENCE] = "presence", [PATH_MAPPED] = "mapped", [PATH_RELAY] = "relay",
+        [PATH_STORED] = "stored",
+};
+
+static const char *const state_names[_PATH_STATE_MAX] = {
+        [PATH_UNTRIED] = "untried",
+        [PATH_WORKS] = "works",
+        [PATH_SILENT] = "silent",
+};
+
+static const char *const reason_texts[_PATH_REASON_MAX] = {
+        [PATH_REASON_UNTRIED] = "not tried yet",
+        [PATH_REASON_ACTIVE] = "in use",
+        [PATH_REASON_SPARE] = "works, and is kept in case the one in use does not",
+        [PATH_REASON_NO_ANSWER] = "no answer from there",
+        [PATH_REASON_LOST] = "answered once, but not any more",
+};
+
+const char *path_origin_to_string(PathOrigin origin) {
+        return origin_names[origin];
+}
+
+const char *path_state_to_string(PathState state) {
+        return state_names[state];
+}
+
+const char *path_reason_to_string(PathReason reason) {
+        return reason_texts[reason];
+}
+
 static int find(const PathSet *set, const Endpoint *endpoint) {
         for (unsigned i = 0; i < set->n; i++)
                 if (endpoint_equal(&set->path[i].endpoint, endpoint))
@@ -36,8 +68,8 @@ static int add(PathSet *set, const Path *path) {
         return worst;
 }
 
-void path_set_add(PathSet *set, PathOrigin origin, const Endpoint *endpoint) {
-        Path path = { .kind = PATH_DIRECT, .origin = origin, .endpoint = *endpoint };
+void path_set_add(PathSet *set, PathOrigin origin, const Endpoint *endpoint, usec_t now) {
+        Path path = { .origin = origin, .endpoint = *endpoint, .since = now };
         int i;
 
         if (!endpoint_is_usable(endpoint))
@@ -50,9 +82,7 @@ void path_set_add(PathSet *set, PathOrigin origin, const Endpoint *endpoint) {
 }
 
 bool path_set_arrived(PathSet *set, const Endpoint *endpoint, usec_t now) {
-        Path path = {
-                .kind = PATH_DIRECT, .origin = PATH_SEEN, .endpoint = *endpoint, .last_received = now
-        };
+        Path path = { .origin = PATH_SEEN, .endpoint = *endpoint, .since = now, .last_received = now };
         bool same;
         int i;
 
@@ -105,11 +135,73 @@ bool path_set_purge(
         return kept.active < 0;
 }
 
+Path *path_set_find(PathSet *set, const Endpoint *endpoint) {
+        int i = find(set, endpoint);
+
+        return i >= 0 ? &set->path[i] : NULL;
+}
+
+static void remove_at(PathSet *set, int i) {
+        int last = (int) --set->n;
+
+        set->path[i] = set->path[last];
+        if (set->active == i)
+                set->active = -1;
+        else if (set->active == last)
+                set->active = i;
+}
+
+bool path_set_replace(PathSet *set, const Endpoint *old, const Endpoint *new) {
+        int from = find(set, old), to = find(set, new);
+        bool moves = from >= 0 && from == set->active;
+        bool active = moves || (to >= 0 && to == set->active);
+
+        if (from < 0 || from == to)
+                return false;
+        set->path[from].endpoint = *new;
+        if (to >= 0)
+                remove_at(set, to);
+        if (active)
+                set->active = find(set, new);
+        return moves;
+}
+
+void path_sample_rtt(Path *path, usec_t rtt) {
+        usec_t off;
+
+        rtt = MAX(rtt, 1);
+        if (path->srtt == 0) {
+                path->srtt = rtt;
+                path->rttvar = rtt / 2;
+        } else {
+                off = rtt > path->srtt ? rtt - path->srtt : path->srtt - rtt;
+                path->rttvar = (3 * path->rttvar + off) / 4;
+                path->srtt = (7 * path->srtt + rtt) / 8;
+        }
+        if (path->rtt_min == 0 || rtt < path->rtt_min)
+                path->rtt_min = rtt;
+}
+
+PathReason path_set_reason(const PathSet *set, const Path *path) {
+        if (set->active >= 0 && path == &set->path[set->active])
+                return PATH_REASON_ACTIVE;
+        switch (path->state) {
+        case PATH_UNTRIED:
+                return PATH_REASON_UNTRIED;
+        case PATH_WORKS:
+                return PATH_REASON_SPARE;
+        case PATH_SILENT:
+        case _PATH_STATE_MAX:
+                break;
+        }
+        return path->srtt > 0 ? PATH_REASON_LOST : PATH_REASON_NO_ANSWER;
+}
+
 const Path *path_set_active(const PathSet *set) {
         return set->active >= 0 ? &set->path[set->active] : NULL;
 }
 
-unsigned path_set_candidates(const PathSet *set, unsigned rotate, Path ret[static PATHS_MAX]) {
+unsigned path_set_candidates(const PathSet *set, unsigned rotate, Endpoint ret[static PATHS_MAX]) {
         Path sorted[PATHS_MAX];
         unsigned n = 0;
 
@@ -126,16 +218,6 @@ unsigned path_set_candidates(const PathSet *set, unsigned rotate, Path ret[stati
                 n++;
         }
         for (unsigned i = 0; i < n; i++)
-                ret[i] = sorted[(i + rotate) % n];
+                ret[i] = sorted[(i + rotate) % n].endpoint;
         return n;
-}
-
-int path_send(const Path *path, const MeshEnv *env, const uint8_t *data, size_t len) {
-        switch (path->kind) {
-        case PATH_DIRECT:
-                return env->send(env->userdata, &path->endpoint, data, len);
-        case _PATH_KIND_MAX:
-                break;
-        }
-        return -EOPNOTSUPP;
 }

@@ -14,6 +14,8 @@ typedef struct Probe {
         GList in_probes;
         uint64_t token;
         MachineId machine;
+        Endpoint to;     /* the path it asks about */
+        bool is_of_path; /* nobody else asked */
         usec_t sent;
         Timer timer;
         ProbeReply reply;
@@ -50,12 +52,25 @@ static void finish(Probe *q, bool lost, usec_t rtt) {
         Link *link = link_find(q->probes->mesh, &q->machine);
         ProbeReply reply = q->reply;
         void *userdata = q->userdata;
+        bool is_of_path = q->is_of_path;
 
         forget(q);
         if (reply)
                 reply(userdata, lost, rtt);
-        else if (lost && link)
+        else if (lost && link && !is_of_path)
                 link_lose(link);
+}
+
+static void on_timeout(void *userdata) {
+        Probe *q = userdata;
+        Link *link = link_find(q->probes->mesh, &q->machine);
+        Path *path = link ? path_set_find(&link->paths, &q->to) : NULL;
+
+        if (path) {
+                path->n_lost++;
+                path->state = PATH_SILENT;
+        }
+        finish(q, true, 0);
 }
 
 /* Who waits for an answer is told that none will come. */
@@ -69,15 +84,13 @@ Probes *probes_free(Probes *p) {
         return NULL;
 }
 
-static void on_timeout(void *userdata) {
-        finish(userdata, true, 0);
-}
-
-int probes_send(Link *link, usec_t timeout, ProbeReply reply, void *userdata) {
+static int
+send_probe(Link *link, const Endpoint *to, usec_t timeout, ProbeReply reply, void *userdata, Probe **ret) {
         Probes *p = link->mesh->probes;
         const MeshEnv *env = link->mesh->env;
         uint8_t frame[PROBE_SIZE] = { FRAME_PROBE };
         uint64_t token;
+        Path *path;
         Probe *q;
 
         if (!link_is_up(link) || link_is_limited(link))
@@ -88,14 +101,18 @@ int probes_send(Link *link, usec_t timeout, ProbeReply reply, void *userdata) {
         if (g_hash_table_contains(p->by_token, &token))
                 return -EBUSY;
         write_le64(frame + 1, token);
-        if (!link_send_frame(link, frame, sizeof frame))
+        if (!link_send_frame_to(link, to, frame, sizeof frame))
                 return -ENOTCONN;
+        path = path_set_find(&link->paths, to);
+        if (path)
+                path->n_probes++;
         q = NEW(Probe);
         *q = (Probe){
                 .probes = p,
                 .in_probes.data = q,
                 .token = token,
                 .machine = link->machine,
+                .to = *to,
                 .sent = env_now(env),
                 .reply = reply,
                 .userdata = userdata,
@@ -104,7 +121,24 @@ int probes_send(Link *link, usec_t timeout, ProbeReply reply, void *userdata) {
         g_queue_push_tail_link(&p->queue, &q->in_probes);
         g_hash_table_insert(p->by_token, &q->token, q);
         timer_set(env->timers, &q->timer, usec_add(q->sent, timeout), on_timeout, q);
+        *ret = q;
         return 0;
+}
+
+int probes_send(Link *link, usec_t timeout, ProbeReply reply, void *userdata) {
+        Endpoint active = path_set_endpoint(&link->paths);
+        Probe *q;
+
+        return send_probe(link, &active, timeout, reply, userdata, &q);
+}
+
+int probes_send_on(Link *link, const Endpoint *endpoint, usec_t timeout) {
+        Probe *q;
+        int r = send_probe(link, endpoint, timeout, NULL, NULL, &q);
+
+        if (r >= 0)
+                q->is_of_path = true;
+        return r;
 }
 
 void probes_forget(Probes *p, const void *userdata) {
@@ -129,10 +163,23 @@ DropReason probes_handle_probe(Link *link, const uint8_t *frame, size_t len, con
         return DROP_NONE;
 }
 
-DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len) {
+/* The path is the one that was asked about, if the answer came the same way. */
+static void answered(Link *link, const Probe *q, const Endpoint *from, usec_t rtt) {
+        Path *path = endpoint_equal(&q->to, from) ? path_set_find(&link->paths, from) : NULL;
+        bool is_first = path && path->srtt == 0;
+
+        if (!path)
+                return;
+        path->state = PATH_WORKS;
+        path_sample_rtt(path, rtt);
+        if (is_first)
+                link_announce(link, false);
+}
+
+DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len, const Endpoint *from) {
+        _unused_ g_autoptr(Link) ref = link_ref(link);
         Probes *p = link->mesh->probes;
         Endpoint seen;
-        bool is_first;
         uint64_t token;
         usec_t rtt;
         Probe *q;
@@ -145,11 +192,11 @@ DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len) {
         if (!q || !machine_id_equal(&q->machine, &link->machine))
                 return DROP_NONE;
         rtt = usec_sub(env_now(link->mesh->env), q->sent);
-        is_first = link->srtt == 0;
-        link_sample_rtt(link, rtt);
         link_set_seen(link, &seen);
-        if (is_first)
-                channels_announce(link, false);
-        finish(q, false, rtt);
+        if (link->mesh)
+                answered(link, q, from, rtt);
+        /* Handlers may have had it forgotten. */
+        if (g_hash_table_lookup(p->by_token, &token) == q)
+                finish(q, false, rtt);
         return DROP_NONE;
 }
