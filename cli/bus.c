@@ -200,6 +200,18 @@ CliExit cli_bus_network_path(Cli *cli, char **ret) {
         return r < 0 ? cli_bus_failed(r, NULL) : cli_bus_call_path(cli, m, ret);
 }
 
+CliExit cli_bus_find_machine(Cli *cli, const char *network, const char *machine, char **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        CliExit e;
+        int r;
+
+        e = cli_bus_method(cli, network, OMERTA_IFACE_NETWORK, "FindMachine", &m);
+        if (e != CLI_OK)
+                return e;
+        r = sd_bus_message_append_basic(m, 's', machine);
+        return r < 0 ? cli_bus_failed(r, NULL) : cli_bus_call_path(cli, m, ret);
+}
+
 CliExit cli_bus_network(Cli *cli, ClientNetwork **ret) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         g_autofree char *path = NULL;

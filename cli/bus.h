@@ -44,6 +44,9 @@ CliExit cli_bus_failed(int r, const sd_bus_error *error);
 
 /* Object path of the network that --network names, or of the only one. Newly allocated. */
 CliExit cli_bus_network_path(Cli *cli, char **ret);
+/* Object path of the machine that a person calls @machine, found out by the daemon: an address, a
+ * name, the beginning of an id. Newly allocated. */
+CliExit cli_bus_find_machine(Cli *cli, const char *network, const char *machine, char **ret);
 /* That network's own properties. */
 CliExit cli_bus_network(Cli *cli, ClientNetwork **ret);
 

@@ -90,6 +90,7 @@ CliExit cli_forwards(Cli *cli, char **args);
 CliExit cli_unforward(Cli *cli, char **args);
 CliExit cli_backup(Cli *cli, char **args);
 CliExit cli_whois(Cli *cli, char **args);
+CliExit cli_path(Cli *cli, char **args);
 CliExit cli_up(Cli *cli, char **args);
 CliExit cli_down(Cli *cli, char **args);
 

@@ -102,20 +102,13 @@ typedef struct Revoked {
 /* Return: whether the person there, if there is one, means it. */
 static CliExit confirm(Cli *cli, const char *network, const char *machine) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         g_autofree char *path = NULL, *id = NULL, *host_name = NULL, *text = NULL;
         CliExit e;
         int r;
 
         if (cli->options.yes || !cli_can_ask())
                 return CLI_OK;
-        e = cli_bus_method(cli, network, OMERTA_IFACE_NETWORK, "FindMachine", &m);
-        if (e != CLI_OK)
-                return e;
-        r = sd_bus_message_append_basic(m, 's', machine);
-        if (r < 0)
-                return cli_bus_failed(r, NULL);
-        e = cli_bus_call_path(cli, m, &path);
+        e = cli_bus_find_machine(cli, network, machine, &path);
         if (e != CLI_OK)
                 return e;
         r = sd_bus_get_property_string(

@@ -65,19 +65,6 @@ CliExit cli_tunnel_sessions(Cli *cli, char **args) {
         return CLI_OK;
 }
 
-/* What a person calls a machine, found out by the daemon. Newly allocated object path. */
-static CliExit machine_find(Cli *cli, const char *network, const char *machine, char **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        CliExit e;
-        int r;
-
-        e = cli_bus_method(cli, network, OMERTA_IFACE_NETWORK, "FindMachine", &m);
-        if (e != CLI_OK)
-                return e;
-        r = sd_bus_message_append_basic(m, 's', machine);
-        return r < 0 ? cli_bus_failed(r, NULL) : cli_bus_call_path(cli, m, ret);
-}
-
 /* Closing a session that has gone in the meantime is what was wanted. */
 static CliExit session_close(Cli *cli, const ClientSession *s) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -100,7 +87,7 @@ CliExit cli_tunnel_close(Cli *cli, char **args) {
         CliExit e;
 
         if ((e = cli_bus_network_path(cli, &network)) != CLI_OK ||
-            (e = machine_find(cli, network, args[0], &machine)) != CLI_OK ||
+            (e = cli_bus_find_machine(cli, network, args[0], &machine)) != CLI_OK ||
             (e = cli_bus_snapshot(cli, &s)) != CLI_OK)
                 return e;
         n = client_snapshot_find_network(s, network);

@@ -103,6 +103,10 @@ const CliVerb cli_verbs[] = {
           N_("Shows the machine that has an address, a name or an id: its owner, network and\n"
              "addresses, how it is reached, when it was last heard."),
           cli_whois },
+        { "path", NULL, "MACHINE", 1, 1, 0, N_("Show the ways to a machine"),
+          N_("Shows every way to a machine that is known: by which it is reached, how long\n"
+             "that takes, and why the others are not used."),
+          cli_path, CLI_ASKS },
         { "mesh", "status", "", 0, 0, 0, N_("Show the links to other machines"),
           N_("Shows the encrypted links beneath the networks: paths, endpoints, handshakes,\n"
              "and what was not taken, with reasons."),

@@ -98,13 +98,13 @@ _omerta() {
 
         case "${words[*]}" in
         '')
-                word='status network up down whois mesh dhcp tunnel ping nc ssh exec forward expose
+                word='status network up down whois path mesh dhcp tunnel ping nc ssh exec forward expose
                         forwards unforward backup version help'
                 ;;
         network | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}
                 ;;
-        'network rename' | 'network revoke' | 'tunnel close' | whois | ping | nc | ssh)
+        'network rename' | 'network revoke' | 'tunnel close' | whois | path | ping | nc | ssh)
                 word=$(_omerta_column HOST "${ask[@]}" network peers)
                 ;;
         exec)

@@ -51,6 +51,7 @@ complete -c omerta -n '__omerta_at' -a network -d 'Networks, their machines, inv
 complete -c omerta -n '__omerta_at' -a up -d 'Switch a network on'
 complete -c omerta -n '__omerta_at' -a down -d 'Switch a network off'
 complete -c omerta -n '__omerta_at' -a whois -d 'Show whose an address or a name is'
+complete -c omerta -n '__omerta_at' -a path -d 'Show the ways to a machine'
 complete -c omerta -n '__omerta_at' -a mesh -d 'Links to other machines'
 complete -c omerta -n '__omerta_at' -a dhcp -d 'Addresses'
 complete -c omerta -n '__omerta_at' -a tunnel -d 'Sessions'
@@ -125,7 +126,7 @@ end
 
 complete -c omerta -n '__omerta_at network join' -F
 complete -c omerta -n '__omerta_at up' -F
-for verb in whois ping nc ssh
+for verb in whois path ping nc ssh
     complete -c omerta -n "__omerta_at $verb" -a '(__omerta_column HOST network peers)'
 end
 complete -c omerta -n '__omerta_at exec' -a '(__fish_complete_command)'

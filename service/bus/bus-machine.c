@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bus/bus-internal.h"
+#include "bus/bus-machine-paths.h"
 #include "bus/object.h"
 #include "core/crypto/kdf.h"
 
@@ -227,6 +228,12 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("PacketsReceived", "t", get_number, 0, 0),
         SD_BUS_PROPERTY("BytesSent", "t", get_number, 0, 0),
         SD_BUS_PROPERTY("BytesReceived", "t", get_number, 0, 0),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "ListPaths",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("aa{sv}", paths),
+                        bus_machine_list_paths,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 

@@ -180,7 +180,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 38)
+        self.assertEqual(len(verbs), 39)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -630,6 +630,46 @@ class CliTest(unittest.TestCase):
             self.assertEqual(m['lease_granted_usec'], NOW - HOUR)
         self.fails(4, 'whois', '10.0.0.77', says="nobody has '10.0.0.77'")
         self.fails(4, 'whois', 'p', says='no p')
+
+    def test_path(self):
+        self.home()
+        self.fake.answers['Manager.Ping'] = Error(ERROR + 'Timeout', 'no answer')
+        self.fake.answers['Network.FindMachine'] = lambda path, name: (machine(name),)
+
+        def way(**values):
+            return fake.dbus.Dictionary({k.replace('_', '-'): v for k, v in values.items()},
+                                        signature='sv')
+        u, t = fake.dbus.UInt32, fake.dbus.UInt64
+        self.fake.answers['Machine.ListPaths'] = ([
+            way(endpoint='203.0.113.5:18002', kind='relayed', active=True, origin='relay',
+                state='works', reason='in use', rtt=t(40200), rtt_min=t(39000), probes=u(8), lost=u(2),
+                mtu=u(1412), since=t(NOW - HOUR), last_received=t(NOW - 2 * HOUR), later='x'),
+            way(endpoint='198.51.100.7:18002', kind='direct', active=False, origin='presence',
+                state='silent', reason='no answer\x1b', rtt=t(0), probes=u(0)),
+        ],)
+        lines = self.ok('path', 'phone').out.splitlines()
+        self.assertEqual(lines[0], 'phone (10.0.0.20): link up, relay')
+        self.assertEqual(lines[2].split(), ['PATH', 'ENDPOINT', 'FOUND', 'RTT', 'LOST', 'MTU', 'SEEN',
+                                            'WHY'])
+        self.assertRegex(lines[3], r'^\*  relayed  203.0.113.5:18002 +relay +40 ms +25% +1412 +'
+                                   r'2 h ago +in use$')
+        self.assertRegex(lines[4], r'^ +direct +198.51.100.7:18002 +presence +- +- +- +- +no answer'
+                                   r'\\x1b$')
+        # A machine nobody talked to was asked before.
+        self.assertEqual([c[1] for c in self.fake.calls],
+                         ['Manager.GetNetwork', 'Network.FindMachine', 'Manager.Ping', 'Machine.ListPaths'])
+        o = self.json('path', 'phone')
+        self.assertEqual((o['id'], o['path']), (IDS['phone'], 'relay'))
+        self.assertEqual(
+            {k: o['paths'][0][k] for k in ('active', 'kind', 'rtt_usec', 'probes', 'lost', 'mtu')},
+            {'active': True, 'kind': 'relayed', 'rtt_usec': 40200, 'probes': 8, 'lost': 2, 'mtu': 1412})
+        self.assertEqual((o['paths'][1]['rtt_usec'], o['paths'][1]['last_received']), (None, None))
+        self.fake.answers['Machine.ListPaths'] = (fake.dbus.Array([], signature='a{sv}'),)
+        self.assertIn('Nobody knows where it is', self.ok('path', 'phone').out)
+        self.assertIn('is this machine', self.ok('path', 'laptop').out)
+        self.assertEqual(self.json('path', 'phone')['paths'], [])
+        self.fake.answers['Network.FindMachine'] = Error(ERROR + 'NoSuchMachine', 'no x')
+        self.fails(4, 'path', 'x', says='no x')
 
     def test_settings(self):
         self.home()
