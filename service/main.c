@@ -19,6 +19,7 @@
 #include "bus/bus.h"
 #include "config.h"
 #include "manager/manager.h"
+#include "network/join.h"
 #include "notify.h"
 #include "restore.h"
 #include "start-delay.h"

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "network/managed-network.h"
+
 struct Notify {
         Manager *manager;
         sd_event_source *source;

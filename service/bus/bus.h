@@ -9,6 +9,7 @@
 #include <systemd/sd-event.h>
 
 #include "manager/manager.h"
+#include "network/join.h"
 
 typedef struct Bus Bus;
 

@@ -4,6 +4,7 @@
  * network, or of whichever a name or an address belongs to. */
 
 #include "manager/manager-internal.h"
+#include "network/managed-network-internal.h"
 
 /* Whether manager_resolve() found no network at all: none is up, or we are in none. */
 static bool is_down(int r) {

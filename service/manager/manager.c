@@ -12,6 +12,7 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "manager/manager-internal.h"
+#include "network/managed-network-internal.h"
 
 /* Messages of the packet thread handled in one turn of the loop, so that the bus stays alive. */
 #define DISPATCH_MAX 64U

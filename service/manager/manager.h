@@ -10,8 +10,8 @@
 #include <systemd/sd-event.h>
 
 #include "core/network.h"
+#include "manager/manager-error.h"
 #include "netif/netstack.h"
-#include "proxy/forward.h"
 
 typedef struct Manager Manager;
 typedef struct ManagedNetwork ManagedNetwork;
@@ -107,106 +107,8 @@ void manager_sleep(Manager *m);
 /* The machine woke up, or its connectivity changed in a way the kernel does not tell. */
 void manager_wake(Manager *m);
 
-/* A failure for people. What is wrong is said by @wire (a machine of the network said so, or said
- * nothing) or else by @name, an error name of ours without its prefix ("PortInUse"); @message is a
- * sentence. Both texts are owned by the caller: manager_error_clear(). */
-typedef struct ManagerError {
-        WireError wire;
-        char *name, *message;
-} ManagerError;
-void manager_error_clear(ManagerError *e);
-
 /* All that this machine is, for 'omertad restore': store_backup(). */
 int manager_backup(Manager *m, int *ret_fd, ManagerError *error);
-
-typedef struct CreateOptions {
-        const char *name;
-        const char *subnet;            /* NULL: chosen at random */
-        bool usual_subnet;             /* chosen: 10.0.0.0/16 where nothing collides */
-        bool any_subnet;               /* need not be private */
-        const char *host_name, *owner; /* NULL: of the machine, none */
-} CreateOptions;
-/* Return: 0, or negative errno and @error. */
-int manager_create_network(
-                Manager *m,
-                const CreateOptions *options,
-                ManagedNetwork **ret,
-                ManagerError *error);
-
-typedef struct JoinOptions {
-        const char *host_name, *owner; /* NULL: of the machine, none */
-        bool any_subnet;               /* of the network: need not be private */
-} JoinOptions;
-/* @error: NULL for success; valid during the call. Called once. @n is NULL when nothing of the
- * attempt is left. */
-typedef void (*ManagerJoinDone)(void *userdata, ManagedNetwork *n, const ManagerError *error);
-int manager_join(
-                Manager *m,
-                const char *link,
-                const JoinOptions *options,
-                ManagerJoinDone done,
-                void *userdata,
-                ManagerError *error);
-
-/* Ends the attempt that was begun with this @userdata, unless this machine is a member by now: its
- * @done is called from here. Another try by the same invite is the same machine's. */
-void manager_cancel_join(Manager *m, void *userdata);
-
-/* --- one network --- */
-
-Network *managed_network_core(ManagedNetwork *n); /* NULL while down */
-Manager *managed_network_manager(ManagedNetwork *n);
-const Membership *managed_network_membership(const ManagedNetwork *n);
-const char *managed_network_state(const ManagedNetwork *n);  /* of the D-Bus property */
-const char *managed_network_reason(const ManagedNetwork *n); /* never NULL */
-/* Of this machine; never NULL; "" in user mode, where it is nobody else's. */
-const char *managed_network_interface(const ManagedNetwork *n);
-/* Where this machine has IPv6 switched off there, it has not. */
-bool managed_network_has_ipv6(const ManagedNetwork *n);
-unsigned managed_network_mtu(const ManagedNetwork *n);
-/* This machine, in this network. */
-const MachineId *managed_network_machine_id(const ManagedNetwork *n);
-int managed_network_up(ManagedNetwork *n, ManagerError *error);
-int managed_network_down(ManagedNetwork *n, ManagerError *error);
-typedef struct LeaveResult {
-        bool told;           /* some member has taken it down */
-        usec_t listed_until; /* realtime: else how long the others list this machine; 0: not at all */
-} LeaveResult;
-/* @error NULL: the network is forgotten, and its object goes when this returns. Called once. */
-typedef void (*ManagerLeaveDone)(void *userdata, const LeaveResult *result, const ManagerError *error);
-/* Tells the others, at most 5 s, and forgets it. A gateway's needs @force.
- * Return: 0: @done will be called, not from here; or negative errno and @error. */
-int managed_network_leave(
-                ManagedNetwork *n,
-                bool force,
-                ManagerLeaveDone done,
-                void *userdata,
-                ManagerError *error);
-/* Hints an invite gets besides what the gateway knows of itself: "HOST:PORT". */
-int managed_network_invite(
-                ManagedNetwork *n,
-                const InviteOptions *options,
-                char **ret_link,
-                ManagerError *error);
-
-/* --- time --- */
-
-#define POLICY_ABSENCE_MIN (30 * USEC_PER_DAY)
-/* What the gateway's administrator says of absence: see EnrolServiceConfig. */
-typedef struct NetworkPolicy {
-        usec_t max_absence; /* 0: no limit; else at least POLICY_ABSENCE_MIN */
-        usec_t grace;
-} NetworkPolicy;
-NetworkPolicy managed_network_policy(const ManagedNetwork *n);
-/* Stored before it returns. Gateway only. Return: 0, or negative errno and @error. */
-int managed_network_set_policy(ManagedNetwork *n, const NetworkPolicy *policy, ManagerError *error);
-/* Stored, and in use, before it returns; this machine only. Return: 0, or negative errno and
- * @error. */
-int managed_network_set_mtu(ManagedNetwork *n, unsigned mtu, ManagerError *error);
-/* For what the network must not sign while its clock cannot be right; it is up. Return: -ETIME. */
-int managed_network_fail_clock(const ManagedNetwork *n, ManagerError *error);
-/* A person says that this machine's clock is right. */
-int managed_network_repair_time(ManagedNetwork *n, NetworkRepair *ret, ManagerError *error);
 
 /* --- connections into the networks --- */
 
@@ -226,60 +128,5 @@ int manager_resolve(
                 IpAddr *ret_address,
                 ManagerError *error);
 
-/* As netif/netstack.h has them. -ENETUNREACH also for a network that is down, or goes down
- * meanwhile. A call ends by itself with its callback, which must not cancel it any more. */
-typedef struct ManagerCall ManagerCall;
-int managed_network_dial(
-                ManagedNetwork *n,
-                const IpAddr *address,
-                uint16_t port,
-                usec_t timeout,
-                NetstackDialed done,
-                void *userdata,
-                ManagerCall **ret);
-/* Until it is cancelled, which is before the network goes down. */
-int managed_network_listen(
-                ManagedNetwork *n,
-                uint16_t port,
-                unsigned backlog,
-                NetstackAccepted accepted,
-                void *userdata,
-                uint16_t *ret_port,
-                ManagerCall **ret);
-int managed_network_udp(ManagedNetwork *n, NetstackDialed done, void *userdata, ManagerCall **ret);
-int managed_network_echo(
-                ManagedNetwork *n,
-                const IpAddr *address,
-                usec_t timeout,
-                NetstackEchoed done,
-                void *userdata,
-                ManagerCall **ret);
-/* netstack_namespaces(), once there is an address. Return: 0, or negative errno and @error. */
-int managed_network_namespaces(ManagedNetwork *n, int *ret_user_fd, int *ret_net_fd, ManagerError *error);
-ManagerCall *manager_call_cancel(ManagerCall *c);
-/* What a negative errno of these means to a person. @port 0: an echo. Return: @r. */
+/* What a negative errno of a ManagerCall means to a person. @port 0: an echo. Return: @r. */
 int manager_call_error(int r, const char *host, uint16_t port, ManagerError *error);
-
-/* --- port forwards --- */
-
-/**
- * managed_network_add_forward() - make one
- * @direction, @listen, @target: forward_spec_parse()
- * @persistent: is there again after a restart; durable before this returns
- * @ret: borrowed
- *
- * Return: 0, or negative errno and @error.
- */
-int managed_network_add_forward(
-                ManagedNetwork *n,
-                const char *direction,
-                const char *listen,
-                const char *target,
-                bool persistent,
-                Forward **ret,
-                ManagerError *error);
-int managed_network_remove_forward(ManagedNetwork *n, Forward *f, ManagerError *error);
-/* Borrowed; NULL: there are none. */
-Forwards *managed_network_forwards(const ManagedNetwork *n);
-/* Why it does not listen, for people; "": it does. The caller frees. */
-char *managed_network_forward_reason(const Forward *f);

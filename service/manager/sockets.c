@@ -13,6 +13,7 @@
 #include "core/crypto/kdf.h"
 #include "dataplane/udp-socket.h"
 #include "manager/manager-internal.h"
+#include "network/managed-network-internal.h"
 
 /* How the interfaces of every daemon are called that was not told otherwise: omerta0, omerta1. */
 #define INTERFACE_NAME "omerta"

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "core/mesh/directory/directory.h"
 #include "manager/manager-internal.h"
+#include "network/managed-network-internal.h"
 
 #define STATE_LOOK_USEC (10 * USEC_PER_SEC)
 

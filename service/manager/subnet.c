@@ -15,6 +15,7 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "manager/manager-internal.h"
+#include "network/managed-network-internal.h"
 
 #define ERROR_REFUSED "SubnetRefused"
 /* A network has MACHINES_MAX machines: more addresses than a /16 only take those of others away. */

@@ -9,7 +9,7 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "config.h"
-#include "manager/manager-internal.h"
+#include "network/managed-network-internal.h"
 
 void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...) {
         LogContext context = {

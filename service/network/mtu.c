@@ -4,7 +4,7 @@
  * of the machine, not of the network: its line to the others is what is narrower than usual. What
  * the others send follows: their TCP by our MSS, the rest by "packet too big". */
 
-#include "manager/manager-internal.h"
+#include "network/managed-network-internal.h"
 
 /* Out of range is what another version stored, or somebody else. */
 unsigned managed_network_mtu(const ManagedNetwork *n) {

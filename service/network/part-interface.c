@@ -11,7 +11,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
-#include "manager/manager-internal.h"
+#include "network/managed-network-internal.h"
 #include "netif/tun.h"
 
 #define ERROR_INTERFACE "InterfaceUnavailable"

@@ -1,104 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* How a network of this daemon begins and ends: made, joined, left. */
+/* A network that others made: joined and left. */
 
 #include <sodium.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/log-ids.h"
 #include "base/log.h"
-#include "manager/manager-internal.h"
+#include "network/join.h"
+#include "network/managed-network-internal.h"
 
 #define JOIN_TIMEOUT_USEC (10 * USEC_PER_SEC)
-
-static int save_root(Manager *m, const uint8_t *seed, Identity **ret) {
-        int r;
-
-        r = identity_new(seed, ret);
-        if (r < 0)
-                return r;
-        return store_save_root(m->store, &(*ret)->id, seed);
-}
-
-int manager_create_network(
-                Manager *m,
-                const CreateOptions *options,
-                ManagedNetwork **ret,
-                ManagerError *error) {
-        _cleanup_(identity_freep) Identity *root = NULL;
-        uint8_t seed[IDENTITY_SEED_SIZE];
-        Membership ms = {};
-        ManagedNetwork *n;
-        NetworkConfig c;
-        int r;
-
-        if (m->networks->len >= NETWORKS_MAX)
-                return manager_fail(
-                                error, -ENOSPC, "LimitReached",
-                                "this machine is in %u networks already", NETWORKS_MAX);
-        if (!network_name_is_valid(options->name))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "a network's name has 1 to %u bytes of UTF-8 and no control characters",
-                                NETWORK_NAME_MAX_LEN);
-        if (!manager_name_is_visible(options->name))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "a network's name has no spaces and no control characters");
-        for (unsigned i = 0; i < m->networks->len; i++)
-                if (strcmp(managed_network_membership(m->networks->pdata[i])->name, options->name) ==
-                    0)
-                        return manager_fail(
-                                        error, -EEXIST, "NameTaken",
-                                        "there is a network of this name already");
-        g_strlcpy(ms.name, options->name, sizeof ms.name);
-        r = manager_choose_names(options->host_name, options->owner, &ms, error);
-        if (r >= 0)
-                r = manager_choose_subnet(m, options, &ms.subnet, error);
-        if (r < 0)
-                return r;
-
-        randombytes_buf(seed, sizeof seed);
-        r = save_root(m, seed, &root);
-        sodium_memzero(seed, sizeof seed);
-        if (r < 0)
-                return manager_fail(
-                                error, r, "Failed", "cannot store the network's root key: %s",
-                                g_strerror(-r));
-        n = managed_network_new(m, &root->id);
-        n->stored = (StoredNetwork){ .membership = ms,
-                                     .up = true,
-                                     .created = now_usec(CLOCK_REALTIME) };
-        r = managed_network_open_interface(n, error);
-        if (r < 0)
-                goto fail;
-        c = managed_network_core_config(n);
-        r = network_create(&c, root, &n->stored.membership, &n->core);
-        if (r >= 0) {
-                r = store_put_network(m->store, &n->stored);
-                n->is_stored = r >= 0;
-        }
-        if (r < 0) {
-                (void) manager_fail(
-                                error, r, "Failed", "cannot store the network: %s", g_strerror(-r));
-                goto fail;
-        }
-        managed_network_configure_interface(n);
-        manager_publish_endpoints(m);
-        managed_network_log(
-                        n, LOG_NOTICE, MESSAGE_ID_NETWORK_CREATED, "network created, subnet %s",
-                        ip_prefix_format(&n->stored.membership.subnet).text);
-        OBSERVE(m, network_added, n);
-        *ret = n;
-        return 0;
-
-fail:
-        (void) store_delete_network(m->store, &n->id);
-        managed_network_close_interface(n, true);
-        managed_network_free(n);
-        return r;
-}
 
 /* --- joining --- */
 

@@ -5,7 +5,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
-#include "manager/manager-internal.h"
+#include "network/managed-network-internal.h"
 
 static int open_forwards(ManagedNetwork *n) {
         if (n->forwards)
