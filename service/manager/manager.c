@@ -11,6 +11,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "core/demux.h"
 #include "manager/manager-internal.h"
 #include "network/managed-network-internal.h"
 
@@ -121,28 +122,17 @@ static int on_post(sd_event_source *s, void *userdata) {
 
 static void on_datagram(void *userdata, uint8_t *data, size_t len, const Endpoint *from) {
         Manager *m = userdata;
-        DropReason reason = DROP_MALFORMED;
-        Mesh *mesh = NULL;
+        Mesh *meshes[NETWORKS_MAX], *mesh;
+        unsigned n_meshes = 0;
+        DropReason reason;
 
-        if (len < RESPONSE_RECEIVER_OFFSET + 4) {
-                drop_count(&m->drops, DROP_MALFORMED);
-                return;
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n->core)
+                        meshes[n_meshes++] = network_mesh(n->core);
         }
-        if (data[0] == MESSAGE_HANDSHAKE_INITIATION) {
-                reason = DROP_MAC1;
-                for (unsigned i = 0; i < m->networks->len && !mesh; i++) {
-                        ManagedNetwork *n = m->networks->pdata[i];
-
-                        if (n->core && mesh_claims_initiation(network_mesh(n->core), data, len))
-                                mesh = network_mesh(n->core);
-                }
-        } else if (data[0] == MESSAGE_HANDSHAKE_RESPONSE || data[0] == MESSAGE_COOKIE_REPLY) {
-                size_t at = data[0] == MESSAGE_COOKIE_REPLY ? COOKIE_RECEIVER_OFFSET
-                                                            : RESPONSE_RECEIVER_OFFSET;
-
-                reason = DROP_HANDSHAKE_UNEXPECTED;
-                mesh = index_table_owner(m->indices, read_le32(data + at));
-        }
+        mesh = demux_handshake(m->indices, meshes, n_meshes, data, len, &reason);
         if (mesh)
                 (void) mesh_handle_datagram(mesh, data, len, from);
         else
