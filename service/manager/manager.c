@@ -216,7 +216,7 @@ static void on_failed(void *userdata, Netif *netif, int error) {
                         return;
                 }
                 n->dataplane_failed = true;
-                managed_network_interface_changed(n);
+                managed_network_changed(n, PART_CHANGED_INTERFACE);
         }
 }
 
@@ -236,10 +236,9 @@ static void on_addresses_settled(void *userdata) {
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *n = m->networks->pdata[i];
 
-                if (!n->core)
-                        continue;
-                managed_network_routes_changed(n);
-                network_changed(n->core);
+                managed_network_changed(n, PART_CHANGED_ROUTES);
+                if (n->core)
+                        network_changed(n->core);
         }
 }
 
@@ -253,6 +252,8 @@ void manager_sleep(Manager *m) {
 }
 
 void manager_wake(Manager *m) {
+        for (unsigned i = 0; i < m->networks->len; i++)
+                managed_network_changed(m->networks->pdata[i], PART_CHANGED_SLEEP);
         timer_set(m->timers, &m->addresses_timer, now_usec(CLOCK_BOOTTIME), on_addresses_settled, m);
 }
 
@@ -260,7 +261,7 @@ static void on_interfaces_settled(void *userdata) {
         Manager *m = userdata;
 
         for (unsigned i = 0; i < m->networks->len; i++)
-                managed_network_interface_changed(m->networks->pdata[i]);
+                managed_network_changed(m->networks->pdata[i], PART_CHANGED_INTERFACE);
 }
 
 static int on_monitor(sd_event_source *s, int fd, uint32_t revents, void *userdata) {

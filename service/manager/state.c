@@ -52,7 +52,6 @@ static void tell(Manager *m, int error) {
 
 /* In a turn of its own: whoever wrote is in the middle of something. */
 static void on_told(void *userdata) {
-        static const char *const properties[] = { "StateReason", NULL };
         Manager *m = userdata;
         int error = store_write_error(m->store);
 
@@ -60,7 +59,7 @@ static void on_told(void *userdata) {
                 return;
         tell(m, error);
         for (unsigned i = 0; i < m->networks->len; i++)
-                OBSERVE(m, network_changed, m->networks->pdata[i], properties);
+                managed_network_note_status(m->networks->pdata[i]);
 }
 
 static void on_write_error(void *userdata, int error) {

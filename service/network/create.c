@@ -68,7 +68,7 @@ int manager_create_network(
         n->stored = (StoredNetwork){ .membership = ms,
                                      .up = true,
                                      .created = now_usec(CLOCK_REALTIME) };
-        r = managed_network_open_interface(n, error);
+        r = managed_network_start_parts(n, error);
         if (r < 0)
                 goto fail;
         c = managed_network_core_config(n);
@@ -82,7 +82,7 @@ int manager_create_network(
                                 error, r, "Failed", "cannot store the network: %s", g_strerror(-r));
                 goto fail;
         }
-        managed_network_configure_interface(n);
+        managed_network_changed(n, PART_CHANGED_ADDRESS);
         manager_publish_endpoints(m);
         managed_network_log(
                         n, LOG_NOTICE, MESSAGE_ID_NETWORK_CREATED, "network created, subnet %s",
@@ -93,7 +93,7 @@ int manager_create_network(
 
 fail:
         (void) store_delete_network(m->store, &n->id);
-        managed_network_close_interface(n, true);
+        managed_network_stop_parts(n, true);
         managed_network_free(n);
         return r;
 }

@@ -19,7 +19,7 @@ static void on_forget(void *userdata) {
         Manager *m = n->manager;
 
         OBSERVE(m, network_removed, n);
-        managed_network_close_interface(n, true);
+        managed_network_stop_parts(n, true);
         managed_network_free(n);
 }
 
@@ -103,7 +103,7 @@ int manager_join(
         n->any_subnet = options->any_subnet;
         g_strlcpy(n->stored.membership.name, invite.network_name, sizeof n->stored.membership.name);
         /* Before the invite is shown: it should not be used up for nothing. */
-        r = managed_network_open_interface(n, error);
+        r = managed_network_start_parts(n, error);
         if (r >= 0) {
                 r = store_make_membership_key(m->store, &n->id, &n->identity);
                 if (r < 0)
@@ -125,7 +125,7 @@ int manager_join(
         sodium_memzero(&invite, sizeof invite);
         if (r < 0) {
                 n->join_done = NULL;
-                managed_network_close_interface(n, true);
+                managed_network_stop_parts(n, true);
                 managed_network_free(n);
                 return r;
         }
@@ -187,7 +187,7 @@ static void on_left(void *userdata, Network *core, bool told) {
         if (n->join_done)
                 on_join_done(n, n->core, WIRE_ERROR_FAILED, "the network was left meanwhile");
         OBSERVE(m, network_removed, n);
-        managed_network_close_interface(n, true);
+        managed_network_stop_parts(n, true);
         managed_network_free(n);
         manager_publish_endpoints(m);
         /* Last: whoever is told finds nothing of it any more, no interface and no open port. */

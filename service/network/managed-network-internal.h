@@ -5,7 +5,7 @@
 
 #include "manager/manager-internal.h"
 #include "network/managed-network.h"
-#include "network/part.h"
+#include "network/part-list.h"
 
 struct ManagedNetwork {
         Manager *manager;
@@ -16,16 +16,17 @@ struct ManagedNetwork {
         Identity *identity; /* ours in this network alone; NULL: the machine's */
         Network *core;      /* NULL while down */
         Netif *netif;
-        Netstack *netstack;   /* while there is an interface; user mode: owns it */
-        bool netstack_broken; /* and that was logged */
-        GQueue calls;         /* ManagerCall.link */
-        Forwards *forwards;   /* NULL: never one */
+        Netstack *netstack; /* while there is an interface; user mode: owns it */
+        GQueue calls;       /* ManagerCall.link */
+        Forwards *forwards; /* NULL: never one */
         ManagerDialer dialer;
         bool in_dataplane;
-        Part interface;        /* the interface with all that is on it: network/part-interface.c */
+        PartList parts;                               /* without --vpn there are none */
+        Part addresses, interface, stack, forwarding; /* each in network/part-NAME.c */
         bool dataplane_failed; /* the packet thread could not read or write it */
         char *down_reason;
-        bool any_subnet; /* while joining: root said so */
+        char *status_logged; /* as managed_network_note_status() has it */
+        bool any_subnet;     /* while joining: root said so */
         /* What on this machine is in the way of its addresses, a sentence; NULL: nothing. */
         char *conflict;
         IpPrefix conflict_prefix;
@@ -59,20 +60,14 @@ bool managed_network_find_conflict(ManagedNetwork *n);
 bool managed_network_is_diverted(const ManagedNetwork *n, const IpAddr *address);
 
 /* --- network/part-netstack.c --- */
-/* Beside the tun, or in user mode in its place: then @n->netif is set too. */
-int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error);
-/* The packet thread does not use @n->netif any more. Calls under way fail, forwards wait. */
-void managed_network_close_netstack(ManagedNetwork *n);
-
+Part *managed_network_init_netstack(ManagedNetwork *n);
 /* An answer to an echo of ours that did not go through the stack. */
 void managed_network_echo_answered(ManagedNetwork *n, uint64_t number);
 
 /* --- network/part-forward.c --- */
 /* Those the store has. */
 void managed_network_load_forwards(ManagedNetwork *n);
-/* The network has a netstack now, or is about to lose it. */
-void managed_network_resume_forwards(ManagedNetwork *n);
-void managed_network_suspend_forwards(ManagedNetwork *n);
+Part *managed_network_init_forwarding(ManagedNetwork *n);
 
 /* --- network/time.c --- */
 /* Looks at our certificate now and then, and says so when it is not renewed. */
@@ -83,21 +78,27 @@ void managed_network_note_trouble(ManagedNetwork *n, const Network *core);
 int managed_network_sign_by_root(void *userdata, Network *core, const RecordBody *body, Record **ret);
 
 /* --- network/part-interface.c --- */
-void managed_network_init_interface(ManagedNetwork *n);
-int managed_network_open_interface(ManagedNetwork *n, ManagerError *error);
-/* @forget: it does not outlive the daemon. */
-void managed_network_close_interface(ManagedNetwork *n, bool forget);
-/* Gives it the addresses that there are. */
-void managed_network_configure_interface(ManagedNetwork *n);
-/* The routes of the machine changed. */
-void managed_network_routes_changed(ManagedNetwork *n);
-/* Somebody may have touched it. */
-void managed_network_interface_changed(ManagedNetwork *n);
+Part *managed_network_init_interface(ManagedNetwork *n);
+
+/* --- network/part-addresses.c --- */
+Part *managed_network_init_addresses(ManagedNetwork *n);
+/* Looks at the routes of the machine again. */
+void managed_network_look_for_conflict(ManagedNetwork *n);
 
 /* --- network/managed-network.c --- */
 /* @id: of base/log-ids.h, or NULL. */
 void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...)
                 _printf_(4, 5);
+/* For .reported() of a part that has nothing of its own to say. */
+void managed_network_log_part(const ManagedNetwork *n, const Part *p, const char *why);
+/* Starts the parts, unless they are. Return: 0, or negative errno and @error. */
+int managed_network_start_parts(ManagedNetwork *n, ManagerError *error);
+/* @for_good: nothing of them outlives the daemon. */
+void managed_network_stop_parts(ManagedNetwork *n, bool for_good);
+/* @what: of PartChange. */
+void managed_network_changed(ManagedNetwork *n, unsigned what);
+/* Its state or the reason may be another: tells everybody. */
+void managed_network_note_status(ManagedNetwork *n);
 /* Without core and interface, in the manager's list. */
 ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id);
 ManagedNetwork *managed_network_free(ManagedNetwork *n);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config.h"
 #include "network/managed-network-internal.h"
+#include "network/status.h"
 
 void managed_network_log(const ManagedNetwork *n, int level, const char *id, const char *format, ...) {
         LogContext context = {
@@ -26,9 +27,101 @@ void managed_network_log(const ManagedNetwork *n, int level, const char *id, con
         (void) log_full(level, 0, &context, "%s: %s", n->stored.membership.name, text);
 }
 
-/* --- what the core reports --- */
+/* --- its parts and its state --- */
 
-static const char *const state_properties[] = { "State", "StateReason", NULL };
+static ManagedStatus status(const ManagedNetwork *n) {
+        ManagedFacts facts = {
+                .is_started = n->core != NULL,
+                .is_revoked = n->stored.membership.is_revoked,
+                .down_reason = n->down_reason,
+                .daemon_trouble = n->manager->state_trouble,
+                .parts = &n->parts,
+        };
+
+        if (n->core) {
+                facts.core = network_state(n->core);
+                facts.core_reason = network_state_reason(n->core);
+        }
+        return managed_status(&facts);
+}
+
+void managed_network_note_status(ManagedNetwork *n) {
+        static const char *const properties[] = { "State", "StateReason", "Interface", NULL };
+        ManagedStatus s = status(n);
+        g_autofree char *text = managed_status_describe(&s);
+
+        if (g_strcmp0(text, n->status_logged) != 0) {
+                managed_network_log(n, LOG_DEBUG, NULL, "%s", text);
+                g_free(n->conflict);
+                g_free(n->status_logged);
+                n->status_logged = g_steal_pointer(&text);
+        }
+        OBSERVE(n->manager, network_changed, n, properties);
+}
+
+static void on_part(void *userdata, const Part *p) {
+        ManagedNetwork *n = userdata;
+
+        if (n->core)
+                managed_network_note_status(n);
+}
+
+void managed_network_log_part(const ManagedNetwork *n, const Part *p, const char *why) {
+        switch (p->state) {
+        case PART_STOPPED:
+        case PART_STARTING:
+                break;
+        case PART_UP:
+                if (why)
+                        managed_network_log(n, LOG_WARNING, NULL, "%s: repaired", why);
+                break;
+        case PART_DEGRADED:
+                managed_network_log(n, LOG_WARNING, NULL, "%s", p->reason);
+                break;
+        case PART_FAILED:
+                managed_network_log(
+                                n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE,
+                                "%s; it is tried again", p->reason);
+                break;
+        }
+}
+
+/* Each stands on those before it. */
+static void add_parts(ManagedNetwork *n) {
+        const ManagerOptions *options = &n->manager->options;
+
+        part_list_init(&n->parts, on_part, n);
+        if (!options->vpn)
+                return;
+        part_list_add(&n->parts, managed_network_init_addresses(n));
+        if (options->user_mode)
+                part_list_add(&n->parts, managed_network_init_netstack(n));
+        part_list_add(&n->parts, managed_network_init_interface(n));
+        if (!options->user_mode)
+                part_list_add(&n->parts, managed_network_init_netstack(n));
+        part_list_add(&n->parts, managed_network_init_forwarding(n));
+}
+
+int managed_network_start_parts(ManagedNetwork *n, ManagerError *error) {
+        g_autofree char *reason = NULL;
+        int r;
+
+        r = part_list_start(&n->parts, &reason);
+        if (r >= 0)
+                return 0;
+        managed_network_log(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s", reason);
+        return manager_fail(error, r, "InterfaceUnavailable", "%s", reason);
+}
+
+void managed_network_stop_parts(ManagedNetwork *n, bool for_good) {
+        part_list_stop(&n->parts, for_good);
+}
+
+void managed_network_changed(ManagedNetwork *n, unsigned what) {
+        part_list_changed(&n->parts, what);
+}
+
+/* --- what the core reports --- */
 
 static char *on_refuse_subnet(void *userdata, Network *core, const IpPrefix *subnet) {
         ManagedNetwork *n = userdata;
@@ -76,7 +169,7 @@ static void on_revoked(ManagedNetwork *n, Network *core) {
         if (r < 0)
                 managed_network_log(
                                 n, LOG_ERR, NULL, "cannot store that it is over: %s", g_strerror(-r));
-        managed_network_configure_interface(n);
+        managed_network_changed(n, PART_CHANGED_ADDRESS);
 }
 
 static void on_state(void *userdata, Network *core) {
@@ -94,7 +187,7 @@ static void on_state(void *userdata, Network *core) {
         g_free(n->last_logged);
         n->last_logged = g_strdup(state);
         managed_network_note_trouble(n, core);
-        OBSERVE(n->manager, network_changed, n, state_properties);
+        managed_network_note_status(n);
 }
 
 static void on_address(void *userdata, Network *core) {
@@ -107,7 +200,7 @@ static void on_address(void *userdata, Network *core) {
                                 ip_format(&a).text);
         else
                 managed_network_log(n, LOG_WARNING, MESSAGE_ID_ADDRESS_LOST, "address lost");
-        managed_network_configure_interface(n);
+        managed_network_changed(n, PART_CHANGED_ADDRESS);
         manager_publish_endpoints(n->manager);
         OBSERVE(n->manager, network_changed, n, address_properties);
 }
@@ -115,6 +208,7 @@ static void on_address(void *userdata, Network *core) {
 static void on_machine(void *userdata, Network *core, const MachineId *machine, bool gone) {
         ManagedNetwork *n = userdata;
 
+        managed_network_changed(n, PART_CHANGED_LINK);
         OBSERVE(n->manager, machine_changed, n, machine, gone);
         OBSERVE(n->manager, network_changed, n, members_properties);
 }
@@ -141,12 +235,14 @@ on_member(void *userdata,
                                                                              : "was removed";
         (void) log_full(level, 0, &context, "%s: %s (%s) %s", n->stored.membership.name,
                         certificate->body.certificate.name, brief.text, what);
+        managed_network_changed(n, PART_CHANGED_MEMBER);
 }
 
 static void
 on_lease(void *userdata, Network *core, const MachineId *machine, const Record *lease, const Record *old) {
         ManagedNetwork *n = userdata;
 
+        managed_network_changed(n, PART_CHANGED_LEASE);
         OBSERVE(n->manager, lease_changed, n, machine, lease, old);
 }
 
@@ -215,7 +311,7 @@ ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id) {
         n->id = *id;
         n->store = store_mesh(m->store, id);
         managed_network_watch_certificate(n);
-        managed_network_init_interface(n);
+        add_parts(n);
         g_ptr_array_add(m->networks, n);
         return n;
 }
@@ -243,14 +339,15 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         timer_clear(&n->forget_timer);
         timer_clear(&n->certificate_timer);
         n->forwards = forwards_free(n->forwards);
-        managed_network_close_interface(n, false);
+        managed_network_stop_parts(n, false);
         free_core(n);
+        part_list_done(&n->parts);
         identity_free(n->identity);
         store_mesh_done(&n->store);
         g_ptr_array_remove(n->manager->networks, n);
         membership_clear(&n->stored.membership);
         g_free(n->down_reason);
-        g_free(n->conflict);
+        g_free(n->status_logged);
         g_free(n->last_logged);
         g_free(n);
         return NULL;
@@ -289,12 +386,12 @@ static int start(ManagedNetwork *n, ManagerError *error) {
         /* One that is over needs none. */
         if (network_state(n->core) == NETWORK_REVOKED)
                 return 0;
-        r = managed_network_open_interface(n, error);
+        r = managed_network_start_parts(n, error);
         if (r < 0) {
                 n->core = network_free(n->core);
                 return r;
         }
-        managed_network_configure_interface(n);
+        managed_network_changed(n, PART_CHANGED_ADDRESS);
         manager_publish_endpoints(n->manager);
         return 0;
 }
@@ -334,34 +431,11 @@ const Membership *managed_network_membership(const ManagedNetwork *n) {
 }
 
 const char *managed_network_state(const ManagedNetwork *n) {
-        if (!n->core)
-                return n->stored.membership.is_revoked ? network_state_to_string(NETWORK_REVOKED)
-                                                       : "down";
-        if (n->interface.state == PART_FAILED && network_state(n->core) != NETWORK_REVOKED)
-                return part_state_to_string(PART_FAILED);
-        /* Who has been removed, or has no address, has another trouble. */
-        if (n->conflict &&
-            (network_state(n->core) == NETWORK_ONLINE || network_state(n->core) == NETWORK_OFFLINE))
-                return "conflict";
-        return network_state_to_string(network_state(n->core));
+        return status(n).word;
 }
 
 const char *managed_network_reason(const ManagedNetwork *n) {
-        const char *state = managed_network_state(n);
-
-        if (strcmp(state, "conflict") == 0)
-                return n->conflict;
-        if (strcmp(state, part_state_to_string(PART_FAILED)) == 0)
-                return n->interface.reason;
-        if (n->core && n->manager->state_trouble && network_state(n->core) == NETWORK_ONLINE)
-                return n->manager->state_trouble;
-        if (n->netstack && netstack_trouble(n->netstack))
-                return netstack_trouble(n->netstack);
-        if (n->core)
-                return network_state_reason(n->core) ?: n->interface.reason ?: "";
-        if (n->stored.membership.is_revoked)
-                return "this machine is no member any more";
-        return n->down_reason ?: "switched off: 'omerta up' starts it";
+        return status(n).reason;
 }
 
 const char *managed_network_interface(const ManagedNetwork *n) {
@@ -417,7 +491,7 @@ int managed_network_up(ManagedNetwork *n, ManagerError *error) {
         r = store_up(n, true, error);
         if (r < 0) {
                 /* What is not remembered was not done. */
-                managed_network_close_interface(n, true);
+                managed_network_stop_parts(n, true);
                 free_core(n);
                 manager_publish_endpoints(n->manager);
         }
@@ -439,7 +513,7 @@ int managed_network_down(ManagedNetwork *n, ManagerError *error) {
         r = store_up(n, false, error);
         if (r < 0)
                 return r;
-        managed_network_close_interface(n, true);
+        managed_network_stop_parts(n, true);
         free_core(n);
         manager_publish_endpoints(n->manager);
         OBSERVE(n->manager, network_changed, n, address_properties);

@@ -32,7 +32,7 @@ int managed_network_set_mtu(ManagedNetwork *n, unsigned mtu, ManagerError *error
         }
         if (n->core)
                 mesh_set_mtu(network_mesh(n->core), (uint16_t) mtu);
-        managed_network_configure_interface(n);
+        managed_network_changed(n, PART_CHANGED_ADDRESS);
         OBSERVE(n->manager, network_changed, n, properties);
         return 0;
 }

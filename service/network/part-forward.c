@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The port forwards (proxy/forward.h) of a network: made on request, kept over restarts where that
- * was asked for, listening again when the network is up again. */
+/* The port forwards (proxy/forward.h) of a network, as a part: made on request, kept over restarts
+ * where that was asked for, listening again when the network is up again. They are there while the
+ * network is down too; the part is what they are while it is up. */
 
 #include "base/log-ids.h"
 #include "base/log.h"
@@ -26,6 +27,10 @@ static char *describe(const Forward *f) {
         return g_strdup_printf(
                         "forward %u (%s): %s -> %s", forward_id(f),
                         forward_direction_to_string(forward_spec(f)->direction), listen, target);
+}
+
+static bool has_failed(const Forward *f) {
+        return forward_error(f) < 0 && forward_error(f) != -ENETUNREACH;
 }
 
 /* What it means that @spec cannot listen, @error negative. */
@@ -53,6 +58,29 @@ static char *listen_error(const ForwardSpec *spec, int error) {
         default:
                 return g_strdup_printf("cannot listen at port %u: %s", port, g_strerror(-error));
         }
+}
+
+/* Of the first that does not listen. Return: as of PartOps.start(). */
+static int find_trouble(const ManagedNetwork *n, char **ret_reason) {
+        for (unsigned i = 0; n->forwards && i < forwards_count(n->forwards); i++) {
+                const Forward *f = forwards_at(n->forwards, i);
+                g_autofree char *text = NULL, *reason = NULL;
+
+                if (!has_failed(f))
+                        continue;
+                text = describe(f);
+                reason = managed_network_forward_reason(f);
+                *ret_reason = g_strdup_printf("%s: %s", text, reason);
+                return 1;
+        }
+        return 0;
+}
+
+static void report(ManagedNetwork *n) {
+        char *reason = NULL;
+        int r = find_trouble(n, &reason);
+
+        part_report(&n->forwarding, r > 0 ? PART_DEGRADED : PART_UP, reason);
 }
 
 static int add_failed(const ForwardSpec *spec, int r, ManagerError *error) {
@@ -137,6 +165,7 @@ int managed_network_add_forward(
         text = describe(f);
         managed_network_log(n, LOG_INFO, NULL, "%s", text);
         changed(n, f);
+        report(n);
         *ret = f;
         return 0;
 }
@@ -155,6 +184,7 @@ int managed_network_remove_forward(ManagedNetwork *n, Forward *f, ManagerError *
         forward_free(f);
         managed_network_log(n, LOG_INFO, NULL, "%s: removed", text);
         OBSERVE(n->manager, forward_changed, n, id);
+        report(n);
         return 0;
 }
 
@@ -171,7 +201,7 @@ char *managed_network_forward_reason(const Forward *f) {
 static void log_failure(ManagedNetwork *n, const Forward *f) {
         g_autofree char *text = NULL, *reason = NULL;
 
-        if (forward_error(f) >= 0 || forward_error(f) == -ENETUNREACH)
+        if (!has_failed(f))
                 return;
         text = describe(f);
         reason = managed_network_forward_reason(f);
@@ -208,9 +238,10 @@ void managed_network_load_forwards(ManagedNetwork *n) {
                 managed_network_log(
                                 n, LOG_ERR, MESSAGE_ID_STATE_DAMAGED,
                                 "cannot read the forwards: %s", g_strerror(-r));
+        report(n);
 }
 
-void managed_network_resume_forwards(ManagedNetwork *n) {
+static void resume(ManagedNetwork *n) {
         if (!n->forwards)
                 return;
         forwards_resume(n->forwards);
@@ -220,10 +251,41 @@ void managed_network_resume_forwards(ManagedNetwork *n) {
         }
 }
 
-void managed_network_suspend_forwards(ManagedNetwork *n) {
+static int forward_start(void *userdata, char **ret_reason) {
+        ManagedNetwork *n = userdata;
+
+        resume(n);
+        return find_trouble(n, ret_reason);
+}
+
+static void forward_stop(void *userdata, bool for_good) {
+        ManagedNetwork *n = userdata;
+
         if (!n->forwards)
                 return;
         forwards_suspend(n->forwards);
         for (unsigned i = 0; i < forwards_count(n->forwards); i++)
                 changed(n, forwards_at(n->forwards, i));
+}
+
+/* Those that could not listen while the stack below was being mended. */
+static void forward_told(void *userdata, unsigned what) {
+        ManagedNetwork *n = userdata;
+
+        if (!(what & PART_CHANGED_BELOW) || !n->netstack || netstack_trouble(n->netstack))
+                return;
+        resume(n);
+        report(n);
+}
+
+Part *managed_network_init_forwarding(ManagedNetwork *n) {
+        static const PartOps ops = {
+                .name = "forwards",
+                .start = forward_start,
+                .stop = forward_stop,
+                .changed = forward_told,
+        };
+
+        part_init(&n->forwarding, &ops, n, &n->manager->env);
+        return &n->forwarding;
 }

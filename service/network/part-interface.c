@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The interface of a network, as a part: made, configured, given to the packet thread, looked at
- * when rtnetlink says that somebody touched it, and made anew. With it goes what stands on it, the
- * netstack. In user mode both are one, and nobody else can touch them. */
+ * when rtnetlink says that somebody touched it, and made anew. In user mode the netstack is below
+ * it and gives the Netif (part-netstack.c), which nobody else can touch. */
 
 #include <stdio.h>
 #include <string.h>
@@ -14,11 +14,8 @@
 #include "network/managed-network-internal.h"
 #include "netif/tun.h"
 
-#define ERROR_INTERFACE "InterfaceUnavailable"
 /* "omerta1" and on: far more than networks, and others have some of them. */
 #define NAMES_TRIED_MAX 1000U
-
-static const char *const state_properties[] = { "State", "StateReason", "Interface", NULL };
 
 /* --- its name --- */
 
@@ -58,12 +55,12 @@ static void choose_name(ManagedNetwork *n) {
 
 /* --- made and closed --- */
 
-static int fail_to_open(ManagedNetwork *n, int r, const char *message, ManagerError *error) {
+static char *explain(const ManagedNetwork *n, int r, const char *message) {
         const char *hint = is_asked_for(n->manager, n->stored.interface)
                                            ? " 'omertad start --interface NAME' takes another."
                                            : "";
 
-        return manager_fail(error, r, ERROR_INTERFACE, "%s%s", message ?: g_strerror(-r), hint);
+        return g_strconcat(message ?: g_strerror(-r), hint, NULL);
 }
 
 /* What systemd kept of the former life. Return: whether it is used. */
@@ -97,7 +94,7 @@ static void keep_over_restart(ManagedNetwork *n) {
         (void) sd_pid_notify_with_fds(0, false, state, &fd, 1);
 }
 
-static int open_tun(ManagedNetwork *n, ManagerError *error) {
+static int open_tun(ManagedNetwork *n, char **ret_reason) {
         TunOptions options = { .name = n->stored.interface, .fd = -EBADF };
         g_autofree char *message = NULL, *old = g_strdup(n->stored.interface);
         int r;
@@ -107,8 +104,10 @@ static int open_tun(ManagedNetwork *n, ManagerError *error) {
         if (!*old || !is_free(n, old))
                 choose_name(n);
         r = tun_new(&options, &n->netif, &message);
-        if (r < 0)
-                return fail_to_open(n, r, message, error);
+        if (r < 0) {
+                *ret_reason = explain(n, r, message);
+                return r;
+        }
         g_strlcpy(n->stored.interface, n->netif->name, sizeof n->stored.interface);
         keep_over_restart(n);
         if (!*old || strcmp(old, n->stored.interface) == 0)
@@ -124,74 +123,36 @@ static int open_tun(ManagedNetwork *n, ManagerError *error) {
         return 0;
 }
 
-static int open_all(ManagedNetwork *n, ManagerError *error) {
-        Manager *m = n->manager;
-        int r;
-
-        if (m->options.user_mode) {
-                r = managed_network_open_netstack(n, m->options.netstack, error);
-                if (r >= 0)
-                        managed_network_log(
-                                        n, LOG_INFO, NULL, "stack %s: %s",
-                                        netstack_engine_to_string(m->netstack), m->netstack_reason);
-                return r;
-        }
-        r = open_tun(n, error);
-        if (r < 0)
-                return r;
-        return managed_network_open_netstack(n, NETSTACK_TUN, error);
-}
-
 static void leave_dataplane(ManagedNetwork *n) {
         if (n->in_dataplane)
                 (void) dataplane_remove_network(n->manager->dataplane, network_mesh(n->core));
         n->in_dataplane = n->dataplane_failed = false;
 }
 
-static void close_all(ManagedNetwork *n, bool forget) {
+static bool is_tun(const ManagedNetwork *n) {
+        return !n->manager->options.user_mode;
+}
+
+static int interface_start(void *userdata, char **ret_reason) {
+        ManagedNetwork *n = userdata;
+
+        return is_tun(n) ? open_tun(n, ret_reason) : 0;
+}
+
+static void interface_stop(void *userdata, bool for_good) {
+        ManagedNetwork *n = userdata;
+
         if (!n->netif)
                 return;
         leave_dataplane(n);
-        if (forget && !n->manager->options.user_mode)
+        if (!is_tun(n))
+                return;
+        if (for_good)
                 (void) sd_notifyf(false, "FDSTOREREMOVE=1\nFDNAME=tun-%s", n->netif->name);
         n->netif = netif_free(n->netif);
-        managed_network_close_netstack(n);
-}
-
-int managed_network_open_interface(ManagedNetwork *n, ManagerError *error) {
-        ManagerError e = {};
-        int r;
-
-        if (!n->manager->options.vpn || n->netif)
-                return 0;
-        r = open_all(n, &e);
-        if (r < 0) {
-                managed_network_log(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s", e.message);
-                close_all(n, true);
-                (void) manager_fail(error, r, e.name, "%s", e.message);
-                manager_error_clear(&e);
-                return r;
-        }
-        part_start(&n->interface);
-        return 0;
-}
-
-void managed_network_close_interface(ManagedNetwork *n, bool forget) {
-        part_stop(&n->interface);
-        close_all(n, forget);
 }
 
 /* --- configured --- */
-
-static void look_for_conflict(ManagedNetwork *n) {
-        if (!managed_network_find_conflict(n))
-                return;
-        if (n->conflict)
-                managed_network_log(n, LOG_WARNING, MESSAGE_ID_SUBNET_CONFLICT, "%s", n->conflict);
-        else
-                managed_network_log(n, LOG_NOTICE, NULL, "its addresses are free again");
-        OBSERVE(n->manager, network_changed, n, state_properties);
-}
 
 static int enter_dataplane(ManagedNetwork *n) {
         DataplaneNetwork dn = {
@@ -244,25 +205,14 @@ static bool is_configurable(const ManagedNetwork *n) {
         return n->netif && n->core && network_vnet(n->core);
 }
 
-void managed_network_configure_interface(ManagedNetwork *n) {
+static void apply_addresses(ManagedNetwork *n) {
         char *reason = NULL;
         int r;
 
         if (!is_configurable(n))
                 return;
-        look_for_conflict(n);
         r = configure(n, &reason);
         part_done(&n->interface, r, reason);
-}
-
-void managed_network_routes_changed(ManagedNetwork *n) {
-        bool was = n->is_shut_out;
-
-        if (!n->core || !network_vnet(n->core))
-                return;
-        look_for_conflict(n);
-        if (was != n->is_shut_out)
-                managed_network_configure_interface(n);
 }
 
 /* All that an interface can be without is IPv6: configure(). */
@@ -281,7 +231,8 @@ static int interface_check(void *userdata, char **ret_reason) {
                 return -ENODEV;
         }
         r = n->netif->ops->check ? n->netif->ops->check(n->netif, ret_reason) : 0;
-        if (r >= 0 && n->dataplane_failed) {
+        /* In user mode the Netif is the netstack's to make anew. */
+        if (r >= 0 && n->dataplane_failed && is_tun(n)) {
                 *ret_reason = g_strdup_printf("%s could not be used", n->netif->name);
                 r = -EIO;
         }
@@ -291,61 +242,51 @@ static int interface_check(void *userdata, char **ret_reason) {
 static int interface_repair(void *userdata, char **ret_reason) {
         ManagedNetwork *n = userdata;
         g_autofree char *found = NULL;
-        ManagerError e = {};
         int r = interface_check(n, &found);
 
-        if (r == -EIO && !n->manager->options.user_mode)
+        if (r == -EIO)
                 leave_dataplane(n);
-        else if (r == -ENODEV || r == -EIO) {
-                close_all(n, true);
-                r = open_all(n, &e);
-                if (r < 0) {
-                        close_all(n, true);
-                        *ret_reason = g_steal_pointer(&e.message);
-                        manager_error_clear(&e);
+        else if (r == -ENODEV) {
+                part_stop_above(&n->interface, true);
+                interface_stop(n, true);
+                r = interface_start(n, ret_reason);
+                if (r < 0)
                         return r;
-                }
                 /* Its number is new, which decides what is ours among routes and addresses. */
-                look_for_conflict(n);
+                managed_network_look_for_conflict(n);
                 manager_publish_endpoints(n->manager);
+                part_start_above(&n->interface);
         }
         return is_configurable(n) ? configure(n, ret_reason) : 0;
 }
 
-static void interface_changed(void *userdata, PartState old, const char *why) {
+static void interface_changed(void *userdata, unsigned what) {
         ManagedNetwork *n = userdata;
-        const Part *p = &n->interface;
 
-        switch (p->state) {
-        case PART_STOPPED:
-                return;
-        case PART_UP:
-                if (why)
-                        managed_network_log(n, LOG_WARNING, NULL, "%s: repaired", why);
-                break;
-        case PART_DEGRADED:
-                managed_network_log(n, LOG_WARNING, NULL, "%s", p->reason);
-                break;
-        case PART_FAILED:
-                managed_network_log(
-                                n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE,
-                                "%s; it is tried again", p->reason);
-                break;
-        }
-        if (n->core)
-                OBSERVE(n->manager, network_changed, n, state_properties);
+        if (what & PART_CHANGED_ADDRESS)
+                apply_addresses(n);
+        if (what & (PART_CHANGED_INTERFACE | PART_CHANGED_SLEEP))
+                part_check(&n->interface);
 }
 
-void managed_network_interface_changed(ManagedNetwork *n) {
-        part_changed(&n->interface);
+static void interface_reported(void *userdata, PartState old, const char *why) {
+        ManagedNetwork *n = userdata;
+
+        managed_network_log_part(n, &n->interface, why);
 }
 
-void managed_network_init_interface(ManagedNetwork *n) {
+Part *managed_network_init_interface(ManagedNetwork *n) {
         static const PartOps ops = {
+                .name = "interface",
+                .is_needed = true,
+                .start = interface_start,
+                .stop = interface_stop,
                 .check = interface_check,
                 .repair = interface_repair,
                 .changed = interface_changed,
+                .reported = interface_reported,
         };
 
         part_init(&n->interface, &ops, n, &n->manager->env);
+        return &n->interface;
 }

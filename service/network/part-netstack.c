@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The netstack of a network, as a part: connections into it, and what is left of them when the
- * network goes down. */
+/* The netstack of a network, as a part: connections into it, and what is left of them when it goes.
+ * In system mode it stands on the interface, in user mode the interface on it: then it gives the
+ * Netif. A stack that loses its helper starts another by itself (netif/netstack-kernel.c) and is
+ * only degraded meanwhile; a stack that cannot be made, or be used by the packet thread, is made
+ * anew from here. */
 
 #include <sodium.h>
 
@@ -29,47 +32,43 @@ struct ManagerCall {
 
 /* --- the stack of a network --- */
 
-/* Once, when it begins: a helper that cannot be started is tried again and again. */
+/* It mends itself: what is there goes on. */
 static void on_netstack_changed(void *userdata) {
-        static const char *const properties[] = { "StateReason", NULL };
         ManagedNetwork *n = userdata;
-        Manager *m = n->manager;
         const char *trouble = netstack_trouble(n->netstack);
 
-        if (trouble && !n->netstack_broken)
-                managed_network_log(n, LOG_WARNING, MESSAGE_ID_STACK_HELPER_ENDED, "%s", trouble);
-        else if (!trouble)
-                managed_network_log(n, LOG_NOTICE, NULL, "the network stack makes connections again");
-        n->netstack_broken = trouble != NULL;
-        if (!trouble)
-                managed_network_resume_forwards(n);
-        OBSERVE(m, network_changed, n, properties);
-        OBSERVE(m, netstack_changed);
+        part_report(&n->stack, trouble ? PART_DEGRADED : PART_UP, g_strdup(trouble));
+        OBSERVE(n->manager, netstack_changed);
 }
 
-int managed_network_open_netstack(ManagedNetwork *n, NetstackEngine engine, ManagerError *error) {
-        g_autofree char *reason = NULL;
+static int netstack_start(void *userdata, char **ret_reason) {
+        ManagedNetwork *n = userdata;
         Manager *m = n->manager;
+        NetstackEngine engine = m->options.user_mode ? m->options.netstack : NETSTACK_TUN;
+        g_autofree char *reason = NULL;
         Netif *netif = NULL;
         int r;
 
         r = netstack_new(
                         m->event, engine, n->netif ? n->netif->name : NULL,
                         (uint16_t) managed_network_mtu(n), &n->netstack, &netif, &reason);
-        if (r < 0)
-                return manager_fail(
-                                error, r, "InterfaceUnavailable",
+        if (r < 0) {
+                *ret_reason = g_strdup_printf(
                                 "the network stack \"%s\" cannot be used: %s",
                                 netstack_engine_to_string(engine), reason ?: g_strerror(-r));
+                return r;
+        }
         if (netif)
                 n->netif = netif;
-        n->netstack_broken = false;
         netstack_watch(n->netstack, on_netstack_changed, n);
         m->netstack = netstack_engine(n->netstack);
         g_free(m->netstack_reason);
         m->netstack_reason = g_steal_pointer(&reason);
+        if (m->options.user_mode)
+                managed_network_log(
+                                n, LOG_INFO, NULL, "stack %s: %s",
+                                netstack_engine_to_string(m->netstack), m->netstack_reason);
         OBSERVE(m, netstack_changed);
-        managed_network_resume_forwards(n);
         return 0;
 }
 
@@ -87,11 +86,12 @@ static void call_finish(ManagerCall *c, int fd_or_error, usec_t rtt) {
         g_free(c);
 }
 
-void managed_network_close_netstack(ManagedNetwork *n) {
+/* The packet thread does not use its Netif any more: the interface, which does, stopped before. */
+static void netstack_stop(void *userdata, bool for_good) {
+        ManagedNetwork *n = userdata;
         Netstack *s = TAKE_PTR(n->netstack);
         GList *l;
 
-        managed_network_suspend_forwards(n);
         /* Whoever is told may try the network again, which must not find the stack. */
         while ((l = g_queue_peek_head_link(&n->calls))) {
                 ManagerCall *c = l->data;
@@ -99,7 +99,72 @@ void managed_network_close_netstack(ManagedNetwork *n) {
                 c->call = netstack_cancel(c->call);
                 call_finish(c, -ENETUNREACH, USEC_INFINITY);
         }
+        if (n->manager->options.user_mode)
+                n->netif = NULL; /* it is the stack's */
         netstack_free(s);
+        n->dataplane_failed = false;
+}
+
+static int netstack_check(void *userdata, char **ret_reason) {
+        ManagedNetwork *n = userdata;
+
+        if (!n->netstack) {
+                *ret_reason = g_strdup("the network stack is gone");
+                return -ENODEV;
+        }
+        if (n->dataplane_failed && n->manager->options.user_mode) {
+                *ret_reason = g_strdup("the network stack could not be used");
+                return -EIO;
+        }
+        return 0;
+}
+
+static int netstack_repair(void *userdata, char **ret_reason) {
+        ManagedNetwork *n = userdata;
+        int r;
+
+        part_stop_above(&n->stack, true);
+        netstack_stop(n, true);
+        r = netstack_start(n, ret_reason);
+        if (r >= 0)
+                part_start_above(&n->stack);
+        return r;
+}
+
+static void netstack_told(void *userdata, unsigned what) {
+        ManagedNetwork *n = userdata;
+
+        if (what & PART_CHANGED_INTERFACE)
+                part_check(&n->stack);
+}
+
+/* Of a helper that cannot be started again and again it is said once, when that begins. */
+static void netstack_reported(void *userdata, PartState old, const char *why) {
+        ManagedNetwork *n = userdata;
+
+        if (n->stack.state == PART_DEGRADED && old != PART_DEGRADED)
+                managed_network_log(
+                                n, LOG_WARNING, MESSAGE_ID_STACK_HELPER_ENDED, "%s", n->stack.reason);
+        else if (n->stack.state == PART_UP && old == PART_DEGRADED)
+                managed_network_log(n, LOG_NOTICE, NULL, "the network stack makes connections again");
+        else if (n->stack.state != PART_DEGRADED)
+                managed_network_log_part(n, &n->stack, why);
+}
+
+Part *managed_network_init_netstack(ManagedNetwork *n) {
+        static const PartOps ops = {
+                .name = "netstack",
+                .is_needed = true,
+                .start = netstack_start,
+                .stop = netstack_stop,
+                .check = netstack_check,
+                .repair = netstack_repair,
+                .changed = netstack_told,
+                .reported = netstack_reported,
+        };
+
+        part_init(&n->stack, &ops, n, &n->manager->env);
+        return &n->stack;
 }
 
 /* --- calls --- */

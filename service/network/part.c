@@ -2,12 +2,11 @@
 #include "network/part.h"
 
 #include "base/macros.h"
+#include "network/part-list.h"
 
 static const char *const state_table[] = {
-        [PART_STOPPED] = "stopped",
-        [PART_UP] = "up",
-        [PART_DEGRADED] = "degraded",
-        [PART_FAILED] = "failed",
+        [PART_STOPPED] = "stopped",   [PART_STARTING] = "starting", [PART_UP] = "up",
+        [PART_DEGRADED] = "degraded", [PART_FAILED] = "failed",
 };
 static_assert(ELEMENTSOF(state_table) == PART_FAILED + 1, "a name for every state");
 
@@ -26,8 +25,12 @@ static void set_state(Part *p, PartState state, char *reason, const char *why) {
 
         p->state = state;
         p->reason = reason;
-        if (old != state || g_strcmp0(old_reason, reason) != 0 || why)
-                p->ops->changed(p->userdata, old, why);
+        if (old == state && g_strcmp0(old_reason, reason) == 0 && !why)
+                return;
+        if (p->ops->reported)
+                p->ops->reported(p->userdata, old, why);
+        if (p->list)
+                part_list_reported(p->list, p);
 }
 
 static usec_t pause_after(const Part *p) {
@@ -46,10 +49,12 @@ static void arm(Part *p) {
 static void take_result(Part *p, int r, char *reason, const char *why) {
         if (r < 0) {
                 arm(p);
+                p->is_reported = false;
                 set_state(p, PART_FAILED, reason, NULL);
                 return;
         }
         timer_clear(&p->timer);
+        p->is_reported = false;
         set_state(p, r > 0 ? PART_DEGRADED : PART_UP, reason, why);
 }
 
@@ -59,7 +64,7 @@ static void repair(Part *p, const char *why) {
 
         p->repaired = env_now(p->env);
         p->repairs++;
-        r = p->ops->repair(p->userdata, &reason);
+        r = (p->ops->repair ?: p->ops->start)(p->userdata, &reason);
         take_result(p, r, reason, why);
 }
 
@@ -88,13 +93,73 @@ static void on_timer(void *userdata) {
         repair(p, why);
 }
 
-void part_start(Part *p) {
+/* Return: as of .start(). */
+static int make(Part *p, char **ret_reason) {
         timer_clear(&p->timer);
         p->repairs = 0;
-        set_state(p, PART_UP, NULL, NULL);
+        p->is_reported = false;
+        p->state = PART_STARTING;
+        return p->ops->start ? p->ops->start(p->userdata, ret_reason) : 0;
+}
+
+/* @r, @reason: of make(). */
+static void take_start(Part *p, int r, char *reason) {
+        if (p->state == PART_STOPPED) {
+                /* Meanwhile, by what happened to another one. */
+                g_free(reason);
+                if (p->ops->stop)
+                        p->ops->stop(p->userdata, true);
+                return;
+        }
+        if (r < 0) {
+                p->repaired = env_now(p->env);
+                p->repairs++;
+        } else if (p->is_reported) {
+                /* It has said more of itself meanwhile. */
+                g_free(reason);
+                return;
+        }
+        take_result(p, r, reason, NULL);
+}
+
+void part_start(Part *p) {
+        char *reason = NULL;
+        int r;
+
+        if (p->state != PART_STOPPED)
+                return;
+        r = make(p, &reason);
+        take_start(p, r, reason);
+}
+
+int part_try_start(Part *p, char **ret_reason) {
+        char *reason = NULL;
+        int r;
+
+        r = make(p, &reason);
+        if (r < 0) {
+                *ret_reason = reason;
+                return r;
+        }
+        take_start(p, r, reason);
+        return 0;
+}
+
+void part_stop(Part *p, bool for_good) {
+        if (p->state == PART_STOPPED)
+                return;
+        timer_clear(&p->timer);
+        g_clear_pointer(&p->reason, g_free);
+        p->state = PART_STOPPED;
+        if (p->ops->stop)
+                p->ops->stop(p->userdata, for_good);
 }
 
 void part_done(Part *p, int r, char *reason) {
+        if (p->state == PART_STOPPED) {
+                g_free(reason);
+                return;
+        }
         if (r < 0) {
                 p->repaired = env_now(p->env);
                 p->repairs++;
@@ -102,18 +167,24 @@ void part_done(Part *p, int r, char *reason) {
         take_result(p, r, reason, NULL);
 }
 
-void part_stop(Part *p) {
+void part_report(Part *p, PartState state, char *reason) {
+        if (p->state == PART_STOPPED) {
+                g_free(reason);
+                return;
+        }
         timer_clear(&p->timer);
-        g_clear_pointer(&p->reason, g_free);
-        p->state = PART_STOPPED;
+        p->is_reported = true;
+        set_state(p, state, reason, NULL);
 }
 
-void part_changed(Part *p) {
-        char *reason = NULL;
+void part_check(Part *p) {
+        g_autofree char *reason = NULL;
+        int r;
 
         /* A repair that is due looks for itself. */
-        if (p->state == PART_STOPPED || timer_is_set(&p->timer))
+        if (p->state <= PART_STARTING || timer_is_set(&p->timer))
                 return;
-        if (p->ops->check(p->userdata, &reason) < 0 || p->state == PART_DEGRADED)
-                broken(p, reason);
+        r = p->ops->check ? p->ops->check(p->userdata, &reason) : 0;
+        if (r < 0 || (p->state == PART_DEGRADED && !p->is_reported))
+                broken(p, TAKE_PTR(reason));
 }

@@ -41,7 +41,7 @@ static int fake_repair(void *userdata, char **ret_reason) {
         return f->repair_result;
 }
 
-static void fake_changed(void *userdata, PartState old, const char *why) {
+static void fake_reported(void *userdata, PartState old, const char *why) {
         Fake *f = userdata;
 
         f->n_changed++;
@@ -52,7 +52,7 @@ static int setup(void **state) {
         static const PartOps ops = {
                 .check = fake_check,
                 .repair = fake_repair,
-                .changed = fake_changed,
+                .reported = fake_reported,
         };
         Fake *f = NEW(Fake);
 
@@ -66,7 +66,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
         Fake *f = *state;
 
-        part_stop(&f->part);
+        part_stop(&f->part, true);
         assert_int_equal(timer_queue_next(f->env.timers), USEC_INFINITY);
         timer_queue_free(f->env.timers);
         g_free(f);
@@ -85,7 +85,7 @@ static void pass(Fake *f, usec_t time) {
 
 static void break_it(Fake *f) {
         f->is_broken = true;
-        part_changed(&f->part);
+        part_check(&f->part);
 }
 
 static void test_repaired_at_once(void **state) {
@@ -97,7 +97,7 @@ static void test_repaired_at_once(void **state) {
         f->is_broken = false;
         part_start(&f->part);
         assert_int_equal(f->part.state, PART_UP);
-        part_changed(&f->part);
+        part_check(&f->part);
         assert_int_equal(f->n_repairs, 0);
 
         f->n_changed = 0;
@@ -108,7 +108,7 @@ static void test_repaired_at_once(void **state) {
         assert_int_equal(f->n_told, 1);
         assert_null(f->part.reason);
         /* What the repair itself changed is looked at, and is fine. */
-        part_changed(&f->part);
+        part_check(&f->part);
         assert_int_equal(f->n_repairs, 1);
         assert_int_equal(f->n_changed, 1);
 }
@@ -127,7 +127,7 @@ static void test_pauses_grow(void **state) {
                 unsigned n = f->n_repairs;
 
                 pass(f, seconds[i] * USEC_PER_SEC - 1);
-                part_changed(&f->part); /* whatever is said of it meanwhile */
+                part_check(&f->part); /* whatever is said of it meanwhile */
                 assert_int_equal(f->n_repairs, n);
                 pass(f, 1);
                 assert_int_equal(f->n_repairs, n + 1);
@@ -181,7 +181,7 @@ static void test_degraded(void **state) {
         /* Its own changes do not make it try for ever, and say nothing new. */
         n = f->n_changed;
         for (usec_t end = f->now + USEC_PER_HOUR; f->now < end; pass(f, 100 * USEC_PER_MSEC))
-                part_changed(&f->part);
+                part_check(&f->part);
         assert_true(f->n_repairs <= 67);
         assert_int_equal(f->part.state, PART_DEGRADED);
         assert_int_equal(f->n_changed, n);
