@@ -11,6 +11,7 @@
 #include "bus/bus-options.h"
 #include "bus/bus-signals.h"
 #include "bus/object.h"
+#include "network/admin.h"
 
 /* Its invites changed, of which the manager does not tell. */
 static void touch(Bus *b, ManagedNetwork *n) {
@@ -19,15 +20,11 @@ static void touch(Bus *b, ManagedNetwork *n) {
         bus_signals_touch(b->signals, path);
 }
 
-/* The enrolment service of @call's network, after authorisation. Return: 1 with *ret set, 0: the
- * answer of polkit is on its way, negative with @error set. */
-static int
-gateway_call(Bus *b,
-             sd_bus_message *call,
-             EnrolService **ret,
-             ManagedNetwork **ret_n,
-             sd_bus_error *error) {
+/* The network of @call, a gateway's, after authorisation. Return: 1 with *ret set, 0: the answer of
+ * polkit is on its way, negative with @error set. */
+static int gateway_call(Bus *b, sd_bus_message *call, ManagedNetwork **ret, sd_bus_error *error) {
         ManagedNetwork *n = bus_network_of_call(b, call, error);
+        ManagerError e = {};
         int r;
 
         if (!n)
@@ -35,15 +32,9 @@ gateway_call(Bus *b,
         r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_GATEWAY, error);
         if (r <= 0)
                 return r;
-        *ret_n = n;
-        *ret = managed_network_core(n) ? network_enrol_service(managed_network_core(n)) : NULL;
-        if (!*ret)
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_NOT_GATEWAY,
-                                managed_network_core(n) ? "only the gateway of the network can do "
-                                                          "this"
-                                                        : "the network is down: 'omerta up' "
-                                                          "first");
+        if (managed_network_check_gateway(n, &e) < 0)
+                return bus_set_error(error, &e);
+        *ret = n;
         return 1;
 }
 
@@ -62,17 +53,9 @@ log_act(sd_bus_message *call, ManagedNetwork *n, const char *what, const char *n
                         what, name, name[0] ? " (" : "", id, name[0] ? ")" : "");
 }
 
-/* So many characters of an id name a machine whose membership is decided on: fewer are a slip. */
-#define ID_PREFIX_MIN 4U
-
-static int check_prefix(const char *text, const MachineId *id, const char *name, sd_bus_error *error) {
-        if (strlen(text) >= ID_PREFIX_MIN || g_ascii_strcasecmp(text, name) == 0 ||
-            !machine_id_has_prefix(id, text))
-                return 0;
-        return sd_bus_error_setf(
-                        error, OMERTA_ERROR_INVALID_ARGUMENT,
-                        "'%s' is too little of an id: give at least %u characters, or the host name",
-                        text, ID_PREFIX_MIN);
+static void
+log_act_on(sd_bus_message *call, ManagedNetwork *n, const char *what, const AdminSubject *s) {
+        log_act(call, n, what, s->name, machine_id_format(&s->id).text);
 }
 
 static void
@@ -104,42 +87,41 @@ static int read_endpoints(char **texts, Endpoint *ret, unsigned *ret_n, sd_bus_e
 
 int bus_network_invite(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
-        InviteOptions options = {};
+        InviteRequest request = {};
         Endpoint endpoints[ENDPOINTS_MAX];
         g_auto(GStrv) texts = NULL;
         g_autofree char *link = NULL;
         int approval = 0, r;
         const BusOption table[] = {
-                { "uses", "u", &options.uses },      { "lifetime", "t", &options.lifetime },
-                { "host-name", "s", &options.name }, { "approval", "b", &approval },
+                { "uses", "u", &request.uses },      { "lifetime", "t", &request.lifetime },
+                { "host-name", "s", &request.name }, { "approval", "b", &approval },
                 { "endpoints", "as", &texts },       {},
         };
         ManagerError e = {};
-        EnrolService *s;
         ManagedNetwork *n;
 
         r = bus_read_options(call, table, error);
         if (r >= 0)
-                r = read_endpoints(texts, endpoints, &options.n_endpoints, error);
+                r = read_endpoints(texts, endpoints, &request.n_endpoints, error);
         if (r < 0)
                 return r;
-        if (options.name && !host_name_is_valid(options.name))
+        if (request.name && !host_name_is_valid(request.name))
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_INVALID_ARGUMENT, "'%s' is no host name",
-                                options.name);
-        r = gateway_call(b, call, &s, &n, error);
+                                request.name);
+        r = gateway_call(b, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        options.needs_approval = approval;
-        options.endpoints = endpoints;
-        r = managed_network_invite(n, &options, &link, &e);
+        request.needs_approval = approval;
+        request.endpoints = endpoints;
+        r = managed_network_invite(n, &request, &link, &e);
         if (r < 0)
                 return bus_set_error(error, &e);
         touch(b, n);
         return sd_bus_reply_method_return(call, "s", link);
 }
 
-static void append_invite(void *userdata, const StoredInvite *i) {
+static void append_invite(void *userdata, const InviteInfo *i) {
         sd_bus_message *reply = userdata;
         char id[2 * INVITE_ID_SIZE + 1];
 
@@ -151,18 +133,17 @@ static void append_invite(void *userdata, const StoredInvite *i) {
 
 int bus_network_list_invites(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         sd_bus_message *reply = NULL;
-        EnrolService *s;
         ManagedNetwork *n;
         int r;
 
-        r = gateway_call(userdata, call, &s, &n, error);
+        r = gateway_call(userdata, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(sttuusb)");
         if (r >= 0) {
-                enrol_service_foreach_invite(s, append_invite, reply);
+                managed_network_foreach_invite(n, append_invite, reply);
                 r = sd_bus_message_close_container(reply);
         }
         if (r >= 0)
@@ -173,7 +154,7 @@ int bus_network_list_invites(sd_bus_message *call, void *userdata, sd_bus_error 
 
 int bus_network_delete_invite(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         uint8_t id[INVITE_ID_SIZE];
-        EnrolService *s;
+        ManagerError e = {};
         ManagedNetwork *n;
         const char *text;
         unsigned byte;
@@ -194,17 +175,12 @@ int bus_network_delete_invite(sd_bus_message *call, void *userdata, sd_bus_error
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_INVALID_ARGUMENT, "'%s' is no id of an invite",
                                 text);
-        r = gateway_call(userdata, call, &s, &n, error);
+        r = gateway_call(userdata, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = enrol_service_delete_invite(s, id);
-        if (r == -ENOENT)
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_NO_SUCH_INVITE,
-                                "there is no such invite (any more)");
+        r = managed_network_delete_invite(n, id, &e);
         if (r < 0)
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_FAILED, "cannot delete it: %s", g_strerror(-r));
+                return bus_set_error(error, &e);
         log_act(call, n, "withdrew the invite", "", text);
         touch(userdata, n);
         return sd_bus_reply_method_return(call, NULL);
@@ -218,93 +194,42 @@ int bus_network_list_pending(sd_bus_message *call, void *userdata, sd_bus_error 
         Bus *b = userdata;
         ManagedNetwork *n = bus_network_of_call(b, call, error);
         sd_bus_message *reply = NULL;
-        EnrolService *s;
         int r;
 
         if (!n)
                 return -ENOENT;
-        s = managed_network_core(n) ? network_enrol_service(managed_network_core(n)) : NULL;
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(sst)");
-        if (r >= 0 && s)
-                enrol_service_foreach_pending(s, append_pending, reply);
-        if (r >= 0)
+        if (r >= 0) {
+                managed_network_foreach_pending(n, append_pending, reply);
                 r = sd_bus_message_close_container(reply);
+        }
         if (r >= 0)
                 r = sd_bus_send(NULL, reply, NULL);
         sd_bus_message_unref(reply);
         return r;
 }
 
-typedef struct FindPending {
-        const char *text;
-        MachineId id;
-        char name[HOST_NAME_MAX_LEN + 1];
-        unsigned n;
-} FindPending;
-
-static void match_pending(void *userdata, const MachineId *machine, const char *name, usec_t since) {
-        FindPending *f = userdata;
-
-        if (machine_id_has_prefix(machine, f->text) || g_ascii_strcasecmp(name, f->text) == 0) {
-                f->id = *machine;
-                g_strlcpy(f->name, name, sizeof f->name);
-                f->n++;
-        }
-}
-
-/* For what is not signed because our clock cannot be right. */
-static int clock_error(const ManagedNetwork *n, sd_bus_error *error) {
-        ManagerError e = {};
-
-        (void) managed_network_fail_clock(n, &e);
-        return bus_set_error(error, &e);
-}
-
 static int answer_pending(sd_bus_message *call, Bus *b, bool approve, sd_bus_error *error) {
-        FindPending f = {};
-        const Record *certificate;
-        const char *name;
-        MachineIdText id;
-        EnrolService *s;
+        ManagerError e = {};
+        AdminSubject s;
         ManagedNetwork *n;
+        const char *text;
         int r;
 
-        r = sd_bus_message_read(call, "s", &f.text);
+        r = sd_bus_message_read(call, "s", &text);
         if (r < 0)
                 return r;
-        r = gateway_call(b, call, &s, &n, error);
+        r = gateway_call(b, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        enrol_service_foreach_pending(s, match_pending, &f);
-        if (f.n == 0)
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_NO_SUCH_MACHINE,
-                                "no machine '%s' waits for an approval", f.text);
-        if (f.n > 1)
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_AMBIGUOUS, "several machines match '%s'", f.text);
-        r = check_prefix(f.text, &f.id, f.name, error);
+        r = approve ? managed_network_approve(n, text, &s, &e)
+                    : managed_network_refuse(n, text, &s, &e);
         if (r < 0)
-                return r;
-        r = approve ? enrol_service_approve(s, &f.id) : enrol_service_refuse(s, &f.id);
-        if (r == -EDQUOT)
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_LIMIT_REACHED,
-                                "its link has let in as many as it was made for: make another with "
-                                "more --uses");
-        if (r == -ETIME)
-                return clock_error(n, error);
-        if (r < 0)
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_FAILED, "cannot do it: %s", g_strerror(-r));
-        id = machine_id_format(&f.id);
-        /* The name it has now may not be the one it asked for. */
-        certificate = directory_certificate(network_directory(managed_network_core(n)), &f.id);
-        name = certificate ? certificate->body.certificate.name : f.name;
-        log_act(call, n, approve ? "let in" : "refused", name, id.text);
-        return sd_bus_reply_method_return(call, "ss", id.text, name);
+                return bus_set_error(error, &e);
+        log_act_on(call, n, approve ? "let in" : "refused", &s);
+        return sd_bus_reply_method_return(call, "ss", machine_id_format(&s.id).text, s.name);
 }
 
 int bus_network_approve(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -315,130 +240,58 @@ int bus_network_refuse(sd_bus_message *call, void *userdata, sd_bus_error *error
         return answer_pending(call, userdata, false, error);
 }
 
-static int rename_error(const ManagedNetwork *n, int r, const char *name, sd_bus_error *error) {
-        switch (r) {
-        case -EINVAL:
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_INVALID_ARGUMENT,
-                                "'%s' is no name of a machine: up to 63 lower case letters, digits, and "
-                                "hyphens inside",
-                                name);
-        case -EEXIST:
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_NAME_TAKEN,
-                                "another machine of the network is called '%s'", name);
-        case -EPERM:
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_NOT_PERMITTED,
-                                "the gateway cannot rename itself: the network's root named it");
-        case -ETIME:
-                return clock_error(n, error);
-        default:
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_FAILED, "cannot rename it: %s", g_strerror(-r));
-        }
-}
-
 int bus_network_rename(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        g_autofree char *old = NULL, *what = NULL;
-        const Record *certificate;
+        g_autofree char *what = NULL;
         const char *text, *name;
-        MachineIdText id_text;
-        EnrolService *s;
+        ManagerError e = {};
         ManagedNetwork *n;
-        MachineId id;
+        AdminSubject s;
         int r;
 
         r = sd_bus_message_read(call, "ss", &text, &name);
         if (r < 0)
                 return r;
-        r = gateway_call(userdata, call, &s, &n, error);
+        r = gateway_call(userdata, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = bus_find_machine(n, text, &id, error);
+        r = managed_network_rename_machine(n, text, name, &s, &e);
         if (r < 0)
-                return r;
-        certificate = directory_certificate(network_directory(managed_network_core(n)), &id);
-        old = g_strdup(certificate ? certificate->body.certificate.name : "");
-        r = check_prefix(text, &id, old, error);
-        if (r < 0)
-                return r;
-        r = network_rename(managed_network_core(n), &id, name);
-        if (r < 0)
-                return rename_error(n, r, name, error);
-        id_text = machine_id_format(&id);
+                return bus_set_error(error, &e);
         what = g_strdup_printf("gave the name '%s' to", name);
-        log_act(call, n, what, old, id_text.text);
-        return sd_bus_reply_method_return(call, "ss", id_text.text, old);
-}
-
-/* Ends it. Return: 0, or negative with @error set. */
-static int
-end_membership(EnrolService *s,
-               ManagedNetwork *n,
-               const char *text,
-               MachineId *ret,
-               char **ret_name,
-               sd_bus_error *error) {
-        const Record *certificate;
-        int r;
-
-        r = bus_find_machine(n, text, ret, error);
-        if (r < 0)
-                return r;
-        certificate = directory_certificate(network_directory(managed_network_core(n)), ret);
-        *ret_name = g_strdup(certificate ? certificate->body.certificate.name : "");
-        r = check_prefix(text, ret, *ret_name, error);
-        if (r < 0)
-                return r;
-        r = enrol_service_revoke(s, ret, REVOCATION_REMOVED);
-        if (r == -EPERM)
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_NOT_PERMITTED,
-                                "the gateway cannot revoke itself");
-        if (r < 0)
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_FAILED, "cannot revoke it: %s", g_strerror(-r));
-        return 0;
+        log_act_on(call, n, what, &s);
+        return sd_bus_reply_method_return(call, "ss", machine_id_format(&s.id).text, s.name);
 }
 
 int bus_network_revoke(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         char invite_id[2 * INVITE_ID_SIZE + 1] = "";
-        g_autofree char *name = NULL;
-        StoredInvite invite = {};
         int withdraw = 0, r;
         const BusOption table[] = { { "withdraw-invite", "b", &withdraw }, {} };
-        EnrolService *s;
+        ManagerError e = {};
+        RevokeResult done;
         ManagedNetwork *n;
-        MachineIdText id_text;
         const char *text;
-        MachineId id;
-        uint32_t left;
 
         r = sd_bus_message_read(call, "s", &text);
         if (r >= 0)
                 r = bus_read_options(call, table, error);
         if (r < 0)
                 return r;
-        r = gateway_call(userdata, call, &s, &n, error);
+        r = gateway_call(userdata, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = end_membership(s, n, text, &id, &name, error);
+        r = managed_network_revoke(n, text, withdraw, &done, &e);
         if (r < 0)
-                return r;
-        id_text = machine_id_format(&id);
-        log_act(call, n, "revoked", name, id_text.text);
-        if (enrol_service_open_invite_of(s, &id, &invite))
-                format_invite_id(invite.id, invite_id);
-        left = invite.uses_max - invite.uses;
-        if (withdraw && invite_id[0] && enrol_service_delete_invite(s, invite.id) >= 0) {
+                return bus_set_error(error, &e);
+        log_act_on(call, n, "revoked", &done.machine);
+        if (done.has_invite)
+                format_invite_id(done.invite, invite_id);
+        if (done.withdrawn) {
                 log_act(call, n, "withdrew the invite", "", invite_id);
                 touch(userdata, n);
-                left = 0;
         }
         return sd_bus_reply_method_return(
-                        call, "sssut", id_text.text, name, invite_id, left,
-                        (uint64_t) invite.not_after);
+                        call, "sssut", machine_id_format(&done.machine.id).text, done.machine.name,
+                        invite_id, done.uses_left, (uint64_t) done.not_after);
 }
 
 static void append_revoked(void *userdata, Record *record) {

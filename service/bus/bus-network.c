@@ -10,6 +10,7 @@
 #include "bus/bus-options.h"
 #include "bus/bus-signals.h"
 #include "bus/object.h"
+#include "network/admin.h"
 
 static bool find(Bus *b, ManagedNetwork *n, const char *name, void **ret) {
         /* Properties are read right after the object was found. */
@@ -248,14 +249,6 @@ get_path(sd_bus *bus,
         return sd_bus_message_append(reply, "o", p);
 }
 
-static void count_invite(void *userdata, const StoredInvite *invite) {
-        ++*(uint32_t *) userdata;
-}
-
-static void count_pending(void *userdata, const MachineId *machine, const char *name, usec_t since) {
-        ++*(uint32_t *) userdata;
-}
-
 static int
 get_count(sd_bus *bus,
           const char *path,
@@ -264,15 +257,13 @@ get_count(sd_bus *bus,
           sd_bus_message *reply,
           void *userdata,
           sd_bus_error *error) {
-        Network *core = managed_network_core(((Bus *) userdata)->network);
-        EnrolService *s = core ? network_enrol_service(core) : NULL;
-        uint32_t n = 0;
+        ManagedNetwork *n = ((Bus *) userdata)->network;
 
-        if (s && strcmp(property, "Invites") == 0)
-                enrol_service_foreach_invite(s, count_invite, &n);
-        else if (s)
-                enrol_service_foreach_pending(s, count_pending, &n);
-        return sd_bus_message_append(reply, "u", n);
+        return sd_bus_message_append(
+                        reply, "u",
+                        (uint32_t) (strcmp(property, "Invites") == 0
+                                                    ? managed_network_count_invites(n)
+                                                    : managed_network_count_pending(n)));
 }
 
 /* Text of a property, newly allocated. */

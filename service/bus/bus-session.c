@@ -6,6 +6,7 @@
 
 #include "bus/bus-internal.h"
 #include "bus/object.h"
+#include "network/admin.h"
 
 static bool find(Bus *b, ManagedNetwork *n, const char *name, void **ret) {
         g_autofree char *channel = NULL, *encoded = NULL;
@@ -39,7 +40,7 @@ static int method_close(sd_bus_message *call, void *userdata, sd_bus_error *erro
         r = bus_authorize(ref->bus, call, OMERTA_ACTION_CONNECT, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        session_pool_close(network_sessions(managed_network_core(ref->network)), ref->session);
+        managed_network_close_session(ref->network, ref->session);
         return sd_bus_reply_method_return(call, NULL);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "bus/object.h"
+#include "network/admin.h"
 
 /* Of a value: what clients were told last, in eight bytes. Keyed, so that nobody whose name or
  * address it is can make a change that looks like none. */
@@ -132,18 +133,15 @@ static void look(BusSignals *s, const char *path, Told *t, void *userdata, GPtrA
 
 /* --- invites, which are no property as a whole --- */
 
-static void append_invite(void *userdata, const StoredInvite *i) {
+static void append_invite(void *userdata, const InviteInfo *i) {
         g_string_append_len(userdata, (const char *) i->id, sizeof i->id);
         g_string_append_len(userdata, (const char *) &i->uses, sizeof i->uses);
         g_string_append_len(userdata, (const char *) &i->not_after, sizeof i->not_after);
 }
 
 static Digest digest_invites(BusSignals *s, ManagedNetwork *n) {
-        Network *core = managed_network_core(n);
-
         g_string_truncate(s->text, 0);
-        if (core && network_enrol_service(core))
-                enrol_service_foreach_invite(network_enrol_service(core), append_invite, s->text);
+        managed_network_foreach_invite(n, append_invite, s->text);
         return digest(s, s->text->str, s->text->len);
 }
 

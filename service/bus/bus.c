@@ -44,18 +44,10 @@ usec_t bus_realtime(Bus *b, usec_t monotonic) {
 }
 
 int bus_find_machine(ManagedNetwork *n, const char *text, MachineId *ret, sd_bus_error *error) {
-        Network *core = managed_network_core(n);
-        int r = core ? directory_find(network_directory(core), text, ret) : -ENOENT;
+        ManagerError e = {};
+        int r = managed_network_find_machine(n, text, ret, &e);
 
-        if (r == -ENOTUNIQ)
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_AMBIGUOUS,
-                                "several machines match '%s': give more of the id", text);
-        if (r < 0)
-                return sd_bus_error_setf(
-                                error, OMERTA_ERROR_NO_SUCH_MACHINE,
-                                "no machine of the network is called '%s'", text);
-        return 0;
+        return r < 0 ? bus_set_error(error, &e) : 0;
 }
 
 /* --- connection --- */

@@ -4,6 +4,7 @@
 /* The inside of one network: network.c wires its parts, network-state.c says how it is,
  * network-join.c makes it one that this machine is a member of. */
 
+#include "core/mesh/enrol/enrol.h"
 #include "core/network.h"
 
 struct Network {

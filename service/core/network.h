@@ -7,7 +7,6 @@
  * interface, the simulator models of them.
  */
 
-#include "core/mesh/enrol/enrol.h"
 #include "core/mesh/membership.h"
 #include "core/mesh/mesh.h"
 #include "core/tunnel/pool.h"
@@ -15,6 +14,8 @@
 #include "core/vnet/vnet.h"
 
 typedef struct Network Network;
+/* core/mesh/enrol/enrol.h, for those who do what it does. */
+typedef struct EnrolService EnrolService;
 
 /*
  * JOINING     a link to the issuer is made, the invite shown

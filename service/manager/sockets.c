@@ -234,18 +234,3 @@ void manager_publish_endpoints(Manager *m) {
                         network_set_endpoints(net->core, endpoints, n);
         }
 }
-
-int managed_network_check_endpoints(
-                ManagedNetwork *n,
-                const Endpoint *endpoints,
-                unsigned n_endpoints,
-                ManagerError *error) {
-        for (unsigned i = 0; i < n_endpoints; i++)
-                if (mesh_is_inside(network_mesh(n->core), &endpoints[i]))
-                        return manager_fail(
-                                        error, -EINVAL, "InvalidArgument",
-                                        "%s lies inside a network of omerta: nobody is reached "
-                                        "there who is not in it already",
-                                        endpoint_format(&endpoints[i]).text);
-        return 0;
-}

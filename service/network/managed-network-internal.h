@@ -45,14 +45,6 @@ struct ManagedNetwork {
         usec_t listed_until;
 };
 
-/* --- manager/sockets.c --- */
-/* Endpoints that people name: -EINVAL if one lies inside a virtual network. */
-int managed_network_check_endpoints(
-                ManagedNetwork *n,
-                const Endpoint *endpoints,
-                unsigned n_endpoints,
-                ManagerError *error);
-
 /* --- manager/subnet.c --- */
 /* Looks at the routes again, for .conflict. Return: whether it changed. */
 bool managed_network_find_conflict(ManagedNetwork *n);

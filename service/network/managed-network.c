@@ -3,7 +3,6 @@
 /* A network of this daemon: the core's network, its row in the store, its interface, its place
  * in the packet thread. */
 
-#include <sodium.h>
 #include <string.h>
 
 #include "base/log-ids.h"
@@ -517,56 +516,5 @@ int managed_network_down(ManagedNetwork *n, ManagerError *error) {
         free_core(n);
         manager_publish_endpoints(n->manager);
         OBSERVE(n->manager, network_changed, n, address_properties);
-        return 0;
-}
-
-int managed_network_invite(
-                ManagedNetwork *n,
-                const InviteOptions *options,
-                char **ret_link,
-                ManagerError *error) {
-        EnrolService *s = n->core ? network_enrol_service(n->core) : NULL;
-        Endpoint endpoints[ENDPOINTS_MAX];
-        InviteOptions with_endpoints = *options;
-        StoredInvite invite;
-        int r;
-
-        if (!s)
-                return manager_fail(
-                                error, -EPERM, "NotGateway",
-                                n->core ? "only the gateway of the network makes invites"
-                                        : "the network is down: 'omerta up' first");
-        r = managed_network_check_endpoints(n, options->endpoints, options->n_endpoints, error);
-        if (r < 0)
-                return r;
-        /* Asked now: the presence record follows changes with a delay. */
-        memcpy(endpoints, options->endpoints, options->n_endpoints * sizeof endpoints[0]);
-        with_endpoints.endpoints = endpoints;
-        with_endpoints.n_endpoints += manager_local_endpoints(
-                        n->manager, endpoints + options->n_endpoints,
-                        (unsigned) ELEMENTSOF(endpoints) - options->n_endpoints);
-        with_endpoints.n_endpoints = MIN(with_endpoints.n_endpoints, ENDPOINTS_MAX);
-        if (with_endpoints.n_endpoints == 0)
-                return manager_fail(
-                                error, -EADDRNOTAVAIL, "NoAddress",
-                                "this machine has no address anybody could reach: connect it to a network, "
-                                "or name the address with --endpoint");
-        r = enrol_service_invite(s, &with_endpoints, ret_link, &invite);
-        if (r == -EUSERS)
-                return manager_fail(
-                                error, r, "LimitReached",
-                                "%u invites are open: delete some with 'omerta network "
-                                "uninvite'",
-                                INVITES_MAX);
-        if (r == -ETIME)
-                return managed_network_fail_clock(n, error);
-        if (r < 0)
-                return manager_fail(
-                                error, r, r == -EINVAL ? "InvalidArgument" : "Failed",
-                                "cannot make an invite: %s", g_strerror(-r));
-        managed_network_log(
-                        n, LOG_INFO, MESSAGE_ID_INVITE_MADE, "invite made for %u use%s",
-                        invite.uses_max, invite.uses_max == 1 ? "" : "s");
-        sodium_memzero(&invite, sizeof invite);
         return 0;
 }

@@ -3,8 +3,8 @@
 
 /*
  * One network of this daemon: its core (core/network.h), its row in the store, and its parts that
- * can fail (network/part.h). The manager has them all; bus/ shows them. How one begins and ends is
- * in network/join.h. Control thread only.
+ * can fail (network/part-list.h). The manager has them all; bus/ shows them. How one begins and ends
+ * is in network/join.h, what a gateway's administrator does in network/admin.h. Control thread only.
  */
 
 #include "core/network.h"
@@ -29,12 +29,8 @@ unsigned managed_network_mtu(const ManagedNetwork *n);
 const MachineId *managed_network_machine_id(const ManagedNetwork *n);
 int managed_network_up(ManagedNetwork *n, ManagerError *error);
 int managed_network_down(ManagedNetwork *n, ManagerError *error);
-/* Hints an invite gets besides what the gateway knows of itself: "HOST:PORT". */
-int managed_network_invite(
-                ManagedNetwork *n,
-                const InviteOptions *options,
-                char **ret_link,
-                ManagerError *error);
+/* Whom a person means: a name, an id or its unique beginning. Return: 0, or negative errno and @error. */
+int managed_network_find_machine(ManagedNetwork *n, const char *text, MachineId *ret, ManagerError *error);
 
 /* --- time --- */
 

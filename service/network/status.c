@@ -4,8 +4,9 @@
 #include "base/macros.h"
 
 static const char *const state_table[] = {
-        [MANAGED_DOWN] = "down",         [MANAGED_STARTING] = "starting", [MANAGED_UP] = "up",
-        [MANAGED_DEGRADED] = "degraded", [MANAGED_FAILED] = "failed",     [MANAGED_REVOKED] = "revoked",
+        [MANAGED_DOWN] = "down",     [MANAGED_STARTING] = "starting",
+        [MANAGED_UP] = "up",         [MANAGED_DEGRADED] = "degraded",
+        [MANAGED_FAILED] = "failed", [MANAGED_REVOKED] = "revoked",
 };
 static_assert(ELEMENTSOF(state_table) == _MANAGED_STATE_MAX, "a name for every state");
 

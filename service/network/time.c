@@ -6,6 +6,7 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "core/mesh/directory/directory.h"
+#include "core/mesh/enrol/enrol.h"
 #include "network/managed-network-internal.h"
 
 /* Renewal begins with a third of the life left (10 days); with less than this it has failed for

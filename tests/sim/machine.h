@@ -7,6 +7,7 @@
  * is left out; everything else is the real thing.
  */
 
+#include "core/mesh/enrol/enrol.h"
 #include "core/network.h"
 #include "dataplane/packet-router.h"
 #include "memory-store.h"

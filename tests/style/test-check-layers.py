@@ -27,6 +27,17 @@ CASES = [
     ("randomness in core", "core/crypto/a.c", "randombytes_buf(k, 32);\n", "randombytes_buf()"),
     ("clock in a comment", "core/mesh/a.c", "/* not\n clock_gettime() */\n", None),
     ("clock in host", "host/a.c", "clock_gettime(1, &t);\n", None),
+    ("enrolment from bus", "bus/a.c", '#include "core/mesh/enrol/e.h"\n', "bus may not use core/mesh/enrol"),
+    ("enrolment from bus by another", "bus/a.c", '#include "core/n.h"\n',
+     "bus may not see core/mesh/enrol (core/n.h -> core/mesh/enrol/e.h)"),
+    ("enrolment from network", "network/a.c", '#include "core/mesh/enrol/e.h"\n', None),
+    ("links from bus", "bus/a.c", '#include "core/mesh/link/l.h"\n', "bus may not use core/mesh/link"),
+    ("records from bus", "bus/a.c", '#include "core/mesh/m.h"\n', None),
+    ("act of the core from bus", "bus/a.c", "r = network_rename(n, id, name);\n", "network_rename()"),
+    ("act of a network from bus", "bus/a.c", "r = managed_network_rename_machine(n);\n", None),
+    ("act in a comment", "bus/a.c", "/* network_rename() */\n", None),
+    ("look of the core from bus", "bus/a.c", "d = network_directory(n);\n", None),
+    ("act of the core from network", "network/a.c", "r = network_rename(n, id, name);\n", None),
     ("new directory", "extra/a.c", "int x;\n", "is in no layer"),
 ]
 
@@ -38,6 +49,10 @@ for what, name, text, complaint in CASES:
                        "network/n.h"):
             (service / header).parent.mkdir(parents=True, exist_ok=True)
             (service / header).write_text("#pragma once\n")
+        for header in ("core/mesh/enrol/e.h", "core/mesh/link/l.h"):
+            (service / header).parent.mkdir(parents=True, exist_ok=True)
+            (service / header).write_text("#pragma once\n")
+        (service / "core/n.h").write_text('#include "core/mesh/enrol/e.h"\n')
         (service / name).parent.mkdir(parents=True, exist_ok=True)
         (service / name).write_text(text)
         r = subprocess.run([sys.executable, check, d], capture_output=True, text=True)

@@ -44,7 +44,8 @@ static void note(Fake *f, const char *what) {
 
 static int result(Fake *f, int r, char **ret_reason) {
         if (r != 0)
-                *ret_reason = g_strdup_printf(r < 0 ? "%s cannot be made" : "%s lacks a little", f->name);
+                *ret_reason = g_strdup_printf(
+                                r < 0 ? "%s cannot be made" : "%s lacks a little", f->name);
         return r;
 }
 
@@ -96,8 +97,7 @@ static void on_reported(void *userdata, const Part *p) {
 
         w->n_reported++;
         if (!w->is_quiet)
-                g_string_append_printf(
-                                w->log, "%s=%s ", p->ops->name, part_state_to_string(p->state));
+                g_string_append_printf(w->log, "%s=%s ", p->ops->name, part_state_to_string(p->state));
 }
 
 static int setup(void **state) {
