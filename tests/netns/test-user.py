@@ -236,6 +236,29 @@ def test_helper_cannot_come_back(lab):
     assert u.daemon.wait(timeout=20) == 0
 
 
+# The packet thread cannot use the stack's interface any more: the stack is made anew with all that is
+# on it, and the network goes on.
+def test_stack_is_made_anew(lab):
+    gw = lab.gateway()
+    u = join_engine(lab, gw, lab.machine("m1"), "kernel")
+    if not u:
+        return
+    serve(gw, 7001)
+    me = u.omerta("network", "address").split("/")[0]
+    lab.spawn(u.command("/usr/bin/python3", "-c", ECHO_SERVER, "7010"), env=u.env)
+    wait_for("the server", lambda: ":7010 " in u.machine.run("ss", "-Hltn").stdout)
+    u.omerta("expose", "7010")
+    helper = helper_of(u)
+    u.machine.run("nsenter", "-t", str(helper), "-n", "ip", "link", "delete", "omerta0")
+    wait_for("another stack", lambda: helper_of(u) not in (None, helper))
+    wait_for("omerta nc", lambda: u.omerta("nc", "10.0.0.1", "7001", check=False, input="x").stdout == "1 x")
+    assert u.omerta("exec", "--", "ip", "-4", "-br", "address", "show", "omerta0").split()[2].split("/")[0] == me
+    r = gw.run("/usr/bin/python3", "-c", ASK, me, "7010")
+    assert r.stdout.strip() == "5 hello", r
+    assert "the network stack could not be used: repaired" in u.log.read_text()
+    assert u.omerta("network", "list", "--json").count('"online"') == 1
+
+
 def test_only_the_user_may_ask(lab):
     gw = lab.gateway()
     u = User(lab, gw, "u")
