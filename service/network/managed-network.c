@@ -51,7 +51,6 @@ void managed_network_note_status(ManagedNetwork *n) {
 
         if (g_strcmp0(text, n->status_logged) != 0) {
                 managed_network_log(n, LOG_DEBUG, NULL, "%s", text);
-                g_free(n->conflict);
                 g_free(n->status_logged);
                 n->status_logged = g_steal_pointer(&text);
         }
@@ -346,6 +345,7 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         g_ptr_array_remove(n->manager->networks, n);
         membership_clear(&n->stored.membership);
         g_free(n->down_reason);
+        g_free(n->conflict);
         g_free(n->status_logged);
         g_free(n->last_logged);
         g_free(n);
