@@ -28,18 +28,12 @@ static int read_value(sd_bus_message *m, const char *key, PathInfo *p) {
                 const char *key, *type;
                 void *where;
         } table[] = {
-                { "endpoint", "s", &p->endpoint },
-                { "kind", "s", &p->kind },
-                { "origin", "s", &p->origin },
-                { "state", "s", &p->state },
-                { "reason", "s", &p->reason },
-                { "active", "b", &p->active },
-                { "rtt", "t", &p->rtt },
-                { "rtt-min", "t", &p->rtt_min },
-                { "since", "t", &p->since },
-                { "last-received", "t", &p->last_received },
-                { "probes", "u", &p->probes },
-                { "lost", "u", &p->lost },
+                { "endpoint", "s", &p->endpoint }, { "kind", "s", &p->kind },
+                { "origin", "s", &p->origin },     { "state", "s", &p->state },
+                { "reason", "s", &p->reason },     { "active", "b", &p->active },
+                { "rtt", "t", &p->rtt },           { "rtt-min", "t", &p->rtt_min },
+                { "since", "t", &p->since },       { "last-received", "t", &p->last_received },
+                { "probes", "u", &p->probes },     { "lost", "u", &p->lost },
                 { "mtu", "u", &p->mtu },
         };
 
@@ -80,7 +74,8 @@ static void path_row(CliTable *t, const PathInfo *p, usec_t now) {
         cli_table_take(t, cli_format_text(p->endpoint));
         cli_table_take(t, cli_format_text(p->origin));
         cli_table_take(t, cli_format_rtt(p->rtt));
-        cli_table_take(t, p->probes > 0 ? g_strdup_printf("%u%%", (unsigned) (100ULL * p->lost / p->probes))
+        cli_table_take(t, p->probes > 0 ? g_strdup_printf("%u%%",
+                                                          (unsigned) (100ULL * p->lost / p->probes))
                                         : g_strdup("-"));
         cli_table_take(t, p->mtu > 0 ? g_strdup_printf("%u", p->mtu) : g_strdup("-"));
         cli_table_take(t, cli_format_relative(p->last_received, now));
@@ -204,8 +199,7 @@ CliExit cli_path(Cli *cli, char **args) {
 
         if ((e = cli_bus_network_path(cli, &network)) != CLI_OK ||
             (e = cli_bus_find_machine(cli, network, args[0], &machine)) != CLI_OK ||
-            (e = ask(cli, args[0])) != CLI_OK ||
-            (e = cli_bus_snapshot(cli, &s)) != CLI_OK ||
+            (e = ask(cli, args[0])) != CLI_OK || (e = cli_bus_snapshot(cli, &s)) != CLI_OK ||
             (e = cli_bus_method(cli, machine, OMERTA_IFACE_MACHINE, "ListPaths", &m)) != CLI_OK ||
             (e = cli_bus_call(cli, m, &reply)) != CLI_OK)
                 return e;
