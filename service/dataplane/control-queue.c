@@ -62,8 +62,8 @@ int control_queue_fd(const ControlQueue *q) {
         return q->fd;
 }
 
-static ControlMessage *record(ControlQueue *q, uint64_t position) {
-        return (ControlMessage *) (q->ring + position % CONTROL_QUEUE_SIZE);
+static ControlItem *record(ControlQueue *q, uint64_t position) {
+        return (ControlItem *) (q->ring + position % CONTROL_QUEUE_SIZE);
 }
 
 void control_queue_wake(ControlQueue *q) {
@@ -90,7 +90,7 @@ static bool make_room(ControlQueue *q, uint64_t *head, size_t size) {
         uint64_t used = *head - atomic_load_explicit(&q->tail, memory_order_acquire);
         size_t to_end = CONTROL_QUEUE_SIZE - *head % CONTROL_QUEUE_SIZE;
         size_t padding = to_end < size ? to_end : 0;
-        ControlMessage *m;
+        ControlItem *m;
 
         if (used + padding + size > CONTROL_QUEUE_SIZE)
                 return false;
@@ -105,11 +105,11 @@ static bool make_room(ControlQueue *q, uint64_t *head, size_t size) {
 }
 
 /* @message: all but its size. */
-static DropReason post(ControlQueue *q, const ControlMessage *message, const uint8_t *data) {
+static DropReason post(ControlQueue *q, const ControlItem *message, const uint8_t *data) {
         uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
-        size_t size = (sizeof(ControlMessage) + message->len + RECORD_ALIGN - 1) / RECORD_ALIGN *
+        size_t size = (sizeof(ControlItem) + message->len + RECORD_ALIGN - 1) / RECORD_ALIGN *
                       RECORD_ALIGN;
-        ControlMessage *m;
+        ControlItem *m;
 
         if (message->len > CONTROL_DATA_MAX)
                 return DROP_CONTROL_OVERFLOW;
@@ -162,7 +162,7 @@ bool control_queue_post(
                 const Endpoint *from,
                 const uint8_t *data,
                 size_t len) {
-        ControlMessage m = {
+        ControlItem m = {
                 .kind = kind,
                 .room = room_of(kind),
                 .len = (uint32_t) MIN(len, (size_t) UINT32_MAX),
@@ -183,7 +183,7 @@ DropReason control_queue_post_of(
                 const Endpoint *from,
                 const uint8_t *data,
                 size_t len) {
-        ControlMessage m = {
+        ControlItem m = {
                 .kind = kind,
                 .room = room,
                 .len = (uint32_t) MIN(len, (size_t) UINT32_MAX),
@@ -199,10 +199,10 @@ uint64_t control_queue_position(const ControlQueue *q) {
         return atomic_load_explicit(&q->head, memory_order_relaxed);
 }
 
-ControlMessage *control_queue_peek(ControlQueue *q) {
+ControlItem *control_queue_peek(ControlQueue *q) {
         uint64_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
         uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
-        ControlMessage *m;
+        ControlItem *m;
 
         if (tail == head)
                 return NULL;
@@ -217,7 +217,7 @@ ControlMessage *control_queue_peek(ControlQueue *q) {
 
 void control_queue_pop(ControlQueue *q) {
         uint64_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
-        const ControlMessage *m = record(q, tail);
+        const ControlItem *m = record(q, tail);
         uint32_t size = m->size;
 
         if (m->room < _CONTROL_ROOM_MAX)

@@ -48,7 +48,7 @@ typedef enum ControlRoom {
         _CONTROL_ROOM_MAX,
 } ControlRoom;
 
-typedef struct ControlMessage {
+typedef struct ControlItem {
         uint16_t kind;             /* ControlKind */
         uint16_t room;             /* ControlRoom; _CONTROL_ROOM_MAX: none */
         uint32_t size;             /* of the record, with this header; multiple of 8 */
@@ -58,7 +58,7 @@ typedef struct ControlMessage {
         _Atomic uint32_t *waiting; /* of the sender; or NULL */
         Endpoint from;
         uint8_t data[] __attribute__((aligned(8)));
-} ControlMessage;
+} ControlItem;
 
 typedef struct ControlQueue ControlQueue;
 
@@ -104,7 +104,7 @@ void control_queue_wake(ControlQueue *q);
 /* --- consumer --- */
 
 /* The next message, in place; or NULL. */
-ControlMessage *control_queue_peek(ControlQueue *q);
+ControlItem *control_queue_peek(ControlQueue *q);
 /* Done with the message peeked at. */
 void control_queue_pop(ControlQueue *q);
 bool control_queue_is_past(const ControlQueue *q, uint64_t position);

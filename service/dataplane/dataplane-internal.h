@@ -49,7 +49,7 @@ typedef struct Command {
 
 typedef struct LoopNetwork {
         Netif *netif; /* NULL: free */
-        void *mesh;
+        struct Mesh *mesh;
         RouterNetwork *router;
         bool failed;
 } LoopNetwork;

@@ -172,7 +172,7 @@ int dataplane_add_network(Dataplane *d, const DataplaneNetwork *network) {
         return submit_and_wait(d, &c);
 }
 
-int dataplane_remove_network(Dataplane *d, void *mesh) {
+int dataplane_remove_network(Dataplane *d, struct Mesh *mesh) {
         Command c = { .kind = COMMAND_REMOVE_NETWORK, .object = mesh };
 
         return submit_and_wait(d, &c);
@@ -186,7 +186,7 @@ void dataplane_flush_pending(Dataplane *d, PacketPeer *peer) {
         submit(d, c);
 }
 
-void dataplane_echo(Dataplane *d, void *mesh, const IpAddr *from, const IpAddr *to, uint64_t number) {
+void dataplane_echo(Dataplane *d, struct Mesh *mesh, const IpAddr *from, const IpAddr *to, uint64_t number) {
         Command *c = NEW(Command);
 
         c->kind = COMMAND_ECHO;
@@ -212,7 +212,7 @@ int dataplane_fd(Dataplane *d) {
         return control_queue_fd(d->queue);
 }
 
-static void dispatch_one(Dataplane *d, ControlMessage *m) {
+static void dispatch_one(Dataplane *d, ControlItem *m) {
         const DataplaneHandler *h = &d->config.handler;
         PacketPeer *peer;
 
@@ -250,7 +250,7 @@ int dataplane_dispatch(Dataplane *d, unsigned max) {
 
         control_queue_clear(d->queue);
         do {
-                ControlMessage *m;
+                ControlItem *m;
 
                 while (n < max && (m = control_queue_peek(d->queue))) {
                         dispatch_one(d, m);

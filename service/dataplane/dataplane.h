@@ -40,7 +40,7 @@ typedef struct DataplaneHandler {
          * interface is there, but takes no super-packets though it said so; it gets packets. */
         void (*failed)(void *userdata, Netif *netif, int error);
         /* An answer to dataplane_echo(), whose network may be gone; NULL: there are no echoes. */
-        void (*echo)(void *userdata, void *mesh, uint64_t number);
+        void (*echo)(void *userdata, struct Mesh *mesh, uint64_t number);
         /* @local is no address of this machine any more, but PacketTx names it; NULL: whatever. */
         void (*local_lost)(void *userdata, const IpAddr *local);
 } DataplaneHandler;
@@ -77,20 +77,20 @@ int dataplane_remove_socket(Dataplane *d, int fd);
 int dataplane_send(Dataplane *d, const Endpoint *to, const uint8_t *data, size_t len);
 
 typedef struct DataplaneNetwork {
-        void *mesh;   /* PacketPeer.mesh of its peers */
-        Netif *netif; /* borrowed; only the packet thread reads and writes it from now on */
+        struct Mesh *mesh; /* PacketPeer.mesh of its peers */
+        Netif *netif;      /* borrowed; only the packet thread reads and writes it from now on */
         const RouteTable *routes; /* borrowed */
         DropCounters *drops;      /* of the network */
 } DataplaneNetwork;
 int dataplane_add_network(Dataplane *d, const DataplaneNetwork *network);
 /* Returns when the packet thread does not use it any more. */
-int dataplane_remove_network(Dataplane *d, void *mesh);
+int dataplane_remove_network(Dataplane *d, struct Mesh *mesh);
 /* PacketPeer.tx of @peer is set now: packets that wait for it are sent. */
 void dataplane_flush_pending(Dataplane *d, PacketPeer *peer);
 
 /* Sends an echo request from our address in a network, by whatever way its packets go; one that
  * gets no answer is not heard of again. @number: random, for DataplaneHandler.echo. */
-void dataplane_echo(Dataplane *d, void *mesh, const IpAddr *from, const IpAddr *to, uint64_t number);
+void dataplane_echo(Dataplane *d, struct Mesh *mesh, const IpAddr *from, const IpAddr *to, uint64_t number);
 
 /* Calls @destroy(@object) when no packet thread can still look at @object; MeshEnv.retire.
  * Objects retired earlier are destroyed earlier. On the control thread, from

@@ -122,7 +122,7 @@ static bool sink_want_session(void *userdata, PacketPeer *peer) {
         return control_queue_post(d->queue, CONTROL_WANT_SESSION, peer, 0, NULL, NULL, 0);
 }
 
-static bool sink_echo(void *userdata, void *mesh, uint64_t number) {
+static bool sink_echo(void *userdata, struct Mesh *mesh, uint64_t number) {
         Dataplane *d = userdata;
         uint8_t data[8];
 
@@ -234,7 +234,7 @@ static int add_network(Dataplane *d, const DataplaneNetwork *network) {
         return 0;
 }
 
-static int remove_network(Dataplane *d, void *mesh) {
+static int remove_network(Dataplane *d, const struct Mesh *mesh) {
         for (unsigned i = 0; i < NETWORKS_MAX; i++) {
                 LoopNetwork *n = &d->network[i];
 

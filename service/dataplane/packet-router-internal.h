@@ -59,7 +59,7 @@ static inline void counter_add(_Atomic uint64_t *counter, uint64_t n) {
                         memory_order_relaxed);
 }
 
-RouterNetwork *router_find_network(PacketRouter *r, const void *mesh);
+RouterNetwork *router_find_network(PacketRouter *r, const struct Mesh *mesh);
 /* Whether to say it (again): true at most every NOTICE_INTERVAL_USEC for the same object and
  * @endpoint (may be NULL). */
 bool router_notice(Notice *table, const void *object, const Endpoint *endpoint, usec_t now);

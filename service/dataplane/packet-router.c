@@ -35,7 +35,7 @@ PacketRouter *packet_router_free(PacketRouter *r) {
         return NULL;
 }
 
-RouterNetwork *router_find_network(PacketRouter *r, const void *mesh) {
+RouterNetwork *router_find_network(PacketRouter *r, const struct Mesh *mesh) {
         for (unsigned i = 0; i < r->n_networks; i++)
                 if (r->network[i]->config.mesh == mesh)
                         return r->network[i];
@@ -60,7 +60,7 @@ int packet_router_add_network(PacketRouter *r, const DataplaneNetwork *network, 
         return 0;
 }
 
-void packet_router_remove_network(PacketRouter *r, void *mesh) {
+void packet_router_remove_network(PacketRouter *r, const struct Mesh *mesh) {
         for (unsigned i = 0; i < r->n_networks; i++) {
                 if (r->network[i]->config.mesh != mesh)
                         continue;

@@ -41,7 +41,7 @@ typedef struct PacketSink {
          * be NULL. */
         void (*refused)(void *userdata, Netif *netif);
         /* An answer to one of our own echoes, which no interface gets; NULL: there are none. */
-        bool (*echo)(void *userdata, void *mesh, uint64_t number);
+        bool (*echo)(void *userdata, struct Mesh *mesh, uint64_t number);
         uint64_t echo_secret; /* EchoToken */
         bool no_merging;      /* interfaces get packets as they came */
 } PacketSink;
@@ -54,7 +54,7 @@ PacketRouter *packet_router_free(PacketRouter *r);
 /* -EEXIST, -ENOSPC (NETWORKS_MAX). */
 int packet_router_add_network(PacketRouter *r, const DataplaneNetwork *network, RouterNetwork **ret);
 /* Packets that wait for its machines are dropped. */
-void packet_router_remove_network(PacketRouter *r, void *mesh);
+void packet_router_remove_network(PacketRouter *r, const struct Mesh *mesh);
 
 /* @now: monotonic, the same clock as MeshEnv.now. */
 void packet_router_begin(PacketRouter *r, usec_t now);

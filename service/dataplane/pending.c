@@ -130,7 +130,7 @@ unsigned pending_drop_peer(PendingQueues *q, const void *peer) {
         return 0;
 }
 
-unsigned pending_drop_mesh(PendingQueues *q, const void *mesh) {
+unsigned pending_drop_mesh(PendingQueues *q, const struct Mesh *mesh) {
         unsigned dropped = 0;
 
         for (unsigned i = q->n; i-- > 0;)

@@ -39,4 +39,4 @@ usec_t pending_next_expiry(const PendingQueues *q);
 /* Drops what waits for @peer (which may be any pointer), or for peers of @mesh.
  * Return: how many. */
 unsigned pending_drop_peer(PendingQueues *q, const void *peer);
-unsigned pending_drop_mesh(PendingQueues *q, const void *mesh);
+unsigned pending_drop_mesh(PendingQueues *q, const struct Mesh *mesh);

@@ -139,7 +139,7 @@ static void on_datagram(void *userdata, uint8_t *data, size_t len, const Endpoin
                 drop_count(&m->drops, reason);
 }
 
-static ManagedNetwork *network_of(Manager *m, const void *mesh) {
+static ManagedNetwork *network_of(Manager *m, const Mesh *mesh) {
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *n = m->networks->pdata[i];
 
@@ -184,7 +184,7 @@ static void on_local_lost(void *userdata, const IpAddr *local) {
         }
 }
 
-static void on_echo(void *userdata, void *mesh, uint64_t number) {
+static void on_echo(void *userdata, Mesh *mesh, uint64_t number) {
         ManagedNetwork *n = network_of(userdata, mesh);
 
         if (n)

@@ -113,7 +113,7 @@ static Keypair *make_keypair(const Options *o, IndexTable *indices) {
                         aead_key_init(&kp->send, *b, key[o->end - 1]);
                         aead_key_init(&kp->receive, *b, key[2 - o->end]);
                 }
-        if (index_table_reserve(indices, INDEX_HIGH, kp, &index) < 0)
+        if (index_table_reserve(indices, INDEX_HIGH, NULL, &index) < 0)
                 return NULL;
         kp->local_index = kp->remote_index = index;
         return kp;
@@ -205,7 +205,7 @@ static int run(const Options *o, const sigset_t *signals) {
                 .handler = { NULL, on_datagram, on_frame, on_arrival, on_want_session, on_failed },
         };
         TunOptions tun = { .name = o->device, .fd = -EBADF };
-        DataplaneNetwork network = { .mesh = &peer, .drops = &drops };
+        DataplaneNetwork network = { .mesh = (struct Mesh *) &peer, .drops = &drops };
         PacketTx tx = { .endpoint = o->remote, .mtu = o->mtu };
         g_autofree char *error = NULL;
         IpAddr a4, a6;
@@ -216,7 +216,7 @@ static int run(const Options *o, const sigset_t *signals) {
         if (!tx.keypair)
                 return fail("keypair", -ENOSYS);
         tx.keypair->peer = &peer;
-        peer.mesh = &peer;
+        peer.mesh = network.mesh;
         peer.accept = true;
         peer.tx = &tx;
         index_table_bind(config.indices, tx.keypair);

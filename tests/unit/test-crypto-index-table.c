@@ -17,7 +17,7 @@ static void index_table_freep(IndexTable **t) {
 }
 #define _cleanup_table_ _cleanup_(index_table_freep)
 
-static uint32_t reserve(IndexTable *t, uint16_t random, void *owner) {
+static uint32_t reserve(IndexTable *t, uint16_t random, struct Mesh *owner) {
         uint32_t index = 0;
 
         assert_int_equal(index_table_reserve(t, random, owner, &index), 0);
@@ -28,11 +28,11 @@ static void test_life(void **state) {
         _cleanup_table_ IndexTable *t = index_table_new();
         Keypair kp = {}, newer = {};
         uint32_t index;
-        int owner;
+        struct Mesh *owner = (struct Mesh *) &t; /* a name, no more */
 
-        index = reserve(t, 0xabcd, &owner);
+        index = reserve(t, 0xabcd, owner);
         assert_int_equal(index >> 16, 0xabcd);
-        assert_ptr_equal(index_table_owner(t, index), &owner);
+        assert_ptr_equal(index_table_owner(t, index), owner);
         assert_null(index_table_lookup(t, index)); /* no keys yet */
         kp.local_index = newer.local_index = index;
         index_table_bind(t, &kp);
@@ -60,14 +60,14 @@ static void test_exhaustion_and_reuse(void **state) {
         g_autofree uint8_t *slot = g_new0(uint8_t, KEYPAIRS_MAX);
         Keypair kp = {};
         uint32_t extra, again;
-        int owner;
+        struct Mesh *owner = (struct Mesh *) &t; /* a name, no more */
 
         for (unsigned i = 0; i < KEYPAIRS_MAX; i++) {
-                index[i] = reserve(t, 0, &owner);
+                index[i] = reserve(t, 0, owner);
                 assert_int_not_equal(index[i], 0);
                 assert_int_equal(slot[index[i] & 0xffff]++, 0);
         }
-        assert_int_equal(index_table_reserve(t, 0, &owner, &extra), -ENOBUFS);
+        assert_int_equal(index_table_reserve(t, 0, owner, &extra), -ENOBUFS);
         /* The same randomness again: still not the old index. */
         kp.local_index = index[5];
         index_table_bind(t, &kp);
@@ -77,17 +77,17 @@ static void test_exhaustion_and_reuse(void **state) {
         assert_int_not_equal(again, index[5]);
         assert_null(index_table_lookup(t, index[5]));
         assert_null(index_table_lookup(t, again));
-        assert_int_equal(index_table_reserve(t, 0, &owner, &extra), -ENOBUFS);
+        assert_int_equal(index_table_reserve(t, 0, owner, &extra), -ENOBUFS);
         /* The one longest released is used first. */
         index_table_release(t, index[30]);
         index_table_release(t, index[20]);
         index_table_release(t, index[10]);
-        assert_int_equal(reserve(t, 1, &owner) & 0xffff, index[30] & 0xffff);
+        assert_int_equal(reserve(t, 1, owner) & 0xffff, index[30] & 0xffff);
         index_table_release(t, index[40]);
-        assert_int_equal(reserve(t, 2, &owner) & 0xffff, index[20] & 0xffff);
-        assert_int_equal(reserve(t, 3, &owner) & 0xffff, index[10] & 0xffff);
-        assert_int_equal(reserve(t, 4, &owner) & 0xffff, index[40] & 0xffff);
-        assert_int_equal(index_table_reserve(t, 5, &owner, &extra), -ENOBUFS);
+        assert_int_equal(reserve(t, 2, owner) & 0xffff, index[20] & 0xffff);
+        assert_int_equal(reserve(t, 3, owner) & 0xffff, index[10] & 0xffff);
+        assert_int_equal(reserve(t, 4, owner) & 0xffff, index[40] & 0xffff);
+        assert_int_equal(index_table_reserve(t, 5, owner, &extra), -ENOBUFS);
 }
 
 static void test_never_zero(void **state) {
@@ -125,7 +125,7 @@ static void test_twin(void **state) {
                         g_hash_table_remove(twin, GUINT_TO_POINTER(pick));
                 } else if (g_hash_table_size(twin) < 500) {
                         kp = g_new0(Keypair, 1);
-                        index = reserve(t, (uint16_t) g_rand_int(rand), kp);
+                        index = reserve(t, (uint16_t) g_rand_int(rand), (struct Mesh *) kp);
                         kp->local_index = index;
                         index_table_bind(t, kp);
                         assert_false(g_hash_table_contains(twin, GUINT_TO_POINTER(index)));

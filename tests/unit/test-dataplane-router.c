@@ -761,7 +761,7 @@ static void test_hostile_interface(void **state) {
 
 static void test_networks(void **state) {
         WORLD(w);
-        DataplaneNetwork n = { &w, w.a.netif, w.a.routes, &w.a.drops };
+        DataplaneNetwork n = { mesh_of(&w), w.a.netif, w.a.routes, &w.a.drops };
         RouterNetwork *network;
         int meshes[NETWORKS_MAX];
         Build b = world_build(&w.a, &w.b);
@@ -769,19 +769,19 @@ static void test_networks(void **state) {
         assert_int_equal(packet_router_add_network(w.a.router, &n, &network), 0);
         assert_int_equal(packet_router_add_network(w.a.router, &n, &network), -EEXIST);
         for (unsigned i = 0; i < NETWORKS_MAX - 2; i++) {
-                n.mesh = &meshes[i];
+                n.mesh = mesh_of(&meshes[i]);
                 assert_int_equal(packet_router_add_network(w.a.router, &n, &network), 0);
         }
-        n.mesh = &meshes[NETWORKS_MAX - 1];
+        n.mesh = mesh_of(&meshes[NETWORKS_MAX - 1]);
         assert_int_equal(packet_router_add_network(w.a.router, &n, &network), -ENOSPC);
-        packet_router_remove_network(w.a.router, &meshes[0]);
+        packet_router_remove_network(w.a.router, mesh_of(&meshes[0]));
         assert_int_equal(packet_router_add_network(w.a.router, &n, &network), 0);
         /* What waits goes with its network; a machine of no network is nobody. */
         w.a.peer.tx = NULL;
         world_app_send(&w.a, &b, 0);
         world_egress(&w, &w.a);
         assert_non_null(w.a.peer.pending);
-        packet_router_remove_network(w.a.router, &w.a);
+        packet_router_remove_network(w.a.router, mesh_of(&w.a));
         assert_null(w.a.peer.pending);
         assert_drops(&w.a, DROP_PENDING_EXPIRED, 1);
         b = world_build(&w.b, &w.a);

@@ -18,7 +18,7 @@ static_assert(KEYPAIRS_MAX == 1U << 16, "the low 16 bits of an index are the slo
 #define SLOT_NONE UINT32_MAX
 
 typedef struct Slot {
-        void *owner;
+        struct Mesh *owner;
         uint32_t next_free; /* while it waits to be used again */
         uint16_t high;      /* of the present or the last index */
         bool used;
@@ -53,7 +53,7 @@ static Slot *find_used(IndexTable *t, uint32_t index) {
         return s->used && s->high == index >> 16 ? s : NULL;
 }
 
-int index_table_reserve(IndexTable *t, uint16_t random, void *owner, uint32_t *ret) {
+int index_table_reserve(IndexTable *t, uint16_t random, struct Mesh *owner, uint32_t *ret) {
         uint32_t i;
         Slot *s;
 
@@ -75,7 +75,7 @@ int index_table_reserve(IndexTable *t, uint16_t random, void *owner, uint32_t *r
         return 0;
 }
 
-void *index_table_owner(IndexTable *t, uint32_t index) {
+struct Mesh *index_table_owner(IndexTable *t, uint32_t index) {
         Slot *s = find_used(t, index);
 
         return s ? s->owner : NULL;

@@ -23,11 +23,11 @@ IndexTable *index_table_free(IndexTable *t);
 /**
  * index_table_reserve() - an index nobody uses
  * @random: 16 random bits
- * @owner: the Mesh; returned by index_table_owner() until it is released; control thread only
+ * @owner: returned by index_table_owner() until it is released; control thread only
  * Return: 0, or -ENOBUFS when all are in use.
  */
-int index_table_reserve(IndexTable *t, uint16_t random, void *owner, uint32_t *ret);
-void *index_table_owner(IndexTable *t, uint32_t index);
+int index_table_reserve(IndexTable *t, uint16_t random, struct Mesh *owner, uint32_t *ret);
+struct Mesh *index_table_owner(IndexTable *t, uint32_t index);
 /* Publishes @kp under its local_index, which must be reserved. */
 void index_table_bind(IndexTable *t, Keypair *kp);
 /* Unpublishes; an index that is not reserved is ignored. The keypair itself stays the caller's. */

@@ -32,6 +32,9 @@
 #define REKEY_ATTEMPT_TIME (90 * USEC_PER_SEC)
 
 struct PacketPeer; /* core/mesh/link/packet-peer.h */
+/* Whose keys they are is for core/mesh alone to look into; for all others a name to compare. */
+struct Mesh;
+struct Link;
 
 typedef struct Keypair {
         AeadKey send, receive;
@@ -49,8 +52,8 @@ typedef struct Keypair {
          * is no peer. */
         _Atomic uint32_t waiting;
         struct PacketPeer *peer; /* whose keys; NULL on a link that only enrols */
-        void *mesh;              /* whose keypair: a Mesh */
-        void *link;              /* for core/mesh */
+        struct Mesh *mesh;       /* whose keypair; control thread */
+        struct Link *link;       /* NULL: retired; control thread */
 } Keypair;
 
 /**

@@ -25,7 +25,7 @@ typedef struct PacketTx {
 
 typedef struct PacketPeer {
         MachineId id;
-        void *mesh; /* whose peer this is: the network's Mesh */
+        struct Mesh *mesh; /* whose peer this is; packet threads compare it, no more */
         /* NULL: no packet session yet; packets wait (bounded) and the control thread is told. */
         _Atomic(PacketTx *) tx;
         /* The packet session is open: packets from the machine are taken. */
