@@ -30,6 +30,10 @@
 #define FORMAT_OFFSET 18U
 #define HASH_SIZE 32U
 
+static const char backup_schema[] =
+                "CREATE TABLE backup_file (name TEXT PRIMARY KEY NOT NULL,"
+                "  bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;";
+
 static int copy_database(sqlite3 *to, sqlite3 *from) {
         sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
         int code;
@@ -65,11 +69,7 @@ static int add_keys(Store *s, sqlite3 *copy) {
         sqlite3_stmt *st = NULL;
         int r;
 
-        r = store_errno(
-                        sqlite3_exec(copy,
-                                     "CREATE TABLE backup_file (name TEXT PRIMARY KEY NOT NULL,"
-                                     "  bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;",
-                                     NULL, NULL, NULL));
+        r = store_errno(sqlite3_exec(copy, backup_schema, NULL, NULL, NULL));
         if (r >= 0)
                 r = store_errno(sqlite3_prepare_v2(
                                 copy, "INSERT INTO backup_file VALUES (?1, ?2)", -1, &st, NULL));
@@ -169,22 +169,6 @@ static bool is_whole(const GByteArray *image) {
         return memcmp(hash, image->data + image->len - HASH_SIZE, HASH_SIZE) == 0;
 }
 
-/* What runs by itself when it is looked at is not ours: views, triggers, virtual tables. Without
- * them a row is a row, and nothing goes on for ever. */
-static bool has_only_tables(sqlite3 *db) {
-        sqlite3_stmt *st = NULL;
-        bool ok;
-
-        ok = sqlite3_prepare_v2(
-                             db,
-                             "SELECT 1 FROM sqlite_schema WHERE type NOT IN ('table', 'index') "
-                             "OR rootpage = 0",
-                             -1, &st, NULL) == SQLITE_OK &&
-             sqlite3_step(st) == SQLITE_DONE;
-        sqlite3_finalize(st);
-        return ok;
-}
-
 /* Borrows @image, read only. */
 static int open_image(const GByteArray *image, sqlite3 **db, char **ret_error) {
         g_autofree char *what = NULL;
@@ -205,17 +189,22 @@ static int open_image(const GByteArray *image, sqlite3 **db, char **ret_error) {
                                 *db, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
                                 NULL, NULL, NULL));
         if (r >= 0)
-                r = store_check_database(*db, &version, &what);
+                r = store_identify_database(*db, &version, &what);
         if (r == -EPROTO)
                 return store_fail(
                                 ret_error, r,
                                 "the backup was made by a later version of omerta: install that one");
-        if (r >= 0 && version > 0 && has_only_tables(*db))
+        /* First of all: views, triggers, columns and constraints that compute are run by whoever
+         * looks at a row, and the check of the pages looks at all of them. */
+        if (r >= 0 && (version == 0 || !store_has_schema(*db, version, backup_schema)))
+                r = store_fail(&what, -EUCLEAN, "its tables are not those of one");
+        if (r >= 0)
+                r = store_check_pages(*db, &what);
+        if (r >= 0)
                 return 0;
         return store_fail(
-                        ret_error, r < 0 ? r : -EUCLEAN,
-                        "it is no backup made by 'omerta backup' (%s)",
-                        r >= 0 ? "it is empty, or holds what none has" : what ?: g_strerror(-r));
+                        ret_error, r, "it is no backup made by 'omerta backup' (%s)",
+                        what ?: g_strerror(-r));
 }
 
 static bool is_in_the_way(const char *name) {

@@ -102,7 +102,12 @@ void store_guard_memory(void);
 int store_take(const char *dir, Store **ret, char **ret_error);
 /* -EUCLEAN: no database of omerta, or damaged; -EPROTO: of a later version. With what is wrong,
  * which the caller frees. @ret_version: of its schema, 0: it is empty. */
-int store_check_database(sqlite3 *db, int *ret_version, char **ret_what);
+int store_identify_database(sqlite3 *db, int *ret_version, char **ret_what);
+/* The whole file is read. -EUCLEAN: it is damaged; with how, which the caller frees. */
+int store_check_pages(sqlite3 *db, char **ret_what);
+/* Whether the tables of @db are those of @version and what the statements @more make, to the
+ * letter: not one more, no column, no constraint. Nothing of it is run by this. */
+bool store_has_schema(sqlite3 *db, int version, const char *more);
 
 /* Blob column of exactly @size bytes. Return: false if it is not. */
 bool store_column_bytes(sqlite3_stmt *statement, int column, void *ret, size_t size);

@@ -159,7 +159,7 @@ static int get_number(sqlite3 *db, const char *sql, sqlite3_int64 *ret) {
         return store_errno(code);
 }
 
-static int quick_check(sqlite3 *db, char **ret_what) {
+int store_check_pages(sqlite3 *db, char **ret_what) {
         sqlite3_stmt *st = NULL;
         const char *text = NULL;
         int code = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &st, NULL), r = 0;
@@ -176,7 +176,7 @@ static int quick_check(sqlite3 *db, char **ret_what) {
         return r;
 }
 
-int store_check_database(sqlite3 *db, int *ret_version, char **ret_what) {
+int store_identify_database(sqlite3 *db, int *ret_version, char **ret_what) {
         sqlite3_int64 tables = 0, version = 0, application = 0;
         int r;
 
@@ -191,13 +191,43 @@ int store_check_database(sqlite3 *db, int *ret_version, char **ret_what) {
                 return store_fail(ret_what, -EUCLEAN, "it is no database of omerta");
         if (version < 0 || version > SCHEMA_VERSION)
                 return store_fail(ret_what, -EPROTO, "it was written by a later version of omerta");
-        if (tables > 0) {
-                r = quick_check(db, ret_what);
-                if (r < 0)
-                        return r;
-        }
         *ret_version = tables > 0 ? (int) version : 0;
         return 0;
+}
+
+/* What is in @db, as one text: whatever has a name. Return: NULL if it cannot be read. */
+static char *read_schema(sqlite3 *db) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        sqlite3_stmt *st = NULL;
+        int code;
+
+        code = sqlite3_prepare_v2(
+                        db,
+                        "SELECT quote(type), quote(name), quote(tbl_name), quote(sql), rootpage > 0 "
+                        "FROM sqlite_schema ORDER BY name, type",
+                        -1, &st, NULL);
+        while (code == SQLITE_OK || code == SQLITE_ROW) {
+                code = sqlite3_step(st);
+                for (int i = 0; code == SQLITE_ROW && i < 5; i++)
+                        g_string_append_printf(text, "%s;", (const char *) sqlite3_column_text(st, i));
+        }
+        sqlite3_finalize(st);
+        return code == SQLITE_DONE ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
+}
+
+bool store_has_schema(sqlite3 *db, int version, const char *more) {
+        g_autofree char *theirs = read_schema(db), *ours = NULL;
+        sqlite3 *reference = NULL;
+        int code = sqlite3_open(":memory:", &reference);
+
+        for (int i = 0; i < version && code == SQLITE_OK; i++)
+                code = sqlite3_exec(reference, migrations[i], NULL, NULL, NULL);
+        if (code == SQLITE_OK)
+                code = sqlite3_exec(reference, more, NULL, NULL, NULL);
+        if (code == SQLITE_OK)
+                ours = read_schema(reference);
+        sqlite3_close(reference);
+        return theirs && ours && strcmp(theirs, ours) == 0;
 }
 
 static int migrate(Store *s, int from, char **ret_error) {
@@ -236,7 +266,9 @@ static int check_schema(Store *s, char **ret_error) {
         g_autofree char *what = NULL;
         int version = 0, r;
 
-        r = store_check_database(s->db, &version, &what);
+        r = store_identify_database(s->db, &version, &what);
+        if (r >= 0 && version > 0)
+                r = store_check_pages(s->db, &what);
         if (r == -EUCLEAN)
                 return damaged(s, what, ret_error);
         if (r == -EPROTO)

@@ -298,6 +298,16 @@ static void test_what_is_no_backup(void **state) {
                 { "CREATE TRIGGER t AFTER INSERT ON record BEGIN DELETE FROM network; END",
                   -EUCLEAN, "no backup" },
                 { "UPDATE backup_file SET bytes = x'00'", -EUCLEAN, "no key" },
+                /* Half a gigabyte for each row that is looked at, now and at every start. */
+                { "ALTER TABLE network ADD COLUMN x TEXT AS (hex(zeroblob(250000000)))", -EUCLEAN,
+                  "no backup" },
+                { "ALTER TABLE backup_file ADD COLUMN x TEXT CHECK (x IS NULL)", -EUCLEAN,
+                  "no backup" },
+                /* What no daemon could start with. */
+                { "DROP TABLE forward", -EUCLEAN, "no backup" },
+                { "PRAGMA user_version = 1", -EUCLEAN, "no backup" },
+                { "CREATE TABLE other (x)", -EUCLEAN, "no backup" },
+                { "CREATE INDEX other ON record (bytes)", -EUCLEAN, "no backup" },
         };
         Fixture *f = *state;
         g_autoptr(GBytes) nothing = g_bytes_new(NULL, 0), text = g_bytes_new("omerta", 6);
