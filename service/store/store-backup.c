@@ -202,9 +202,10 @@ static int open_image(const GByteArray *image, sqlite3 **db, char **ret_error) {
                 r = store_check_pages(*db, &what);
         if (r >= 0)
                 return 0;
+        /* It is in memory: whatever SQLite cannot read is the file's fault. */
         return store_fail(
-                        ret_error, r, "it is no backup made by 'omerta backup' (%s)",
-                        what ?: g_strerror(-r));
+                        ret_error, r == -ENOMEM ? r : -EUCLEAN,
+                        "it is no backup made by 'omerta backup' (%s)", what ?: g_strerror(-r));
 }
 
 static bool is_in_the_way(const char *name) {

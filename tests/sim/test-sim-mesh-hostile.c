@@ -8,6 +8,7 @@
 #include "sim-mesh-assert.h"
 
 #include "core/crypto/cookie.h"
+#include "core/mesh/gossip/neighbours.h"
 #include "core/mesh/link/link.h"
 
 /* --- strangers and floods --- */
@@ -97,6 +98,61 @@ static void test_room_for_links(void **state) {
         assert_int_equal(n_links(a), LINKS_MAX);
 }
 
+static Link *made_link(TestMachine *m, uint8_t kind, unsigned i) {
+        MachineId id = { .bytes = { kind } };
+        Link *link;
+
+        write_le32(id.bytes + 4, i);
+        assert_int_equal(link_get(m->mesh, &id, &link), 0);
+        return link;
+}
+
+/* What somebody waits for is no unused link, however long ago it was touched: messages, an answer,
+ * a machine that enrols, keys that are being asked for; nor is one that is kept for all. */
+static void test_links_that_stay(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 8);
+        TestMachine *gateway = &t->machines[0], *a = &t->machines[1], *away = NULL;
+        g_autoptr(GBytes) message = g_bytes_new_static("x", 1);
+        Link *stays[5], *goes, *asks;
+
+        test_net_introduce(t);
+        for (unsigned i = 2; i < t->n; i++)
+                test_machine_stop(&t->machines[i]);
+        assert_true(test_wait_up(gateway, a, 20 * SEC));
+        for (unsigned i = 2; i < t->n; i++)
+                if (!neighbours_has(a->mesh->neighbours, &t->machines[i].identity->id))
+                        away = &t->machines[i];
+        assert_non_null(away);
+        assert_int_equal(test_connect(a, away), 0);
+        stays[0] = link_find(a->mesh, &gateway->identity->id);
+        stays[1] = link_find(a->mesh, &away->identity->id);
+        assert_true(neighbours_has(a->mesh->neighbours, &stays[0]->machine));
+        assert_non_null(stays[1]->attempt);
+        stays[2] = made_link(a, 0xe1, 0);
+        assert_int_equal(link_send_message(stays[2], message), 0);
+        stays[3] = made_link(a, 0xe1, 1);
+        stays[3]->enrolling = true;
+        stays[4] = made_link(a, 0xe1, 2);
+        link_set_packets(stays[4], true);
+        asks = made_link(a, 0xe1, 3);
+        g_queue_push_tail(&asks->requests, asks);
+        goes = made_link(a, 0xe1, 4);
+        assert_null(stays[2]->attempt);
+        for (unsigned i = n_links(a); i < LINKS_MAX; i++)
+                (void) made_link(a, 0xe2, i);
+        /* The first that goes is younger than all of these. */
+        assert_ptr_equal(link_find(a->mesh, &goes->machine), goes);
+        (void) made_link(a, 0xe3, 0);
+        assert_int_equal(n_links(a), LINKS_MAX);
+        assert_null(link_find(a->mesh, &(MachineId){ .bytes = { 0xe1, 0, 0, 0, 4 } }));
+        (void) made_link(a, 0xe3, 1);
+        for (unsigned i = 0; i < ELEMENTSOF(stays); i++)
+                assert_ptr_equal(link_find(a->mesh, &stays[i]->machine), stays[i]);
+        assert_ptr_equal(link_find(a->mesh, &asks->machine), asks);
+        g_queue_clear(&asks->requests);
+        stays[3]->enrolling = false;
+}
+
 /* The longest answers to initiations of either length, and whether one was longer. */
 typedef struct Amplification {
         const SimNode *asks, *answers;
@@ -145,6 +201,36 @@ static void test_never_more_out_than_came_in(void **state) {
         assert_true(w.n_answers > 0);
         assert_int_equal(w.n_longer, 0);
         assert_true(test_drops(b, DROP_HANDSHAKE_FAILED) > 0);
+}
+
+/* A question that is shorter than any is none, also of somebody who knows the key it is marked
+ * with: the same bytes, with a hundred more, are asked for a proof. */
+static void test_short_questions(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 1);
+        TestMachine *a = &t->machines[0];
+        Endpoint to = sim_node_endpoint(a->node), from;
+        uint8_t data[INITIATION_SIZE_MIN] = { MESSAGE_HANDSHAKE_INITIATION, OMERTA_PROTOCOL_VERSION };
+        uint64_t sent = sim_node_sent(a->node);
+        CookieMaker mac;
+        unsigned n = 0;
+
+        assert_int_equal(endpoint_parse("198.51.100.66:666", 0, &from), 0);
+        cookie_maker_init(&mac, &t->network.id, a->identity->static_public);
+        for (size_t len = INITIATION_SIZE_MIN - 100; len < INITIATION_SIZE_MIN; len++, n++) {
+                cookie_maker_mark(&mac, data, len, sim_now(t->sim));
+                sim_inject(t->sim, &from, &to, data, len);
+        }
+        sim_run_for(t->sim, MSEC);
+        assert_int_equal(test_drops(a, DROP_MALFORMED), n);
+        assert_int_equal(sim_node_sent(a->node), sent);
+        for (unsigned i = 0; i < 2 * HANDSHAKES_BURST; i++) {
+                cookie_maker_mark(&mac, data, sizeof data, sim_now(t->sim));
+                sim_inject(t->sim, &from, &to, data, sizeof data);
+        }
+        sim_run_for(t->sim, MSEC);
+        assert_int_equal(test_drops(a, DROP_MALFORMED), n);
+        assert_int_equal(sim_node_sent(a->node) - sent, (uint64_t) test_drops(a, DROP_COOKIE_REQUIRED));
+        assert_in_range(sim_node_sent(a->node) - sent, 1, 2 * HANDSHAKES_BURST);
 }
 
 /* A clock that was set back makes initiations look replayed. */
@@ -515,7 +601,9 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_replayed_initiation),
                 cmocka_unit_test(test_never_more_out_than_came_in),
+                cmocka_unit_test(test_short_questions),
                 cmocka_unit_test(test_room_for_links),
+                cmocka_unit_test(test_links_that_stay),
                 cmocka_unit_test(test_clock_set_back),
                 cmocka_unit_test(test_garbage),
                 cmocka_unit_test(test_flood_of_initiations),

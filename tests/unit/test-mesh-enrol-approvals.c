@@ -71,6 +71,21 @@ static void test_approval(void **state) {
         expect(a->log, "welcome anna;");
 }
 
+/* A member that shows such a link takes nobody's place: it is no secret that lets in. */
+static void test_shown_by_a_member(void **state) {
+        Fixture *f = *state;
+        g_autofree char *first = invite(f, &(InviteOptions){});
+        g_autofree char *link = invite(f, &(InviteOptions){ .needs_approval = true });
+        Joiner *a = add_joiner(f), *b = add_joiner(f);
+
+        assert_string_equal(join(f, a, first, "anna"), "welcome anna;");
+        assert_string_equal(join(f, a, link, "anna"), "welcome anna;");
+        assert_int_equal(n_pending(f), 0);
+        assert_int_equal(approval_invite(f).uses, 0);
+        assert_string_equal(join(f, b, link, "bert"), "pending;");
+        assert_int_equal(enrol_service_approve(f->service, &b->identity->id), 0);
+}
+
 static void test_refused(void **state) {
         Fixture *f = *state;
         g_autofree char *link = invite(f, &(InviteOptions){ .needs_approval = true });
@@ -259,6 +274,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 T(test_approval),
                 T(test_applicants_are_bounded),
+                T(test_shown_by_a_member),
                 T(test_refused),
                 T(test_approval_link_is_an_invite),
                 T(test_approval_link_withdrawn),

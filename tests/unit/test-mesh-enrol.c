@@ -85,6 +85,56 @@ static void test_shown_by_a_member(void **state) {
         assert_int_equal(directory_count(f->directory, RECORD_CERTIFICATE), 2);
 }
 
+/* One that lets several in loses one use by it, however often the member shows it. */
+static void test_shown_again_by_a_member(void **state) {
+        Fixture *f = *state;
+        g_autofree char *first = invite(f, &(InviteOptions){});
+        g_autofree char *link = invite(f, &(InviteOptions){ .uses = 3 });
+        Joiner *a = add_joiner(f), *b = add_joiner(f);
+        unsigned uses = 0;
+
+        assert_string_equal(join(f, a, first, "a"), "welcome a;");
+        for (unsigned i = 0; i < 4; i++)
+                assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        enrol_service_foreach_invite(f->service, read_uses, &uses);
+        assert_int_equal(uses, 1 + 1);
+        for (unsigned i = 0; i < 2; i++)
+                assert_string_equal(join(f, b, link, "b"), "welcome b;");
+        assert_string_equal(join(f, add_joiner(f), link, "c"), "welcome c;");
+        assert_string_equal(join(f, add_joiner(f), link, "d"), "error InviteUsed;");
+}
+
+/* Who is sent away is told of by an invite that would let it in again under another name: one it
+ * used itself that has uses left. */
+static void test_open_invite_of(void **state) {
+        Fixture *f = *state;
+        g_autofree char *link = NULL, *other = invite(f, &(InviteOptions){ .uses = 5 });
+        Joiner *a = add_joiner(f), *b = add_joiner(f);
+        StoredInvite made, found = {};
+
+        assert_int_equal(
+                        enrol_service_invite(
+                                        f->service,
+                                        &(InviteOptions){ .uses = 3, .lifetime = USEC_PER_HOUR },
+                                        &link, &made),
+                        0);
+        assert_false(enrol_service_open_invite_of(f->service, &a->identity->id, &found));
+        assert_string_equal(join(f, a, link, "a"), "welcome a;");
+        assert_true(enrol_service_open_invite_of(f->service, &a->identity->id, &found));
+        assert_memory_equal(found.id, made.id, INVITE_ID_SIZE);
+        assert_int_equal(found.uses, 1);
+        assert_false(enrol_service_open_invite_of(f->service, &b->identity->id, &found));
+        /* Used up, or over. */
+        assert_string_equal(join(f, b, link, "b"), "welcome b;");
+        assert_true(enrol_service_open_invite_of(f->service, &a->identity->id, &found));
+        assert_string_equal(join(f, add_joiner(f), link, "c"), "welcome c;");
+        assert_false(enrol_service_open_invite_of(f->service, &a->identity->id, &found));
+        assert_string_equal(join(f, a, other, "a"), "welcome a;");
+        assert_true(enrol_service_open_invite_of(f->service, &a->identity->id, &found));
+        mock_mesh_run(f->mesh, 2 * USEC_PER_DAY);
+        assert_false(enrol_service_open_invite_of(f->service, &a->identity->id, &found));
+}
+
 /* A use is remembered as long as the invite, also when the certificate it gave has long ended. */
 static void test_use_outlives_the_certificate(void **state) {
         Fixture *f = *state;
@@ -119,6 +169,13 @@ static void test_endpoints_of_an_invite(void **state) {
         assert_int_equal(parsed.n_endpoints, 2);
         assert_true(endpoint_equal(&parsed.endpoints[0], &hints[0]));
         assert_string_equal(endpoint_format(&parsed.endpoints[1]).text, SELF_ENDPOINT);
+        /* Told twice. */
+        g_free(few);
+        hints[2] = hints[0];
+        few = invite(f, &(InviteOptions){ .endpoints = hints, .n_endpoints = 3 });
+        assert_int_equal(invite_parse(few, &parsed), 0);
+        assert_int_equal(parsed.n_endpoints, 2);
+        assert_int_equal(endpoint_parse("203.0.113.3:1", 0, &hints[2]), 0);
         many = invite(f, &(InviteOptions){ .endpoints = hints,
                                            .n_endpoints = ELEMENTSOF(hints),
                                            .lifetime = 3650 * USEC_PER_DAY });
@@ -213,6 +270,23 @@ static void test_invites_are_bounded(void **state) {
                                         f->service, &(InviteOptions){ .needs_approval = true },
                                         &link, &stored),
                         -EUSERS);
+}
+
+/* Those that let nobody in any more are of no use, too, also before they end. */
+static void test_used_invites_make_room(void **state) {
+        Fixture *f = *state;
+        g_autofree char *used = invite(f, &(InviteOptions){ .uses = 2 });
+        Joiner *a = add_joiner(f);
+        StoredInvite stored;
+        char *link;
+
+        assert_string_equal(join(f, a, used, "a"), "welcome a;");
+        for (unsigned i = 1; i < INVITES_MAX; i++)
+                g_free(invite(f, &(InviteOptions){}));
+        assert_int_equal(enrol_service_invite(f->service, &(InviteOptions){}, &link, &stored), -EUSERS);
+        assert_string_equal(join(f, add_joiner(f), used, "b"), "welcome b;");
+        g_free(invite(f, &(InviteOptions){}));
+        assert_int_equal(enrol_service_invite(f->service, &(InviteOptions){}, &link, &stored), -EUSERS);
 }
 
 /* --- the disk --- */
@@ -548,11 +622,14 @@ int main(void) {
                 T(test_join),
                 T(test_one_use),
                 T(test_shown_by_a_member),
+                T(test_shown_again_by_a_member),
+                T(test_open_invite_of),
                 T(test_use_outlives_the_certificate),
                 T(test_endpoints_of_an_invite),
                 T(test_several_uses_and_names),
                 T(test_expired_and_unknown),
                 T(test_invites_are_bounded),
+                T(test_used_invites_make_room),
                 T(test_store_fails),
                 T(test_revoke),
                 T(test_revocations_of_a_revoked_issuer),

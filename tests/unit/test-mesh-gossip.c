@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
+#include "core/mesh/gossip/gossip-internal.h"
 #include "gossip-world.h"
 
 /* A scenario of the original specification: a machine's address reaches the others. */
@@ -130,6 +131,58 @@ static void test_large_newcomer(void **state) {
         assert_true(f->traffic.messages[GOSSIP_DIGEST] >= 3);
         assert_true(f->traffic.messages[GOSSIP_WANT] >= 17000 / 512);
         assert_in_range(f->traffic.records, 17000, 17000 + 100);
+}
+
+/* Ids that all fall into one bucket, more than a `have` has room for: what fits is named, beside
+ * the rest of the directory, and nothing is sent that is too long to be read. */
+static void test_full_bucket(void **state) {
+        Fixture *f = *state;
+        Node *a = add_node(f), *b = add_node(f);
+
+        for (unsigned i = 0; i < HAVE_MAX + 800; i++) {
+                MachineId id = { .bytes = { 0x77 } };
+                char name[16];
+
+                write_le32(id.bytes + 4, i);
+                snprintf(name, sizeof name, "b%u", i);
+                give(a, mock_certificate(&f->net, f->net.issuer, &id, name, ROLE_MEMBER, MOCK_NOW));
+        }
+        give_crowd(f, a, 100, 20);
+        run(f, USEC_PER_SEC);
+        link_nodes(f, a, b);
+        run(f, 50 * USEC_PER_SEC);
+        assert_in_range(directory_count(b->directory, RECORD_CERTIFICATE), HAVE_MAX + 20,
+                        HAVE_MAX + 20 + 3);
+}
+
+/* What a record needs comes before it: an issuer's certificate before what it signed. */
+static void test_order_of_a_batch(void **state) {
+        Fixture *f = *state;
+        Node *a = add_node(f), *b = add_node(f);
+        Identity *second = mock_identity(50);
+        RecordBody body = f->net.issuer_certificate->body;
+
+        body.machine = second->id;
+        g_strlcpy(body.certificate.name, "second", sizeof(body.certificate.name));
+        give(a, mock_record(&f->net, f->net.root, &body));
+        for (unsigned i = 0; i < 20; i++) {
+                Identity *x = mock_identity(200 + i);
+                g_autofree char *name = g_strdup_printf("x%u", i);
+                g_autofree char *address = g_strdup_printf("10.0.1.%u", i);
+
+                give(a, mock_certificate(&f->net, second, &x->id, name, ROLE_MEMBER, MOCK_NOW));
+                give(a, mock_presence(&f->net, x, "192.0.2.9:1", MOCK_NOW));
+                give(a, mock_lease(&f->net, second, &x->id, address, MOCK_NOW));
+                identity_free(x);
+        }
+        run(f, USEC_PER_SEC);
+        link_nodes(f, a, b);
+        run(f, 5 * USEC_PER_SEC);
+        assert_true(alike(a, b));
+        /* Each once: none came too early, and had to be asked for again. */
+        assert_int_equal(f->traffic.messages[GOSSIP_WANT], 1);
+        assert_in_range(f->traffic.records, 61, 61 + 4);
+        identity_free(second);
 }
 
 static void test_lost_rumour(void **state) {
@@ -392,6 +445,8 @@ int main(void) {
                 T(test_comparison),
                 T(test_newcomer),
                 T(test_large_newcomer),
+                T(test_full_bucket),
+                T(test_order_of_a_batch),
                 T(test_lost_rumour),
                 T(test_silent_neighbour),
                 T(test_refused_is_not_passed_on),
