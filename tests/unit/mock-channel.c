@@ -278,6 +278,14 @@ void mock_mesh_link_down(MockMesh *m, MockNode *a, MockNode *b) {
         pair_down(mock_pair_get(a, b, NULL));
 }
 
+void mock_mesh_link_repaired(MockMesh *m, MockNode *a, MockNode *b) {
+        Pair *p = mock_pair_get(a, b, NULL);
+
+        set_state(p, 0, LINK_CONNECTING);
+        set_state(p, 1, LINK_CONNECTING);
+        pair_up(p);
+}
+
 void mock_mesh_link_all(MockMesh *m) {
         for (unsigned i = 0; i < m->nodes->len; i++)
                 for (unsigned j = i + 1; j < m->nodes->len; j++)

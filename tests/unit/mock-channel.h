@@ -80,6 +80,8 @@ void mock_mesh_set_latency(MockMesh *m, usec_t latency);
 void mock_mesh_link_up(MockMesh *m, MockNode *a, MockNode *b);
 /* Both sides lose the link; waiting messages are lost, requests fail with WIRE_ERROR_UNREACHABLE. */
 void mock_mesh_link_down(MockMesh *m, MockNode *a, MockNode *b);
+/* Keys ran out and were made anew: both sides say "connecting" and "up", of the same life. */
+void mock_mesh_link_repaired(MockMesh *m, MockNode *a, MockNode *b);
 /* Every pair. */
 void mock_mesh_link_all(MockMesh *m);
 /* Cut apart (@reachable false): nothing arrives, but links stay up, as long as nobody notices:

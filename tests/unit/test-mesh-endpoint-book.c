@@ -55,6 +55,16 @@ static void test_hinted_machines_are_bounded(void **state) {
         hint(b, 0, 8);
         hint(b, HINTED_MACHINES_MAX, 8);
         assert_false(hinted(b, HINTED_MACHINES_MAX));
+        /* One that goes makes room for one, and one without hints for none. */
+        id = mock_machine_id(5);
+        endpoint_book_forget(b, &id);
+        endpoint_book_forget(b, &id);
+        id = mock_machine_id(HINTED_MACHINES_MAX + 2);
+        endpoint_book_forget(b, &id);
+        hint(b, HINTED_MACHINES_MAX + 1, 8);
+        hint(b, HINTED_MACHINES_MAX, 8);
+        assert_true(hinted(b, HINTED_MACHINES_MAX + 1));
+        assert_false(hinted(b, HINTED_MACHINES_MAX));
         /* Where somebody was reached who is no member is not kept at all. */
         id = mock_machine_id(HINTED_MACHINES_MAX);
         endpoint_book_reached(b, &id, &e);

@@ -583,6 +583,31 @@ static void test_link_lost_and_back(void **state) {
         assert_string_equal(w.changes->str, "data=active;data=degraded;data=active;");
 }
 
+/* Only a side that is not sure asks again: not after new keys of the same life, and once after the
+ * link was lost. */
+static void test_asks_again_only_in_doubt(void **state) {
+        TUNNEL_WORLD(w, 2);
+        unsigned asked;
+
+        tunnel_open(&w, 0, 1, "data");
+        tunnel_open(&w, 0, 1, "packets");
+        asked = w.requests;
+        for (unsigned i = 0; i < 3; i++) {
+                mock_mesh_link_repaired(w.mesh, w.node[0], w.node[1]);
+                mock_mesh_run(w.mesh, USEC_PER_SEC);
+        }
+        assert_int_equal(w.requests, asked);
+        mock_mesh_link_down(w.mesh, w.node[0], w.node[1]);
+        mock_mesh_link_up(w.mesh, w.node[0], w.node[1]);
+        mock_mesh_run(w.mesh, USEC_PER_SEC);
+        assert_int_equal(w.requests, asked + 2 * 2); /* both sides, both sessions */
+        asked = w.requests;
+        mock_mesh_link_repaired(w.mesh, w.node[0], w.node[1]);
+        mock_mesh_run(w.mesh, USEC_PER_SEC);
+        assert_int_equal(w.requests, asked);
+        assert_int_equal(session_state(tunnel_existing(&w, 0, 1, "data")), SESSION_ACTIVE);
+}
+
 /* It closes while our question whether it still has the session is on its way: it must not be
  * left with an end that our question made. */
 static void test_closed_while_asking_again(void **state) {
@@ -664,6 +689,7 @@ int main(void) {
                 cmocka_unit_test(test_other_side_restarted),
                 cmocka_unit_test(test_other_side_crashed),
                 cmocka_unit_test(test_link_lost_and_back),
+                cmocka_unit_test(test_asks_again_only_in_doubt),
                 cmocka_unit_test(test_closed_while_asking_again),
                 cmocka_unit_test(test_closed_before_asking_again),
                 cmocka_unit_test(test_close_in_handlers),

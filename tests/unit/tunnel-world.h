@@ -18,6 +18,7 @@ typedef struct TunnelWorld {
         GString *received; /* "CHANNEL:TEXT;"... */
         GString *changes;  /* of pool 0: "CHANNEL=STATE;"... */
         unsigned probes;   /* from machine 0 */
+        unsigned requests; /* of everybody */
         bool lose_probes;
 } TunnelWorld;
 
@@ -46,6 +47,7 @@ tunnel_tap(void *userdata,
            size_t len) {
         TunnelWorld *w = userdata;
 
+        w->requests += kind == MOCK_REQUEST;
         if (kind != MOCK_PROBE)
                 return true;
         w->probes += from == w->node[0];
