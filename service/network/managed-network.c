@@ -247,6 +247,9 @@ on_lease(void *userdata, Network *core, const MachineId *machine, const Record *
 static void on_session(void *userdata, Network *core, Session *s) {
         ManagedNetwork *n = userdata;
 
+        if (session_state(s) == SESSION_CLOSED)
+                log_debug("%s: session %s with %s: %s", n->stored.membership.name, session_channel(s),
+                          machine_id_format(session_machine(s)).text, session_close_reason(s));
         OBSERVE(n->manager, session_changed, n, s);
 }
 

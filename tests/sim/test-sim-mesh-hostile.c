@@ -119,6 +119,7 @@ static void test_links_that_stay(void **state) {
         for (unsigned i = 2; i < t->n; i++)
                 test_machine_stop(&t->machines[i]);
         assert_true(test_wait_up(gateway, a, 20 * SEC));
+        sim_run_for(t->sim, 10 * SEC);
         for (unsigned i = 2; i < t->n; i++)
                 if (!neighbours_has(a->mesh->neighbours, &t->machines[i].identity->id))
                         away = &t->machines[i];
@@ -127,6 +128,7 @@ static void test_links_that_stay(void **state) {
         stays[0] = link_find(a->mesh, &gateway->identity->id);
         stays[1] = link_find(a->mesh, &away->identity->id);
         assert_true(neighbours_has(a->mesh->neighbours, &stays[0]->machine));
+        assert_true(reliable_is_idle(stays[0]->reliable));
         assert_non_null(stays[1]->attempt);
         stays[2] = made_link(a, 0xe1, 0);
         assert_int_equal(link_send_message(stays[2], message), 0);

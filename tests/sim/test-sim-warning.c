@@ -29,7 +29,8 @@ static void watch(Watcher *w, Machine *m) {
                 .manager = { .timers = env->timers, .env = *env, .identity = m->identity },
                 .network = { .manager = &w->manager, .core = m->network },
         };
-        g_strlcpy(w->network.stored.membership.name, "home", sizeof w->network.stored.membership.name);
+        g_strlcpy(w->network.stored.membership.name, "home",
+                  sizeof w->network.stored.membership.name);
         managed_network_watch_certificate(&w->network);
 }
 

@@ -599,6 +599,67 @@ static void test_renewal_pace(void **state) {
         directory_free(d);
 }
 
+/* A second issuer by the root's word, whose id comes before (@before) or after the gateway's. */
+static Identity *second_issuer(Fixture *f, bool before, Directory *d) {
+        RecordBody body = f->net.issuer_certificate->body;
+        g_autoptr(Record) certificate = NULL;
+        Identity *second = mock_identity(50);
+
+        for (unsigned i = 51; (machine_id_compare(&second->id, &f->net.issuer->id) < 0) != before;
+             i++) {
+                identity_free(second);
+                second = mock_identity(i);
+        }
+        body.machine = second->id;
+        g_strlcpy(body.certificate.name, "second", sizeof(body.certificate.name));
+        certificate = mock_record(&f->net, f->net.root, &body);
+        assert_int_equal(directory_offer(d, certificate, false, NULL), DIRECTORY_NEWS);
+        return second;
+}
+
+/* Of several issuers the one that signed is asked first; while it is silent the others in turn, and
+ * one that cannot be asked at all keeps nobody from asking the next. */
+static void renew_beside_another(Fixture *f, bool before) {
+        g_autofree char *link = invite(f, &(InviteOptions){}), *name = g_strdup(before ? "a" : "b");
+        Joiner *a = add_joiner(f);
+        Identity *second;
+        Directory *d;
+        CertClient *client;
+
+        assert_non_null(strstr(join(f, a, link, name), "welcome"));
+        assert_int_equal(directory_new(&f->net.id, mock_mesh_env(f->mesh), NULL, &d), 0);
+        directory_offer(d, f->net.issuer_certificate, false, NULL);
+        directory_offer(d, directory_certificate(f->directory, &a->identity->id), false, NULL);
+        second = second_issuer(f, before, d);
+        assert_int_equal(
+                        cert_client_new(mock_mesh_of(a->mock), d, mock_mesh_env(f->mesh),
+                                        &a->identity->id, &client),
+                        0);
+        /* Nobody knows where the second is: only the gateway hears anything. */
+        f->n_asked = 0;
+        f->swallow_answers = true;
+        mock_mesh_run(f->mesh, 23 * USEC_PER_DAY);
+        assert_in_range(f->n_asked, 20, 50);
+        f->swallow_answers = false;
+        mock_mesh_run(f->mesh, 3 * USEC_PER_HOUR);
+        assert_int_equal(cert_client_error(client), WIRE_ERROR_NONE);
+        /* Now it is there and issues nothing: each time it is not even asked. */
+        mock_mesh_add(f->mesh, &second->id);
+        f->n_asked = 0;
+        for (unsigned i = 1; i <= 3; i++) {
+                mock_mesh_run(f->mesh, 21 * USEC_PER_DAY);
+                assert_int_equal(f->n_asked, i);
+        }
+        cert_client_free(client);
+        directory_free(d);
+        identity_free(second);
+}
+
+static void test_renewal_beside_another_issuer(void **state) {
+        renew_beside_another(*state, true);
+        renew_beside_another(*state, false);
+}
+
 static void test_gateway_certificate(void **state) {
         Fixture *f = *state;
         g_autoptr(Record) c = NULL;
@@ -637,6 +698,7 @@ int main(void) {
                 T(test_hostile_issuer),
                 T(test_renewal),
                 T(test_renewal_pace),
+                T(test_renewal_beside_another_issuer),
                 T(test_gateway_certificate),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
