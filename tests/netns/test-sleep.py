@@ -4,6 +4,7 @@
 afterwards it is there at once."""
 
 import subprocess
+import time
 
 from machines import TOP, main, wait_for
 
@@ -60,6 +61,20 @@ def test_the_others_are_told(lab):
         logind.wait_inhibited(n)
         m1.wait_ping("10.0.0.1")
         wait_for("the link", lambda: is_up(gw, "10.0.0.100"))
+
+
+def test_what_broke_meanwhile(lab):
+    """After a sleep every link is looked at at once. Nobody has sent a packet, and the link is silent, so
+    it would be seen by the next keepalive only, half a minute later."""
+    gw = lab.gateway()
+    m1 = lab.member(gw, "m1")
+    logind = Logind(m1)
+    logind.wait_inhibited(1)
+    wait_for("the link to fall silent",
+             lambda: time.time() - link(m1, "10.0.0.1")["last_received_usec"] / 1e6 > 10, 60)
+    lab.hub_run("ip", "link", "set", "gw", "nomaster")
+    logind.say("wake")
+    wait_for("it to be seen", lambda: m1.json("network", "show")["state"] == "offline", 15)
 
 
 def test_nobody_else_says_so(lab):

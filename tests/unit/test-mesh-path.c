@@ -369,6 +369,32 @@ static void test_members_only(void **state) {
         book_world_done(&w);
 }
 
+/* Deleted by itself, and once: who is back stays when somebody else is written down. */
+static void test_forgotten_and_back(void **state) {
+        BookWorld w;
+        EndpointBook *b;
+        MachineId anna, bob;
+        Endpoint e1 = at("10.0.0.1"), e2 = at("10.0.0.2");
+
+        book_world_init(&w);
+        b = book_new(&w);
+        anna = new_member(&w, 1);
+        bob = new_member(&w, 2);
+        endpoint_book_reached(b, &anna, &e1);
+        a_minute_later(&w);
+        assert_int_equal(memory_store_size(w.store), 1);
+        endpoint_book_forget(b, &anna);
+        a_minute_later(&w);
+        assert_int_equal(memory_store_size(w.store), 0);
+        endpoint_book_reached(b, &anna, &e2);
+        a_minute_later(&w);
+        endpoint_book_reached(b, &bob, &e1);
+        a_minute_later(&w);
+        assert_int_equal(memory_store_size(w.store), 2);
+        endpoint_book_free(b);
+        book_world_done(&w);
+}
+
 static void test_hints_are_bounded(void **state) {
         BookWorld w;
         EndpointBook *b;
@@ -410,6 +436,7 @@ int main(void) {
                 cmocka_unit_test(test_rtt),
                 cmocka_unit_test(test_book),
                 cmocka_unit_test(test_members_only),
+                cmocka_unit_test(test_forgotten_and_back),
                 cmocka_unit_test(test_hints_are_bounded),
         };
 
