@@ -27,7 +27,22 @@ typedef struct Node {
 typedef struct Traffic {
         unsigned messages[_GOSSIP_OP_MAX];
         unsigned records;
+        unsigned disordered; /* records after one they go before */
 } Traffic;
+
+/* docs/protocol.md, "gossip": what the others need comes first. */
+static unsigned place_of(const Record *r) {
+        static const unsigned places[_RECORD_KIND_MAX] = {
+                [RECORD_REVOCATION] = 0,
+                [RECORD_CERTIFICATE] = 2,
+                [RECORD_LEASE] = 3,
+                [RECORD_PRESENCE] = 4,
+        };
+
+        return r->body.kind == RECORD_CERTIFICATE && r->body.certificate.roles & ROLE_ISSUER
+                               ? 1
+                               : places[r->body.kind];
+}
 
 typedef struct Fixture {
         MockNetwork net;
@@ -58,6 +73,9 @@ static bool tap(void *userdata,
         f->traffic.messages[m.op]++;
         if (m.op == GOSSIP_RECORDS) {
                 f->traffic.records += m.records->len;
+                for (unsigned i = 1; i < m.records->len; i++)
+                        f->traffic.disordered += place_of(m.records->pdata[i]) <
+                                                 place_of(m.records->pdata[i - 1]);
                 f->first_kind = ((Record *) m.records->pdata[0])->body.kind;
         }
         return true;

@@ -179,6 +179,7 @@ static void test_order_of_a_batch(void **state) {
         link_nodes(f, a, b);
         run(f, 5 * USEC_PER_SEC);
         assert_true(alike(a, b));
+        assert_int_equal(f->traffic.disordered, 0);
         /* Each once: none came too early, and had to be asked for again. */
         assert_int_equal(f->traffic.messages[GOSSIP_WANT], 1);
         assert_in_range(f->traffic.records, 61, 61 + 4);
