@@ -2,7 +2,7 @@
 #pragma once
 
 /* The inside of one network: network.c wires its parts, network-state.c says how it is,
- * network-join.c makes it one that this machine is a member of. */
+ * network-lease.c when leases end, network-join.c makes it one that this machine is a member of. */
 
 #include "core/mesh/enrol/enrol.h"
 #include "core/network.h"
@@ -37,6 +37,8 @@ struct Network {
         Timer trouble_timer; /* when our certificate ends */
         Timer root_timer;    /* gateway: when that is to be looked at next */
         int root_error;      /* why the root did not sign it anew; 0: nothing is to be done */
+        Timer expiry_timer;  /* when the next lease ends, or sooner */
+        usec_t looked;       /* realtime: leases that ended until then are known to have */
         Timer clock_timer;   /* the clock was set: what follows, in a turn of its own */
         IpAddr address;      /* as last reported */
 
@@ -74,6 +76,12 @@ void network_set_state(Network *n, NetworkState state, const char *reason);
 void network_update_state(Network *n);
 /* Gateway: looks whether the root has to sign its certificate anew, now and every hour. */
 void network_renew_by_root(Network *n);
+
+/* --- network-lease.c --- */
+/* @lease: new, or NULL: its end is waited for. */
+void network_watch_lease(Network *n, const Record *lease);
+/* Tells of those that have ended since the last time, or not any more: a clock was set. */
+void network_look_at_leases(Network *n);
 
 /* --- network-join.c --- */
 /* Whoever joined is told, once. @detail: a sentence, or NULL. */

@@ -116,6 +116,14 @@ static void look_for_trouble(Network *n) {
                   on_trouble_timer, n);
 }
 
+/* A gateway is the network, with nobody else in it too; but who has members wants to know that none
+ * of them is there, once they have had time to come. NULL: that is not so. */
+static const char *alone_reason(const Network *n) {
+        return directory_count(n->directory, RECORD_CERTIFICATE) > 1 && !timer_is_set(&n->look_timer)
+                               ? "no other member is reachable"
+                               : NULL;
+}
+
 /* The state of a member follows from three facts: revoked, has an address, anybody answers. Every
  * start begins without an answer, which is no fault yet. */
 void network_update_state(Network *n) {
@@ -134,9 +142,11 @@ void network_update_state(Network *n) {
                 else
                         reason = g_strdup("waiting for an address from the gateway");
                 network_set_state(n, NETWORK_CONNECTING, reason);
-        } else if (n->links_up > 0 || (n->membership.is_gateway && !n->is_cut_off)) {
+        } else if (n->links_up > 0) {
                 timer_clear(&n->look_timer);
                 network_set_state(n, NETWORK_ONLINE, trouble);
+        } else if (n->membership.is_gateway && !n->is_cut_off) {
+                network_set_state(n, NETWORK_ONLINE, trouble ?: alone_reason(n));
         } else if (timer_is_set(&n->look_timer))
                 network_set_state(n, NETWORK_CONNECTING, "looking for the other machines");
         else if (n->is_cut_off)

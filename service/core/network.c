@@ -48,6 +48,7 @@ on_record(void *userdata,
                 return;
         if (kind == RECORD_LEASE) {
                 CALL(n, lease_changed, machine, record, old);
+                network_watch_lease(n, record);
                 update_address(n);
         }
         if (machine_id_equal(machine, &n->config.identity->id) && kind == RECORD_CERTIFICATE &&
@@ -68,6 +69,9 @@ on_record(void *userdata,
         else if (kind == RECORD_CERTIFICATE && !record && directory_is_revoked(n->directory, machine))
                 CALL(n, member_changed, machine, old,
                      directory_get(n->directory, RECORD_REVOCATION, machine));
+        /* A gateway may be alone now, or have been. */
+        if (kind == RECORD_CERTIFICATE && n->membership.is_gateway && !record != !old)
+                network_update_state(n);
         CALL(n, machine_changed, machine,
              kind == RECORD_REVOCATION || (kind == RECORD_CERTIFICATE && !record));
 }
@@ -161,6 +165,7 @@ NetworkRepair network_clock_changed(Network *n) {
         if (n->lease_client)
                 lease_client_kick(n->lease_client);
         network_renew_by_root(n);
+        network_look_at_leases(n);
         network_update_state(n);
         done.certificates = e.certificates;
         done.invites = e.invites;
@@ -432,6 +437,8 @@ int network_start(Network *n) {
         if (r < 0)
                 return r;
         wall_clock_on_changed(directory_clock(n->directory), on_clock, n);
+        n->looked = directory_realtime(n->directory);
+        network_look_at_leases(n);
         update_address(n);
         return 0;
 }
@@ -496,6 +503,7 @@ Network *network_free(Network *n) {
         timer_clear(&n->join_timer);
         timer_clear(&n->quiet_timer);
         timer_clear(&n->look_timer);
+        timer_clear(&n->expiry_timer);
         timer_clear(&n->trouble_timer);
         timer_clear(&n->root_timer);
         timer_clear(&n->clock_timer);
@@ -626,6 +634,7 @@ void network_changed(Network *n) {
 /* Return: 0 and our word that we leave, or negative errno. */
 static int sign_farewell(Network *n) {
         RecordBody body = {
+        network_look_at_leases(n);
                 .kind = RECORD_REVOCATION,
                 .machine = n->config.identity->id,
                 .version = directory_realtime(n->directory),

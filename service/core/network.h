@@ -70,6 +70,7 @@ typedef struct NetworkHandler {
                         const MachineId *machine,
                         const Record *certificate,
                         const Record *revocation);
+        /* @old: what it was; @lease itself: time went over its end. */
         void (*lease_changed)(
                         void *userdata,
                         Network *n,

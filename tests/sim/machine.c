@@ -216,6 +216,13 @@ static int on_sign_by_root(void *userdata, Network *n, const RecordBody *body, R
                                : identity_sign_record(m->root, &m->membership.id, body, ret);
 }
 
+static void
+on_lease(void *userdata, Network *n, const MachineId *machine, const Record *lease, const Record *old) {
+        Machine *m = userdata;
+
+        m->n_leases_ended += lease && lease == old;
+}
+
 static NetworkConfig config_of(Machine *m) {
         NetworkConfig c = {
                 .env = sim_node_env(m->node),
@@ -232,6 +239,7 @@ static NetworkConfig config_of(Machine *m) {
                         .sign_by_root = on_sign_by_root,
                         .state_changed = on_state,
                         .address_changed = on_address,
+                        .lease_changed = on_lease,
                         .session_changed = on_session,
                         .packets_ready = on_packets_ready,
                 },

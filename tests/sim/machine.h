@@ -41,6 +41,7 @@ typedef struct Machine {
         bool join_finished;
         char *join_error, *join_detail;
         unsigned n_sessions_changed;
+        unsigned n_leases_ended; /* time went over their end, or a clock back over it */
 } Machine;
 
 Machine *machine_new(Sim *sim, const char *name, const char *endpoint);

@@ -618,6 +618,39 @@ static void test_weeks(void **state) {
         lan_free(&lan);
 }
 
+/* A lease ends: who sees it is told then, once, and not before. */
+static void test_lease_ends(void **state) {
+        Lan lan = lan_new(43);
+        Machine *a = lan_join(&lan), *b = lan_join(&lan), *gateway = lan.gateway;
+        usec_t begun = sim_now(lan.sim);
+
+        sim_run_for(lan.sim, USEC_PER_MINUTE);
+        /* It renews its own meanwhile. */
+        sim_node_sleep(b->node, true);
+        sim_run_for(lan.sim, 24 * USEC_PER_HOUR - USEC_PER_MINUTE - USEC_PER_SEC);
+        assert_int_equal(sim_now(lan.sim), begun + 24 * USEC_PER_HOUR - USEC_PER_SEC);
+        assert_int_equal(a->n_leases_ended, 0);
+        sim_run_for(lan.sim, 2 * USEC_PER_SEC);
+        assert_int_equal(a->n_leases_ended, 1);
+        assert_int_equal(gateway->n_leases_ended, 1);
+        sim_run_for(lan.sim, USEC_PER_HOUR);
+        assert_int_equal(a->n_leases_ended, 1);
+        /* The clock is set back: it has not ended yet after all. */
+        sim_node_set_realtime_offset(a->node, -(int64_t) (2 * USEC_PER_HOUR));
+        network_changed(a->network);
+        assert_int_equal(a->n_leases_ended, 2);
+        sim_run_for(lan.sim, 2 * USEC_PER_HOUR);
+        assert_int_equal(a->n_leases_ended, 3);
+        /* What had ended before a start is no news. */
+        machine_stop(gateway, true, false);
+        gateway->n_leases_ended = 0;
+        machine_start(gateway);
+        sim_run_for(lan.sim, USEC_PER_HOUR);
+        assert_int_equal(gateway->n_leases_ended, 0);
+        sim_node_sleep(b->node, false);
+        lan_free(&lan);
+}
+
 /* More machines talk to the gateway than it may have sessions: those who talk have them. */
 static void test_more_machines_than_sessions(void **state) {
         SessionPoolConfig config = SESSION_POOL_CONFIG_DEFAULT;
@@ -680,6 +713,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test(test_spoofed_source),
                 cmocka_unit_test(test_idle_machine_is_quiet),
                 cmocka_unit_test(test_weeks),
+                cmocka_unit_test(test_lease_ends),
                 cmocka_unit_test(test_more_machines_than_sessions),
         };
 

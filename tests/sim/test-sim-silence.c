@@ -162,12 +162,62 @@ static void test_no_sleep(void **state) {
         lan_free(&lan);
 }
 
+static bool says_alone(void *userdata) {
+        Machine *m = userdata;
+
+        return strstr(network_state_reason(m->network) ?: "", "no other member") != NULL;
+}
+
+static bool says_nothing(void *userdata) {
+        Machine *m = userdata;
+
+        return !network_state_reason(m->network);
+}
+
+/* A gateway is the network, also with nobody in it; when nobody of it is there it says so. */
+static void test_gateway_alone(void **state) {
+        Lan lan = lan_new(940);
+        Machine *gateway = lan.gateway, *a, *b;
+
+        sim_run_for(lan.sim, USEC_PER_MINUTE);
+        assert_int_equal(network_state(gateway->network), NETWORK_ONLINE);
+        assert_true(says_nothing(gateway));
+        a = lan_join(&lan);
+        b = lan_join(&lan);
+        sim_run_for(lan.sim, USEC_PER_MINUTE);
+        assert_true(says_nothing(gateway));
+        sim_partition(lan.sim, a->node, 1);
+        assert_false(sim_run_until(lan.sim, says_alone, gateway, 5 * USEC_PER_MINUTE));
+        sim_partition(lan.sim, b->node, 1);
+        assert_true(sim_run_until(lan.sim, says_alone, gateway, 71 * USEC_PER_SEC));
+        assert_int_equal(network_state(gateway->network), NETWORK_ONLINE);
+        /* Not at once after a start, when nobody can have come yet. */
+        machine_stop(gateway, true, false);
+        machine_start(gateway);
+        assert_false(sim_run_until(lan.sim, says_alone, gateway, 9 * USEC_PER_SEC));
+        assert_true(sim_run_until(lan.sim, says_alone, gateway, 2 * USEC_PER_SEC));
+        sim_partition(lan.sim, a->node, 0);
+        network_changed(a->network);
+        assert_true(sim_run_until(lan.sim, says_nothing, gateway, 30 * USEC_PER_SEC));
+        sim_partition(lan.sim, a->node, 1);
+        assert_true(sim_run_until(lan.sim, says_alone, gateway, 71 * USEC_PER_SEC));
+        /* Without members there is nobody to miss. */
+        for (unsigned i = 0; i < lan.n; i++)
+                assert_int_equal(
+                                enrol_service_revoke(
+                                                network_enrol_service(gateway->network),
+                                                machine_id(lan.member[i]), REVOCATION_REMOVED),
+                                0);
+        assert_true(says_nothing(gateway));
+        lan_free(&lan);
+}
+
 int main(int argc, char *argv[]) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_with_traffic),    cmocka_unit_test(test_addresses_changed),
                 cmocka_unit_test(test_without_traffic), cmocka_unit_test(test_back_by_itself),
                 cmocka_unit_test(test_no_false_alarm),  cmocka_unit_test(test_sleep),
-                cmocka_unit_test(test_no_sleep),
+                cmocka_unit_test(test_no_sleep),        cmocka_unit_test(test_gateway_alone),
         };
 
         if (argc > 1)
