@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* When leases end. Nothing happens to them then (who has the address keeps it until somebody else
- * needs it), but they are shown, and what is shown has to be told. One timer stands for the next that
- * can end; most are renewed long before, so it finds nothing then and looks for the next. */
+ * needs it), but they are shown, and what is shown has to be told. One timer stands for the next
+ * that can end; most are renewed long before, so it finds nothing then and looks for the next. */
 
 #include "base/macros.h"
 #include "core/network-internal.h"
 
-/* How much earlier a timer may be than the clock on the wall, which is slewed meanwhile: not to look
- * at all leases twice for each. */
+/* How much earlier a timer may be than the clock on the wall, which is slewed meanwhile: not to
+ * look at all leases twice for each. */
 #define EXPIRY_SLACK_USEC (10 * USEC_PER_MSEC)
 
 static void on_expiry(void *userdata) {
@@ -28,8 +28,7 @@ void network_watch_lease(Network *n, const Record *lease) {
         /* One that has ended is shown so from the start. */
         if (left == 0 || !n->is_member)
                 return;
-        if (!timer_is_set(&n->expiry_timer) ||
-            usec_add(env_now(n->env), left) < n->expiry_timer.due)
+        if (!timer_is_set(&n->expiry_timer) || usec_add(env_now(n->env), left) < n->expiry_timer.due)
                 wait_until(n, now, lease->body.not_after);
 }
 

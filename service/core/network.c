@@ -628,13 +628,13 @@ void network_changed(Network *n) {
         if (n->lease_client)
                 lease_client_kick(n->lease_client);
         network_renew_by_root(n);
+        network_look_at_leases(n);
         network_update_state(n);
 }
 
 /* Return: 0 and our word that we leave, or negative errno. */
 static int sign_farewell(Network *n) {
         RecordBody body = {
-        network_look_at_leases(n);
                 .kind = RECORD_REVOCATION,
                 .machine = n->config.identity->id,
                 .version = directory_realtime(n->directory),

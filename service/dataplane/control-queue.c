@@ -149,6 +149,7 @@ static ControlRoom room_of(ControlKind kind) {
         case CONTROL_LOCAL_LOST:
                 return CONTROL_ROOM_MEMBERS;
         case CONTROL_FAILED:
+        case CONTROL_SOCKET_FAILED:
                 break;
         }
         return _CONTROL_ROOM_MAX;

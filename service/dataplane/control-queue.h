@@ -37,8 +37,9 @@ typedef enum ControlKind {
         CONTROL_ARRIVAL,
         CONTROL_WANT_SESSION,
         CONTROL_FAILED,
-        CONTROL_ECHO,       /* @data: the number, 8 bytes */
-        CONTROL_LOCAL_LOST, /* @from: its local */
+        CONTROL_SOCKET_FAILED, /* @data: the fd, 4 bytes */
+        CONTROL_ECHO,          /* @data: the number, 8 bytes */
+        CONTROL_LOCAL_LOST,    /* @from: its local */
 } ControlKind;
 
 typedef enum ControlRoom {
@@ -53,7 +54,7 @@ typedef struct ControlItem {
         uint16_t room;             /* ControlRoom; _CONTROL_ROOM_MAX: none */
         uint32_t size;             /* of the record, with this header; multiple of 8 */
         uint32_t len;              /* of @data */
-        int32_t error;             /* CONTROL_FAILED */
+        int32_t error;             /* CONTROL_FAILED, CONTROL_SOCKET_FAILED */
         void *object;              /* Keypair, PacketPeer, Netif or Mesh */
         _Atomic uint32_t *waiting; /* of the sender; or NULL */
         Endpoint from;
@@ -70,7 +71,7 @@ int control_queue_fd(const ControlQueue *q);
 /* --- producer --- */
 
 /* Copies the message. @from, @data may be NULL. CONTROL_DATAGRAM goes into the room of handshakes,
- * the rest, which is ours, into that of members; CONTROL_FAILED comes through while the ring has
+ * the rest, which is ours, into that of members; what has failed comes through while the ring has
  * any space. Return: false if there is no room. */
 bool control_queue_post(
                 ControlQueue *q,

@@ -242,6 +242,10 @@ static void dispatch_one(Dataplane *d, ControlItem *m) {
         case CONTROL_FAILED:
                 h->failed(h->userdata, m->object, m->error);
                 return;
+        case CONTROL_SOCKET_FAILED:
+                if (h->socket_failed)
+                        h->socket_failed(h->userdata, (int) read_le32(m->data), m->error);
+                return;
         }
 }
 

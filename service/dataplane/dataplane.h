@@ -36,13 +36,16 @@ typedef struct DataplaneHandler {
         void (*arrival)(void *userdata, Keypair *kp, const Endpoint *from);
         /* A packet waits for a session to this machine. */
         void (*want_session)(void *userdata, PacketPeer *peer);
-        /* An interface is gone (somebody deleted it), or a socket fails for good. -EOPNOTSUPP: the
-         * interface is there, but takes no super-packets though it said so; it gets packets. */
+        /* An interface is gone (somebody deleted it). -EOPNOTSUPP: it is there, but takes no
+         * super-packets though it said so; it gets packets. */
         void (*failed)(void *userdata, Netif *netif, int error);
         /* An answer to dataplane_echo(), whose network may be gone; NULL: there are no echoes. */
         void (*echo)(void *userdata, struct Mesh *mesh, uint64_t number);
         /* @local is no address of this machine any more, but PacketTx names it; NULL: whatever. */
         void (*local_lost)(void *userdata, const IpAddr *local);
+        /* Nothing is received from this socket any more: somebody shut it down or closed it. It
+         * stays in its place, to be removed. NULL: whatever. */
+        void (*socket_failed)(void *userdata, int fd, int error);
 } DataplaneHandler;
 
 typedef struct DataplaneConfig {

@@ -67,6 +67,18 @@ static void tell_lost(Dataplane *d, UdpSocket *s) {
         (void) control_queue_post(d->queue, CONTROL_LOCAL_LOST, NULL, 0, &e, NULL, 0);
 }
 
+/* Once: it stays where it is until the control thread has taken it away. */
+static void socket_failed(Dataplane *d, UdpSocket *s, int error) {
+        uint8_t fd[4];
+
+        if (s->has_told)
+                return;
+        s->has_told = true;
+        unwatch(d, s->fd);
+        write_le32(fd, (uint32_t) s->fd);
+        (void) control_queue_post(d->queue, CONTROL_SOCKET_FAILED, NULL, error, NULL, fd, sizeof fd);
+}
+
 static void sink_send(void *userdata, const TxTrain *trains, unsigned n) {
         Dataplane *d = userdata;
 
@@ -80,6 +92,8 @@ static void sink_send(void *userdata, const TxTrain *trains, unsigned n) {
                         udp_socket_send(s, trains, k, &d->udp_stats);
                         if (ip_is_set(&s->lost))
                                 tell_lost(d, s);
+                        if (s->error < 0)
+                                socket_failed(d, s, s->error);
                 } else
                         for (unsigned i = 0; i < k; i++)
                                 drop_count_n(trains[i].drops, DROP_SEND_FAILED, trains[i].n);
@@ -152,13 +166,18 @@ static void sink_refused(void *userdata, Netif *netif) {
 
 /* --- batches --- */
 
-static void serve_socket(Dataplane *d, UdpSocket *s) {
+static void serve_socket(Dataplane *d, UdpSocket *s, uint32_t events) {
         UdpReceived received[UDP_RECEIVE_MAX];
-        int n = udp_socket_receive(s, d->receiver, received, &d->udp_stats, d->config.drops);
+        int n;
 
+        /* It would be readable for ever, with nothing in it. */
+        if (events & (EPOLLHUP | EPOLLRDHUP)) {
+                socket_failed(d, s, -ESHUTDOWN);
+                return;
+        }
+        n = udp_socket_receive(s, d->receiver, received, &d->udp_stats, d->config.drops);
         if (n < 0) {
-                unwatch(d, s->fd);
-                (void) control_queue_post(d->queue, CONTROL_FAILED, NULL, n, NULL, NULL, 0);
+                socket_failed(d, s, n);
                 return;
         }
         for (int i = 0; i < n; i++)
@@ -193,7 +212,7 @@ static int add_socket(Dataplane *d, const UdpSocket *s) {
 
                 if (d->socket[i].fd >= 0)
                         continue;
-                r = watch(d, EPOLL_CTL_ADD, s->fd, EPOLLIN, source(SOURCE_SOCKET, i));
+                r = watch(d, EPOLL_CTL_ADD, s->fd, EPOLLIN | EPOLLRDHUP, source(SOURCE_SOCKET, i));
                 if (r >= 0)
                         d->socket[i] = *s;
                 return r;
@@ -327,7 +346,7 @@ static void serve(Dataplane *d, const struct epoll_event *e) {
         case SOURCE_WAKE:
                 break; /* run_commands() */
         case SOURCE_SOCKET:
-                serve_socket(d, &d->socket[i]);
+                serve_socket(d, &d->socket[i], e->events);
                 break;
         case SOURCE_NETWORK:
                 serve_network(d, &d->network[i]);

@@ -155,8 +155,7 @@ int udp_socket_receive(UdpSocket *s, UdpReceiver *r, UdpReceived *ret, UdpStats 
         stats->receives++;
         n = recvmmsg(s->fd, r->message, UDP_RECEIVE_MAX, MSG_DONTWAIT, NULL);
         if (n < 0)
-                /* Errors a datagram of ours came back with (ICMP) are not about the socket. */
-                return errno == EBADF || errno == ENOTSOCK ? -errno : 0;
+                return udp_socket_is_broken(errno) ? -errno : 0;
         for (int i = 0; i < n; i++) {
                 struct msghdr *m = &r->message[i].msg_hdr;
                 size_t len = r->message[i].msg_len;
@@ -184,7 +183,9 @@ uint32_t udp_socket_kernel_drops(int fd) {
 
 /* --- sending --- */
 
-static void count_failed(const TxTrain *t, unsigned n, int error) {
+static void count_failed(UdpSocket *s, const TxTrain *t, unsigned n, int error) {
+        if (udp_socket_is_broken(error))
+                s->error = -error;
         if (t->drops)
                 drop_count_n(t->drops, error == EMSGSIZE ? DROP_TOO_BIG : DROP_SEND_FAILED, n);
 }
@@ -262,7 +263,7 @@ static void send_single(UdpSocket *s, const TxTrain *t, UdpStats *stats) {
                         for (unsigned i = done; i < n; i++)
                                 message[i].msg_hdr.msg_controllen = 0;
                 } else if (errno != EINTR) {
-                        count_failed(t, n - done, errno);
+                        count_failed(s, t, n - done, errno);
                         return;
                 }
         }
@@ -332,7 +333,7 @@ void udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *
                                 s->lost = t->to.local;
                         done += (unsigned) r;
                 } else if (!give_way(s, t, m, errno)) {
-                        count_failed(t, t->n, errno);
+                        count_failed(s, t, t->n, errno);
                         done++;
                 }
         }

@@ -4,6 +4,8 @@
 /* A bound UDP socket as the packet thread uses it: trains out with UDP_SEGMENT, trains in with
  * UDP_GRO. */
 
+#include <errno.h>
+
 #include "dataplane/tx-batch.h"
 
 /* Receive calls of one batch, and the longest datagram or train. */
@@ -17,7 +19,15 @@ typedef struct UdpSocket {
         bool receive_trains;
         IpAddr lost; /* a train was to leave from here, and did so from elsewhere only; the caller's
                         to clear */
+        int error;   /* a train was not sent, since the socket is broken; 0: it is not */
+        bool has_told; /* and that was said; both the caller's */
 } UdpSocket;
+
+/* Whether an errno of a send or a receive is about the socket, and not about the way or a datagram
+ * of ours that came back (ICMP). "ss -K" says ECONNABORTED, once, to whoever comes first. */
+static inline bool udp_socket_is_broken(int error) {
+        return error == EBADF || error == ENOTSOCK || error == EPIPE || error == ECONNABORTED;
+}
 
 typedef struct UdpStats {
         uint64_t sends, receives; /* system calls */

@@ -6,6 +6,7 @@
 #include "dataplane/dataplane.h"
 #include "host/rtnl.h"
 #include "manager/manager.h"
+#include "network/part.h"
 #include "netif/netif.h"
 #include "network/join.h"
 #include "proxy/server.h"
@@ -28,6 +29,18 @@ typedef struct ManagerDialer {
         ManagedNetwork *only; /* NULL: any network */
 } ManagerDialer;
 
+/* Our UDP socket of one family. */
+typedef struct MeshSocket {
+        Manager *manager;
+        int family;
+        int fd;         /* -EBADF: none */
+        ino_t inode;    /* what @fd was when it was ours */
+        bool is_shared; /* systemd has held one of this port since before our start */
+        int error;      /* why nothing is received or sent by it any more; 0: it works */
+        uint32_t drops; /* the kernel's when we began */
+        Part part;      /* stopped: the kernel has no such family */
+} MeshSocket;
+
 struct Manager {
         ManagerOptions options;
         char *interface;
@@ -49,17 +62,17 @@ struct Manager {
         MeshEnv env;
         IndexTable *indices;
         Dataplane *dataplane;
-        DropCounters drops;       /* of no network, or of one that is gone */
-        uint32_t socket_drops[2]; /* the kernel's at socket4 and socket6 when we began */
-        GArray *retired; /* of Retired: handed to the packet thread when this turn is over */
+        DropCounters drops; /* of no network, or of one that is gone */
+        GArray *retired;    /* of Retired: handed to the packet thread when this turn is over */
 
         Rtnl *rtnl;
         int monitor_fd;
         Timer addresses_timer;  /* gathers bursts of rtnetlink changes */
         Timer interfaces_timer; /* the same, of our own interfaces */
 
-        GArray *passed; /* of PassedFd */
-        int socket4, socket6;
+        GArray *passed;        /* of PassedFd */
+        MeshSocket sockets[2]; /* IPv4, IPv6 */
+        Timer sockets_timer;   /* to look at them, not from within who sends */
         uint16_t port;
 
         GPtrArray *networks; /* of ManagedNetwork */
@@ -92,15 +105,32 @@ void manager_unwatch_state(Manager *m);
 
 /* --- sockets.c --- */
 int manager_take_passed_fds(Manager *m);
-int manager_open_sockets(Manager *m);
-/* What the kernel has dropped at our sockets since then. */
-uint64_t manager_socket_drops(const Manager *m);
 /* Return: the fd, which is the caller's now, or -EBADF. */
 int manager_claim_fd(Manager *m, const char *name);
 void manager_close_passed_fds(Manager *m);
 /* To all networks where this machine can be reached, as far as it knows itself, and what lies
  * inside one of them: whenever a network comes or goes, its address changed, or the machine's. */
 void manager_publish_endpoints(Manager *m);
+
+/* --- mesh-socket.c --- */
+void manager_init_sockets(Manager *m);
+/* Those that systemd passes, else our own. What is not there after this is tried again, but not for
+ * IPv4: without it, as on a port that is taken, the daemon does not start. */
+int manager_open_sockets(Manager *m);
+/* The packet thread uses none of them any more. */
+void manager_close_sockets(Manager *m);
+/* @fd does not receive any more. */
+void manager_socket_failed(Manager *m, int fd, int error);
+/* Something could not be sent to an address of @family: was it the socket? */
+void manager_socket_send_failed(Manager *m, int family, int error);
+/* Addresses or interfaces changed, which may have been what was in the way of one. */
+void manager_retry_sockets(Manager *m);
+/* Why packets do not go by one of them, or by none; NULL: they do. Borrowed. */
+const char *manager_sockets_trouble(const Manager *m);
+/* Whether there is none to go by. */
+bool manager_is_without_sockets(const Manager *m);
+/* What the kernel has dropped at those there are. */
+uint64_t manager_socket_drops(const Manager *m);
 
 /* --- names.c --- */
 bool manager_name_is_visible(const char *text);

@@ -73,8 +73,10 @@ static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, siz
 
         int r = dataplane_send(m->dataplane, to, data, len);
 
-        if (r < 0)
+        if (r < 0) {
                 drop_count(&m->drops, DROP_SEND_FAILED);
+                manager_socket_send_failed(m, to->sa.sa_family, r);
+        }
         return r;
 }
 
@@ -194,14 +196,6 @@ static void on_echo(void *userdata, Mesh *mesh, uint64_t number) {
 static void on_failed(void *userdata, Netif *netif, int error) {
         Manager *m = userdata;
 
-        /* A UDP socket's: its fd was closed behind the packet thread's back. */
-        if (!netif) {
-                (void) log_error_errno(
-                                error,
-                                "a UDP socket cannot be read any more (%m): "
-                                "'systemctl restart omertad' opens it anew");
-                return;
-        }
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *n = m->networks->pdata[i];
 
@@ -220,6 +214,10 @@ static void on_failed(void *userdata, Netif *netif, int error) {
         }
 }
 
+static void on_socket_failed(void *userdata, int fd, int error) {
+        manager_socket_failed(userdata, fd, error);
+}
+
 static int on_dataplane(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         Manager *m = userdata;
 
@@ -232,6 +230,7 @@ static int on_dataplane(sd_event_source *s, int fd, uint32_t revents, void *user
 static void on_addresses_settled(void *userdata) {
         Manager *m = userdata;
 
+        manager_retry_sockets(m);
         manager_publish_endpoints(m);
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *n = m->networks->pdata[i];
@@ -377,6 +376,7 @@ static int setup_dataplane(Manager *m) {
                         .echo = on_echo,
                         .local_lost = on_local_lost,
                         .failed = on_failed,
+                        .socket_failed = on_socket_failed,
                 },
         };
         Cipher cipher;
@@ -398,7 +398,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
         m->netstack = options->user_mode ? options->netstack : NETSTACK_TUN;
         m->netstack_reason = g_strdup("no network is up");
         m->event = sd_event_ref(event);
-        m->socket4 = m->socket6 = m->monitor_fd = -EBADF;
+        m->monitor_fd = -EBADF;
         m->networks = g_ptr_array_new();
         m->observers = g_array_new(FALSE, FALSE, sizeof(ManagerObserver));
         m->passed = g_array_new(FALSE, TRUE, sizeof(PassedFd));
@@ -416,6 +416,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 .retire = env_retire,
         };
         randombytes_buf(m->boot_id, sizeof m->boot_id);
+        manager_init_sockets(m);
 
         r = manager_take_passed_fds(m);
         if (r >= 0)
@@ -450,10 +451,7 @@ Manager *manager_free(Manager *m) {
         g_ptr_array_unref(m->networks);
         if (m->dataplane) {
                 hand_over_retired(m);
-                if (m->socket4 >= 0)
-                        (void) dataplane_remove_socket(m->dataplane, m->socket4);
-                if (m->socket6 >= 0)
-                        (void) dataplane_remove_socket(m->dataplane, m->socket6);
+                manager_close_sockets(m);
         }
         m->timer_source = sd_event_source_disable_unref(m->timer_source);
         m->post_source = sd_event_source_disable_unref(m->post_source);
@@ -461,8 +459,6 @@ Manager *manager_free(Manager *m) {
         m->monitor_source = sd_event_source_disable_unref(m->monitor_source);
         m->clock_source = sd_event_source_disable_unref(m->clock_source);
         dataplane_free(m->dataplane);
-        closep(&m->socket4);
-        closep(&m->socket6);
         closep(&m->monitor_fd);
         manager_close_passed_fds(m);
         g_array_unref(m->passed);

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The fds a daemon starts with: what systemd passes (sd_listen_fds(3), the fd store), else
- * sockets of our own; and where this machine can be reached. */
+/* The fds a daemon starts with: what systemd passes (sd_listen_fds(3), the fd store); and where
+ * this machine can be reached. */
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
-#include "base/log-ids.h"
 #include "base/log.h"
 #include "core/crypto/kdf.h"
-#include "dataplane/udp-socket.h"
 #include "manager/manager-internal.h"
 #include "network/managed-network-internal.h"
 
@@ -59,98 +55,6 @@ void manager_close_passed_fds(Manager *m) {
                 free(p->name);
         }
         g_array_set_size(m->passed, 0);
-}
-
-static int bind_socket(int family, uint16_t port, int *ret) {
-        _cleanup_close_ int fd = -EBADF;
-        Endpoint e = { .sa.sa_family = (sa_family_t) family };
-        int one = 1;
-
-        fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-        if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0)
-                return -errno;
-        endpoint_set_port(&e, port);
-        if (bind(fd, &e.sa, endpoint_len(&e)) < 0)
-                return -errno;
-        *ret = TAKE_FD(fd);
-        return 0;
-}
-
-static uint16_t port_of(int fd) {
-        struct sockaddr_storage ss;
-        socklen_t len = sizeof ss;
-        Endpoint e;
-
-        if (getsockname(fd, (struct sockaddr *) &ss, &len) < 0 ||
-            endpoint_from_sockaddr((struct sockaddr *) &ss, len, &e) < 0)
-                return 0;
-        return endpoint_port(&e);
-}
-
-static int claim_socket(Manager *m, const char *name, int family) {
-        int fd = manager_claim_fd(m, name);
-
-        if (fd < 0)
-                return -EBADF;
-        if (sd_is_socket(fd, family, SOCK_DGRAM, -1) <= 0) {
-                log_warning("fd \"%s\" is no UDP socket: not used; see omertad.socket", name);
-                close(fd);
-                return -EBADF;
-        }
-        return fd;
-}
-
-static int port_taken(Manager *m, int r) {
-        LogContext context = { .message_id = MESSAGE_ID_PORT_TAKEN };
-
-        if (r == -EADDRINUSE)
-                return log_full(LOG_ERR, r, &context,
-                                "UDP port %u is taken: another omertad, or another program, uses "
-                                "it ('ss -lunp' tells which); choose another with --port",
-                                m->options.port);
-        return log_full(LOG_ERR, r, &context, "cannot bind UDP port %u: %m", m->options.port);
-}
-
-int manager_open_sockets(Manager *m) {
-        int r;
-
-        m->socket4 = claim_socket(m, "mesh4", AF_INET);
-        m->socket6 = claim_socket(m, "mesh6", AF_INET6);
-        if (m->socket4 < 0) {
-                uint16_t port = m->socket6 >= 0 ? port_of(m->socket6) : m->options.port;
-
-                r = bind_socket(AF_INET, port, &m->socket4);
-                if (r < 0)
-                        return port_taken(m, r);
-        }
-        m->port = port_of(m->socket4);
-        if (m->socket6 < 0) {
-                /* A kernel without IPv6 is no reason not to work; a taken port is. */
-                r = bind_socket(AF_INET6, m->port, &m->socket6);
-                if (r == -EADDRINUSE)
-                        return port_taken(m, r);
-                if (r < 0)
-                        log_debug_errno(r, "no IPv6: %m");
-        }
-        /* A socket that systemd keeps has a life before ours. */
-        m->socket_drops[0] = udp_socket_kernel_drops(m->socket4);
-        m->socket_drops[1] = m->socket6 >= 0 ? udp_socket_kernel_drops(m->socket6) : 0;
-        r = dataplane_add_socket(m->dataplane, m->socket4);
-        if (r >= 0 && m->socket6 >= 0)
-                r = dataplane_add_socket(m->dataplane, m->socket6);
-        if (r < 0)
-                return log_error_errno(r, "cannot use the UDP sockets: %m");
-        return 0;
-}
-
-uint64_t manager_socket_drops(const Manager *m) {
-        uint32_t four = udp_socket_kernel_drops(m->socket4) - m->socket_drops[0], six = 0;
-
-        if (m->socket6 >= 0)
-                six = udp_socket_kernel_drops(m->socket6) - m->socket_drops[1];
-        return (uint64_t) four + six;
 }
 
 static unsigned own_interfaces(const Manager *m, unsigned ret[static NETWORKS_MAX]) {

@@ -68,7 +68,7 @@ int manager_create_network(
         n->stored = (StoredNetwork){ .membership = ms,
                                      .up = true,
                                      .created = now_usec(CLOCK_REALTIME) };
-        r = managed_network_start_parts(n, error);
+        r = managed_network_start_parts(n, false, error);
         if (r < 0)
                 goto fail;
         c = managed_network_core_config(n);

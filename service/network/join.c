@@ -103,7 +103,7 @@ int manager_join(
         n->any_subnet = options->any_subnet;
         g_strlcpy(n->stored.membership.name, invite.network_name, sizeof n->stored.membership.name);
         /* Before the invite is shown: it should not be used up for nothing. */
-        r = managed_network_start_parts(n, error);
+        r = managed_network_start_parts(n, false, error);
         if (r >= 0) {
                 r = store_make_membership_key(m->store, &n->id, &n->identity);
                 if (r < 0)

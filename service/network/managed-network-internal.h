@@ -83,8 +83,9 @@ void managed_network_log(const ManagedNetwork *n, int level, const char *id, con
                 _printf_(4, 5);
 /* For .reported() of a part that has nothing of its own to say. */
 void managed_network_log_part(const ManagedNetwork *n, const Part *p, const char *why);
-/* Starts the parts, unless they are. Return: 0, or negative errno and @error. */
-int managed_network_start_parts(ManagedNetwork *n, ManagerError *error);
+/* Starts the parts, unless they are. @insist: what is needed and cannot be made is no error, but
+ * tried again. Return: 0, or negative errno and @error. */
+int managed_network_start_parts(ManagedNetwork *n, bool insist, ManagerError *error);
 /* @for_good: nothing of them outlives the daemon. */
 void managed_network_stop_parts(ManagedNetwork *n, bool for_good);
 /* @what: of PartChange. */

@@ -34,6 +34,8 @@ static ManagedStatus status(const ManagedNetwork *n) {
                 .is_revoked = n->stored.membership.is_revoked,
                 .down_reason = n->down_reason,
                 .daemon_trouble = n->manager->state_trouble,
+                .sockets_trouble = manager_sockets_trouble(n->manager),
+                .is_without_sockets = manager_is_without_sockets(n->manager),
                 .parts = &n->parts,
         };
 
@@ -100,11 +102,11 @@ static void add_parts(ManagedNetwork *n) {
         part_list_add(&n->parts, managed_network_init_forwarding(n));
 }
 
-int managed_network_start_parts(ManagedNetwork *n, ManagerError *error) {
+int managed_network_start_parts(ManagedNetwork *n, bool insist, ManagerError *error) {
         g_autofree char *reason = NULL;
         int r;
 
-        r = part_list_start(&n->parts, &reason);
+        r = part_list_start(&n->parts, insist, &reason);
         if (r >= 0)
                 return 0;
         managed_network_log(n, LOG_ERR, MESSAGE_ID_INTERFACE_UNAVAILABLE, "%s", reason);
@@ -369,8 +371,9 @@ static int load_identity(ManagedNetwork *n, ManagerError *error) {
         return 0;
 }
 
-/* Starts core and interface of a network that is stored and up. */
-static int start(ManagedNetwork *n, ManagerError *error) {
+/* Starts core and interface of a network that is stored and up. @insist: without an interface it
+ * goes on too, and has it made later; else nothing is left then. */
+static int start(ManagedNetwork *n, bool insist, ManagerError *error) {
         NetworkConfig c;
         int r;
 
@@ -388,7 +391,7 @@ static int start(ManagedNetwork *n, ManagerError *error) {
         /* One that is over needs none. */
         if (network_state(n->core) == NETWORK_REVOKED)
                 return 0;
-        r = managed_network_start_parts(n, error);
+        r = managed_network_start_parts(n, insist, error);
         if (r < 0) {
                 n->core = network_free(n->core);
                 return r;
@@ -408,7 +411,7 @@ int managed_network_load(Manager *m, const StoredNetwork *stored) {
         n->is_stored = true;
         r = load_identity(n, &error);
         if (r >= 0 && stored->up)
-                r = start(n, &error);
+                r = start(n, true, &error);
         if (r < 0) {
                 managed_network_log(n, LOG_ERR, NULL, "%s", error.message);
                 n->down_reason = g_strdup(error.message);
@@ -485,7 +488,7 @@ int managed_network_up(ManagedNetwork *n, ManagerError *error) {
         if (n->core)
                 return 0;
         g_clear_pointer(&n->down_reason, g_free);
-        r = start(n, error);
+        r = start(n, false, error);
         if (r < 0) {
                 n->down_reason = g_strdup(error ? error->message : NULL);
                 return r;

@@ -43,7 +43,11 @@ const Part *part_list_find(const PartList *l, PartState state, bool only_with_wo
 /* --- acts --- */
 
 static void tell(Part *p, unsigned what) {
-        if (p->state > PART_STARTING && p->ops->changed)
+        if (p->state <= PART_STARTING)
+                return;
+        if (what & PART_CHANGED_ROUTES)
+                part_hint(p);
+        if (p->ops->changed)
                 p->ops->changed(p->userdata, what);
 }
 
@@ -57,17 +61,20 @@ static void stop_from(PartList *l, unsigned first, bool for_good) {
                 part_stop(at(l, i - 1), for_good);
 }
 
-int part_list_start(PartList *l, char **ret_reason) {
+int part_list_start(PartList *l, bool insist, char **ret_reason) {
         for (unsigned i = 0; i < l->parts->len; i++) {
                 Part *p = at(l, i);
                 int r = 0;
 
                 if (p->state != PART_STOPPED)
                         continue;
-                if (p->ops->is_needed)
+                if (p->ops->is_needed && !insist)
                         r = part_try_start(p, ret_reason);
                 else
                         part_start(p);
+                /* What stands on it is started by its repair. */
+                if (p->ops->is_needed && p->state == PART_FAILED)
+                        break;
                 if (r < 0) {
                         stop_from(l, 0, true);
                         return r;

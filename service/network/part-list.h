@@ -27,11 +27,12 @@ void part_list_add(PartList *l, Part *p);
 /**
  * part_list_start() - start those that are stopped
  *
- * All that are needed, or none. What is not needed and does not start is tried again by itself.
+ * All that are needed, or none; with @insist what is needed and does not start is tried again by
+ * itself, and those above it wait. What is not needed is in any case.
  * Return: 0, or negative errno and *@ret_reason, why the first that is needed did not start, which
  * the caller frees; then those that had started are stopped again.
  */
-int part_list_start(PartList *l, char **ret_reason);
+int part_list_start(PartList *l, bool insist, char **ret_reason);
 void part_list_stop(PartList *l, bool for_good);
 
 /* Tells each that is not stopped. @what: of PartChange. */

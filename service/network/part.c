@@ -47,6 +47,7 @@ static void arm(Part *p) {
 
 /* @r: of a repair or a start. */
 static void take_result(Part *p, int r, char *reason, const char *why) {
+        p->has_failed = r < 0;
         if (r < 0) {
                 arm(p);
                 p->is_reported = false;
@@ -187,4 +188,12 @@ void part_check(Part *p) {
         r = p->ops->check ? p->ops->check(p->userdata, &reason) : 0;
         if (r < 0 || (p->state == PART_DEGRADED && !p->is_reported))
                 broken(p, TAKE_PTR(reason));
+}
+
+void part_hint(Part *p) {
+        usec_t at = usec_add(p->repaired, PART_HINT_USEC);
+
+        /* Who takes away what was repaired gives hints as well. */
+        if (p->state == PART_FAILED && p->has_failed && at < usec_add(p->repaired, pause_after(p)))
+                timer_set(p->env->timers, &p->timer, at, on_timer, p);
 }

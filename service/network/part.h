@@ -26,6 +26,9 @@
 #define PART_PAUSE_MAX_USEC USEC_PER_MINUTE
 /* A repair that held for so long is a repair; what happens then is news. */
 #define PART_CALM_USEC (2 * PART_PAUSE_MAX_USEC)
+/* From a repair that failed to the next that somebody gave a hint for: not sooner, since a repair
+ * may itself be what others hear of. */
+#define PART_HINT_USEC (2 * USEC_PER_SEC)
 
 typedef enum PartState {
         PART_STOPPED,
@@ -80,6 +83,7 @@ typedef struct Part {
         PartState state;
         char *reason;     /* NULL: there is nothing to say */
         bool is_reported; /* the state is what it said itself: it is not repaired */
+        bool has_failed;  /* the last repair; else it worked, and did not last */
         unsigned repairs; /* in a row */
         usec_t repaired;  /* the last */
         Timer timer;      /* the next */
@@ -97,6 +101,9 @@ void part_done(Part *p, int r, char *reason);
 void part_report(Part *p, PartState state, char *reason);
 /* Something happened that may have touched it: looks, and repairs. */
 void part_check(Part *p);
+/* Something happened that may have taken away what was in the way of a repair: one that failed is
+ * tried again soon, whatever pause it has come to. */
+void part_hint(Part *p);
 
 /* For part-list.c: starts one that is needed.
  * Return: 0, or negative errno and *@ret_reason: nobody was told, and the caller stops it. */

@@ -36,7 +36,10 @@ static ManagedStatus of_member(const ManagedFacts *f) {
         const Part *degraded = part_list_find(f->parts, PART_DEGRADED, false);
         const char *reason = f->core_reason;
 
-        if (f->core == NETWORK_ONLINE && f->daemon_trouble)
+        /* Whom it cannot reach by one family a machine may be reached by with the other. */
+        if (f->sockets_trouble)
+                reason = f->sockets_trouble;
+        else if (f->core == NETWORK_ONLINE && f->daemon_trouble)
                 reason = f->daemon_trouble;
         if (reason || f->core == NETWORK_OFFLINE)
                 return (ManagedStatus){ MANAGED_DEGRADED, NULL, word, reason ?: "" };
@@ -58,6 +61,9 @@ ManagedStatus managed_status(const ManagedFacts *f) {
         p = part_list_find(f->parts, PART_FAILED, false);
         if (p)
                 return of_part(MANAGED_FAILED, p, state_table[MANAGED_FAILED]);
+        if (f->is_without_sockets)
+                return (ManagedStatus){ MANAGED_FAILED, NULL, state_table[MANAGED_FAILED],
+                                        f->sockets_trouble ?: "" };
         switch (f->core) {
         case NETWORK_ONLINE:
         case NETWORK_OFFLINE:
@@ -74,7 +80,7 @@ ManagedStatus managed_status(const ManagedFacts *f) {
         return (ManagedStatus){
                 .state = MANAGED_STARTING,
                 .word = word,
-                .reason = f->core_reason ?: (p && p->reason ? p->reason : ""),
+                .reason = f->sockets_trouble ?: f->core_reason ?: (p && p->reason ? p->reason : ""),
         };
 }
 

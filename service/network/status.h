@@ -36,7 +36,10 @@ typedef struct ManagedFacts {
         bool is_revoked;         /* while it is not started */
         const char *down_reason; /* why it could not be */
 
-        const char *daemon_trouble; /* of all networks: the state directory */
+        /* Of all networks: */
+        const char *daemon_trouble;  /* the state directory */
+        const char *sockets_trouble; /* one of the UDP sockets */
+        bool is_without_sockets;     /* both */
         const PartList *parts;
 } ManagedFacts;
 

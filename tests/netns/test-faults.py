@@ -137,6 +137,53 @@ def test_interface_cannot_be_made(lab):
     check_whole(gw, m1, was)
 
 
+def test_no_tun_at_the_start(lab):
+    """As at a boot whose modules come late: the network waits for it."""
+    gw, m1 = two_machines(lab)
+    was = addresses(m1)
+    m1.stop()
+    out = open(m1.log, "ab")
+    m1.daemon = lab.spawn(
+        m1.command("unshare", "-m", "sh", "-c", "mount --bind /dev/null /dev/net/tun && exec \"$@\"",
+                   "sh", OMERTAD, "start", "--state-dir", m1.state, "--vpn"),
+        env=m1.env, stdout=out, stderr=out)
+    wait_for("m1's daemon", m1.is_ready)
+    assert state(m1) == "failed", m1.json("network", "show")
+    assert "/dev/net/tun" in reason(m1) or "omerta0" in reason(m1), reason(m1)
+    m1.run("nsenter", "-t", str(m1.daemon.pid), "-m", "umount", "/dev/net/tun")
+    # Something changes on the machine, which is when it is looked at soon.
+    m1.run("ip", "link", "add", "dummy7", "type", "bridge")
+    check_whole(gw, m1, was)
+
+
+def test_name_taken_at_the_start(lab):
+    """By a name that was asked for; it is ours when it is free."""
+    gw = lab.gateway()
+    m1 = lab.machine("m1")
+    m1.start("--vpn", "--interface", "vpn0")
+    m1.omerta("network", "join", gw.omerta("network", "invite"))
+    was = addresses(m1, "vpn0")
+    m1.stop()
+    m1.run("ip", "link", "del", "vpn0", check=False)
+    m1.run("ip", "link", "add", "vpn0", "type", "bridge")
+    m1.start("--vpn", "--interface", "vpn0")
+    assert state(m1) == "failed" and "vpn0" in reason(m1), m1.json("network", "show")
+    m1.run("ip", "link", "del", "vpn0")
+    wait_for("the interface", lambda: addresses(m1, "vpn0") == was, SOON)
+    m1.wait_ping("10.0.0.1", SOON)
+    assert state(m1) == "online", m1.json("network", "show")
+
+
+def test_gateway_alone(lab):
+    gw, m1 = two_machines(lab)
+    assert not reason(gw), reason(gw)
+    m1.stop()
+    wait_for("it to be noticed", lambda: "no other member" in (reason(gw) or ""), 90)
+    assert state(gw) == "online"
+    m1.start("--vpn")
+    wait_for("it to be noticed", lambda: not reason(gw), SOON)
+
+
 def test_ipv6_switched_off(lab):
     gw, m1 = two_machines(lab)
     was = addresses(m1)

@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "lan.h"
-#include "manager/manager-internal.h"
+#include "network/managed-network-internal.h"
 
 /* As much of the daemon as looks at a certificate. */
 typedef struct Watcher {

@@ -149,7 +149,7 @@ static void start(World *w) {
         g_autofree char *reason = NULL;
 
         w->is_quiet = true;
-        assert_int_equal(part_list_start(&w->list, &reason), 0);
+        assert_int_equal(part_list_start(&w->list, false, &reason), 0);
         assert_null(reason);
         w->is_quiet = false;
         g_string_truncate(w->log, 0);
@@ -170,11 +170,11 @@ static void test_order(void **state) {
         World *w = *state;
         g_autofree char *reason = NULL;
 
-        assert_int_equal(part_list_start(&w->list, &reason), 0);
+        assert_int_equal(part_list_start(&w->list, false, &reason), 0);
         /* Nobody above is there yet to be told. */
         expect(w, "+a a=up +b b=up +c c=up ");
         /* Those that are there are left alone. */
-        assert_int_equal(part_list_start(&w->list, &reason), 0);
+        assert_int_equal(part_list_start(&w->list, false, &reason), 0);
         expect(w, "");
         part_list_stop(&w->list, false);
         expect(w, "(-)c (-)b (-)a ");
@@ -208,7 +208,7 @@ static void test_needed_does_not_start(void **state) {
         w->is_quiet = true;
         w->fakes[1].ops.is_needed = true;
         w->fakes[1].start_result = -EPERM;
-        assert_int_equal(part_list_start(&w->list, &reason), -EPERM);
+        assert_int_equal(part_list_start(&w->list, false, &reason), -EPERM);
         assert_string_equal(reason, "b cannot be made");
         /* Also what there is of it goes; the third was not begun. */
         expect(w, "+a +b -b -a ");
@@ -229,7 +229,7 @@ static void test_other_does_not_start(void **state) {
 
         w->is_quiet = true;
         w->fakes[1].start_result = w->fakes[1].repair_result = -EPERM;
-        assert_int_equal(part_list_start(&w->list, &reason), 0);
+        assert_int_equal(part_list_start(&w->list, false, &reason), 0);
         expect(w, "+a +b +c ");
         assert_ptr_equal(part_list_find(&w->list, PART_FAILED, false), &w->fakes[1].part);
         assert_string_equal(w->fakes[1].part.reason, "b cannot be made");
@@ -299,7 +299,7 @@ static void test_fails_while_another_starts(void **state) {
 
         w->is_quiet = true;
         w->fakes[1].during_start = fail_first;
-        assert_int_equal(part_list_start(&w->list, &reason), 0);
+        assert_int_equal(part_list_start(&w->list, false, &reason), 0);
         expect(w, "+a +b +c ");
         assert_int_equal(w->fakes[0].part.state, PART_FAILED);
         assert_string_equal(w->fakes[0].part.reason, "a broke meanwhile");
@@ -321,12 +321,12 @@ static void test_stopped_while_it_starts(void **state) {
 
         w->is_quiet = true;
         w->fakes[1].during_start = stop_second;
-        assert_int_equal(part_list_start(&w->list, &reason), 0);
+        assert_int_equal(part_list_start(&w->list, false, &reason), 0);
         expect(w, "+a +b -b -b +c ");
         assert_int_equal(w->fakes[1].part.state, PART_STOPPED);
         w->fakes[1].start_result = -EPERM;
         w->fakes[1].ops.is_needed = true;
-        assert_int_equal(part_list_start(&w->list, &reason), -EPERM);
+        assert_int_equal(part_list_start(&w->list, false, &reason), -EPERM);
         assert_string_equal(reason, "b cannot be made");
 }
 

@@ -208,6 +208,44 @@ static void test_owner_changes_it(void **state) {
         assert_int_equal(f->n_repairs, 1);
 }
 
+/* What was in the way may be gone, so somebody who knows nothing waits less; but not for ever less. */
+static void test_hint(void **state) {
+        Fake *f = *state;
+        unsigned n;
+
+        part_hint(&f->part);
+        assert_int_equal(timer_queue_next(f->env.timers), USEC_INFINITY);
+        /* It was never there. */
+        f->is_broken = true;
+        f->repair_result = -EPERM;
+        part_done(&f->part, -EPERM, g_strdup("it cannot be made"));
+        assert_int_equal(f->part.state, PART_FAILED);
+        pass(f, 10 * PART_PAUSE_MAX_USEC);
+        n = f->n_repairs;
+        part_hint(&f->part);
+        pass(f, PART_HINT_USEC);
+        assert_int_equal(f->n_repairs, n + 1);
+        /* As often as they like. */
+        for (usec_t end = f->now + USEC_PER_MINUTE; f->now < end; pass(f, 100 * USEC_PER_MSEC))
+                part_hint(&f->part);
+        assert_true(f->n_repairs - n <= 2 + USEC_PER_MINUTE / PART_HINT_USEC);
+        f->repair_result = 0;
+        part_hint(&f->part);
+        pass(f, PART_HINT_USEC);
+        assert_int_equal(f->part.state, PART_UP);
+        n = f->n_repairs;
+        part_hint(&f->part);
+        pass(f, USEC_PER_MINUTE);
+        assert_int_equal(f->n_repairs, n);
+        /* Who takes it away whenever it is there is not helped by hints. */
+        for (usec_t end = f->now + USEC_PER_HOUR; f->now < end; pass(f, 100 * USEC_PER_MSEC)) {
+                if (!f->is_broken)
+                        break_it(f);
+                part_hint(&f->part);
+        }
+        assert_true(f->n_repairs - n <= 67);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_repaired_at_once, setup, teardown),
@@ -215,6 +253,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_not_fought_all_day, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_degraded, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_owner_changes_it, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_hint, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

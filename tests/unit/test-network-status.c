@@ -52,7 +52,7 @@ static int teardown(void **state) {
 static void start(World *w) {
         char *reason;
 
-        assert_int_equal(part_list_start(&w->list, &reason), 0);
+        assert_int_equal(part_list_start(&w->list, false, &reason), 0);
 }
 
 static void
