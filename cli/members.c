@@ -2,6 +2,7 @@
 #include "cli/bus.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/peers-watch.h"
 #include "cli/table.h"
 #include "dbus/names.h"
 
@@ -21,16 +22,12 @@ static void peer_row(CliTable *t, const ClientNetwork *n, const ClientMachine *m
         cli_table_take(t, cli_format_bytes(m->bytes_sent));
 }
 
-CliExit cli_network_peers(Cli *cli, char **args) {
+static void peers_print(Cli *cli, const ClientSnapshot *s) {
         g_autoptr(CliTable) t =
                         cli_table_new("NETWORK|HOST|ADDRESS|ID|OWNER|ROLE|LINK|PATH|"
                                       "ENDPOINT|>RTT|SEEN|>RECEIVED|>SENT");
-        g_autoptr(ClientSnapshot) s = NULL;
         g_autoptr(JsonBuilder) b = NULL;
-        CliExit e = cli_bus_snapshot(cli, &s);
 
-        if (e != CLI_OK)
-                return e;
         if (cli->options.json) {
                 b = cli_json_new();
                 cli_json_begin_array(b, "machines");
@@ -53,12 +50,23 @@ CliExit cli_network_peers(Cli *cli, char **args) {
         if (b) {
                 json_builder_end_array(b);
                 cli_json_print(b);
-                return CLI_OK;
+                return;
         }
         if (s->networks->len == 1)
                 cli_table_hide(t, 0);
         cli_table_print(t, stdout);
-        return CLI_OK;
+}
+
+CliExit cli_network_peers(Cli *cli, char **args) {
+        g_autoptr(ClientSnapshot) s = NULL;
+        CliExit e;
+
+        if (cli->options.watch)
+                return cli_peers_watch(cli, peers_print);
+        e = cli_bus_snapshot(cli, &s);
+        if (e == CLI_OK)
+                peers_print(cli, s);
+        return e;
 }
 
 static void

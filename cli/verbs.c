@@ -44,8 +44,10 @@ const CliVerb cli_verbs[] = {
           cli_network_leave, CLI_CHANGES },
         { "network", "list", "", 0, 0, 0, N_("List the networks of this machine"),
           N_("Lists the networks this machine is in, or waits to be let into."), cli_network_list },
-        { "network", "peers", "", 0, 0, 0, N_("List the machines"),
-          N_("Lists the members with their addresses, and how each is reached."), cli_network_peers },
+        { "network", "peers", "", 0, 0, B(WATCH), N_("List the machines"),
+          N_("Lists the members with their addresses, and how each is reached. With --watch\n"
+             "again whenever it changes, and once a second with what has gone to and fro."),
+          cli_network_peers },
         { "network", "address", "", 0, 0, 0, N_("Print this machine's address"),
           N_("Prints this machine's address in the network, alone."), cli_network_address },
         { "network", "pending", "", 0, 0, 0, N_("List who asks to be let in"),

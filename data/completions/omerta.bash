@@ -29,6 +29,7 @@ _omerta() {
                 ['nc']='--fdpass'
                 ['ping']='--count --interval'
                 ['status']='--watch'
+                ['network peers']='--watch'
                 ['forward']='--reverse --keep'
                 ['expose']='--keep'
         )

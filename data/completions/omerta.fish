@@ -120,6 +120,7 @@ complete -c omerta -n '__omerta_in status' -l watch -d 'Again whenever it change
 complete -c omerta -n '__omerta_in nc' -l fdpass -d 'Pass the connection to the caller'
 
 complete -c omerta -n '__omerta_in forward' -s R -l reverse -d 'From the network to this machine'
+complete -c omerta -n '__omerta_in network peers' -l watch -d 'Again whenever it changes'
 for verb in forward expose
     complete -c omerta -n "__omerta_in $verb" -l keep -d 'Have it again after a restart'
 end

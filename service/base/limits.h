@@ -120,6 +120,12 @@
  * and each node of such a tree is asked for them again. GetManagedObjects has all. */
 #define INTROSPECTED_MAX 256U
 
+/* Clients that get counters at an interval, of one user and of all; how often at most. Each costs a
+ * walk over the links and a message of 100 bytes a link. */
+#define WATCHERS_PER_USER_MAX 8U
+#define WATCHERS_MAX 32U
+#define WATCH_INTERVAL_MIN_MSEC 500U
+
 /* Before the message bus that went away is tried again: at first what its restart takes, in the end
  * what a person who has mended it waits without wondering. */
 #define BUS_RETRY_MIN_USEC (250 * USEC_PER_MSEC)

@@ -50,6 +50,8 @@ struct Bus {
         GQueue listings; /* of bus-objects.c: who waits for a list of all objects */
         sd_event_source *listing_source;
 
+        GQueue watchers; /* of bus-counters.c */
+
         GHashTable *authorizations; /* of bus-polkit.c, by message */
         uint64_t n_questions;       /* to polkit, ever */
 
@@ -120,6 +122,10 @@ int bus_add_listings(Bus *b);
 void bus_drop_listings(Bus *b);
 /* An answer is being written: signals wait for it. */
 bool bus_is_listing(const Bus *b);
+
+/* --- bus-counters.c --- */
+/* Nobody watches any more. */
+void bus_drop_watchers(Bus *b);
 
 /* --- bus-sleep.c --- */
 

@@ -472,6 +472,12 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Members", "u", get_number, 0, CHANGES),
         SD_BUS_PROPERTY("Pending", "u", get_count, 0, CHANGES),
         SD_BUS_PROPERTY("Invites", "u", get_count, 0, CHANGES),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "WatchCounters",
+                        SD_BUS_ARGS("u", interval_ms),
+                        SD_BUS_NO_RESULT,
+                        bus_network_watch_counters,
+                        ANYBODY),
         SD_BUS_PROPERTY("CertificateExpires", "t", get_number, 0, CHANGES),
         SD_BUS_PROPERTY("MaxAbsence", "t", get_policy, 0, CHANGES),
         SD_BUS_PROPERTY("Grace", "t", get_policy, 0, CHANGES),
@@ -494,3 +500,4 @@ const BusKind bus_kind_network = {
         .find = find,
         .enumerate = enumerate,
 };
+        SD_BUS_SIGNAL_WITH_ARGS("Counters", SD_BUS_ARGS("a(sttttt)", machines), 0),

@@ -16,5 +16,8 @@ int bus_network_rename(sd_bus_message *call, void *userdata, sd_bus_error *error
 int bus_network_revoke(sd_bus_message *call, void *userdata, sd_bus_error *error);
 int bus_network_list_revoked(sd_bus_message *call, void *userdata, sd_bus_error *error);
 
+/* bus-counters.c */
+int bus_network_watch_counters(sd_bus_message *call, void *userdata, sd_bus_error *error);
+
 /* The network @call is about. NULL, with @error set, if it went while polkit was asked. */
 ManagedNetwork *bus_network_of_call(Bus *b, sd_bus_message *call, sd_bus_error *error);

@@ -59,6 +59,7 @@ static bool is_user(const Bus *b) {
 static void disconnect(Bus *b) {
         bus_signals_stop(b->signals);
         bus_drop_listings(b);
+        bus_drop_watchers(b);
         bus_drop_authorizations(b);
         bus_sleep_stop(b);
         b->lost_slot = sd_bus_slot_unref(b->lost_slot);
