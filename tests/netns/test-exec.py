@@ -286,6 +286,20 @@ def refused(who, code, *says):
     assert r.returncode == code and all(s in r.stderr for s in says), r
 
 
+@user_in_the_kernel
+def test_its_interface_deleted(lab, gw, u):
+    """By a program that runs in there: the stack is made anew."""
+    name = host_of(gw)
+    assert "1 received" in u.omerta("exec", "ping", "-n", "-c", "1", "-W", "10", name)
+    link, = [k["ifname"] for k in json.loads(u.omerta("exec", "ip", "-j", "link")) if k["ifname"] != "lo"]
+    u.omerta("exec", "unshare", "-Ur", "true", check=False)
+    pid = child_of(u.daemon.pid)
+    run("nsenter", "-t", pid, "-n", "ip", "link", "del", link)
+    wait_for("the stack", lambda: "1 received" in u.omerta(
+        "exec", "ping", "-n", "-c", "1", "-W", "2", name, check=False).stdout)
+    assert json.loads(u.omerta("network", "show", "--json"))["state"] == "online"
+
+
 def test_where_it_is_not_possible(lab):
     gw = lab.gateway()
     u = User(lab, lab.machine("m1"), "u")

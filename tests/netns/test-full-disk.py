@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The disk fills up while omertad runs."""
+"""The disk fills up while omertad runs, or is made read-only under it."""
 
 import contextlib
 import os
@@ -115,5 +115,60 @@ def test_switched_off_and_on(lab):
         assert gw.json("network", "list")["networks"][0]["state"] == "online"
 
 
+@contextlib.contextmanager
+def own_file_system(lab, m):
+    """ext4, which becomes read-only when it finds an error, as the disks of most machines do."""
+    image = lab.dir / "disk"
+    with open(image, "wb") as f:
+        f.truncate(16 << 20)
+    run("mkfs.ext4", "-q", "-F", image)
+    m.state.mkdir(mode=0o700)
+    if run("mount", "-o", "loop,errors=remount-ro", image, m.state, check=False).returncode != 0:
+        yield None
+        return
+    device = os.stat(m.state).st_dev
+    name = os.path.basename(os.readlink(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"))
+    try:
+        yield f"/sys/fs/ext4/{name}/trigger_fs_error"
+    finally:
+        if m.daemon:
+            m.stop()
+        run("umount", m.state)
+
+
+def lock(m, how):
+    """Nothing is written to them, by root neither, as long as they are immutable."""
+    run("chattr", how, *sorted(m.state.glob("omerta.db*")), m.state)
+
+
+def test_read_only(lab):
+    gw = lab.machine("gw")
+    with own_file_system(lab, gw) as error:
+        if not error:
+            print("# skipped: no loop devices here")
+            return
+        gw.start("--gateway", "--vpn")
+        wait_for("an address", lambda: gw.omerta("network", "address", check=False).stdout)
+        a = lab.member(gw, "m1")
+        a.wait_ping("10.0.0.1")
+        kept = invites(gw)
+        # For a while.
+        lock(gw, "+i")
+        try:
+            assert gw.omerta("network", "invite", check=False).returncode == 1
+            wait_for("the reason", lambda: SAYS in (reason(gw) or ""))
+        finally:
+            lock(gw, "-i")
+        check_recovery(gw, a, kept)
+        # For good: it is said at the first thing that is to be kept, and packets flow.
+        with open(error, "w") as f:
+            f.write("a test")
+        assert gw.omerta("network", "invite", check=False).returncode == 1
+        wait_for("the reason", lambda: SAYS in (reason(gw) or ""))
+        assert SAYS in gw.omerta("status"), gw.omerta("status")
+        assert gw.json("network", "list")["networks"][0]["state"] == "online"
+        a.ping("10.0.0.1")
+
+
 if __name__ == "__main__":
-    main([test_full, test_switched_off_and_on])
+    main([test_full, test_switched_off_and_on, test_read_only], "mkfs.ext4", "chattr")
