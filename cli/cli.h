@@ -115,6 +115,7 @@ CliExit cli_network_refuse(Cli *cli, char **args);
 CliExit cli_network_rename(Cli *cli, char **args);
 CliExit cli_network_revoke(Cli *cli, char **args);
 CliExit cli_network_revoked(Cli *cli, char **args);
+CliExit cli_network_refused(Cli *cli, char **args);
 
 CliExit cli_mesh_status(Cli *cli, char **args);
 CliExit cli_dhcp_leases(Cli *cli, char **args);

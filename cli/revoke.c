@@ -252,3 +252,61 @@ CliExit cli_network_revoked(Cli *cli, char **args) {
                 cli_table_print(t, stdout);
         return CLI_OK;
 }
+
+/* --- who was refused --- */
+
+static void
+refused_show(Cli *cli,
+             JsonBuilder *b,
+             CliTable *t,
+             const char *machine,
+             const char *host_name,
+             const uint64_t times[static 2]) {
+        if (b) {
+                json_builder_begin_object(b);
+                cli_json_string(b, "machine", machine);
+                cli_json_string(b, "host_name", host_name);
+                cli_json_time(b, "when", times[0]);
+                cli_json_time(b, "until", times[1]);
+                json_builder_end_object(b);
+                return;
+        }
+        cli_table_take(t, cli_format_text(machine));
+        cli_table_take(t, cli_format_text(host_name));
+        cli_table_take(t, cli_format_relative(times[0], cli->now));
+        cli_table_take(t, cli_format_time(times[1]));
+}
+
+CliExit cli_network_refused(Cli *cli, char **args) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+        g_autoptr(CliTable) t = cli_table_new("MACHINE|HOST|WHEN|UNTIL");
+        g_autoptr(JsonBuilder) b = NULL;
+        const char *machine, *host_name;
+        g_autofree char *path = NULL;
+        uint64_t times[2];
+        CliExit e;
+        int r;
+
+        if ((e = cli_bus_network_path(cli, &path)) != CLI_OK ||
+            (e = cli_bus_method(cli, path, OMERTA_IFACE_NETWORK, "ListRefused", &m)) != CLI_OK ||
+            (e = cli_bus_call(cli, m, &reply)) != CLI_OK)
+                return e;
+        if (cli->options.json) {
+                b = cli_json_new();
+                cli_json_begin_array(b, "refused");
+        }
+        r = sd_bus_message_enter_container(reply, 'a', "(sstt)");
+        if (r < 0)
+                return cli_bus_failed(r, NULL);
+        while ((r = sd_bus_message_read(reply, "(sstt)", &machine, &host_name, &times[0], &times[1])) >
+               0)
+                refused_show(cli, b, t, machine, host_name, times);
+        if (r < 0)
+                return cli_bus_failed(r, NULL);
+        if (b) {
+                json_builder_end_array(b);
+                cli_json_print(b);
+        } else
+                cli_table_print(t, stdout);
+        return CLI_OK;
+}

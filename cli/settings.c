@@ -21,12 +21,14 @@ static const struct {
         const char *key; /* in JSON */
         size_t offset;   /* in ClientNetwork */
         bool is_number;  /* uint32_t, else usec_t */
+        bool is_text;    /* char *, neither */
         bool none;       /* 0 is a value: no limit */
         bool is_own; /* of this machine; the rest is the gateway's, and a member does not know it */
 } settings[] = {
         { "max-absence", "max_absence_usec", offsetof(ClientNetwork, max_absence), .none = true },
         { "grace", "grace_usec", offsetof(ClientNetwork, grace) },
         { "mtu", "mtu", offsetof(ClientNetwork, mtu), .is_number = true, .is_own = true },
+        { "name", "name", offsetof(ClientNetwork, name), .is_text = true, .is_own = true },
 };
 
 static CliExit find_setting(const char *name, size_t *ret) {
@@ -35,7 +37,7 @@ static CliExit find_setting(const char *name, size_t *ret) {
                         *ret = i;
                         return CLI_OK;
                 }
-        cli_error(_("there is no setting '%s': max-absence, grace, mtu"), name);
+        cli_error(_("there is no setting '%s': max-absence, grace, mtu, name"), name);
         return CLI_USAGE;
 }
 
@@ -45,15 +47,24 @@ static uint64_t value_of(const ClientNetwork *n, size_t i) {
         return settings[i].is_number ? *(const uint32_t *) at : *(const uint64_t *) at;
 }
 
-static char *format_value(const ClientNetwork *n, size_t i) {
-        uint64_t v = value_of(n, i);
+static const char *text_of(const ClientNetwork *n, size_t i) {
+        return *(char *const *) ((const char *) n + settings[i].offset);
+}
 
+static char *format_value(const ClientNetwork *n, size_t i) {
+        uint64_t v;
+
+        if (settings[i].is_text)
+                return cli_format_text(text_of(n, i));
+        v = value_of(n, i);
         if (settings[i].is_number)
                 return g_strdup_printf("%" PRIu64, v);
         return v == 0 ? g_strdup(_("none")) : cli_format_duration(v);
 }
 
 static CliExit parse_value(const char *text, size_t i, uint64_t *ret) {
+        if (settings[i].is_text)
+                return CLI_OK; /* as with numbers */
         if (settings[i].none && strcmp(text, "none") == 0) {
                 *ret = 0;
                 return CLI_OK;
@@ -72,7 +83,9 @@ static CliExit parse_value(const char *text, size_t i, uint64_t *ret) {
 }
 
 /* 0 is said too: cli_bus_option_u64() would leave it out, and "none" with it. */
-static int append(sd_bus_message *m, size_t i, uint64_t value) {
+static int append(sd_bus_message *m, size_t i, const char *text, uint64_t value) {
+        if (settings[i].is_text)
+                return sd_bus_message_append(m, "{sv}", settings[i].name, "s", text);
         if (settings[i].is_number)
                 return sd_bus_message_append(m, "{sv}", settings[i].name, "u", (uint32_t) value);
         return sd_bus_message_append(m, "{sv}", settings[i].name, "t", value);
@@ -96,7 +109,7 @@ CliExit cli_network_set(Cli *cli, char **args) {
             (e = cli_bus_method(cli, path, OMERTA_IFACE_NETWORK, "SetOptions", &m)) != CLI_OK)
                 return e;
         if ((r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
-            (r = append(m, i, value)) < 0 || (r = sd_bus_message_close_container(m)) < 0)
+            (r = append(m, i, args[1], value)) < 0 || (r = sd_bus_message_close_container(m)) < 0)
                 return cli_bus_failed(r, NULL);
         e = cli_bus_call(cli, m, NULL);
         if (e == CLI_OK)
@@ -130,7 +143,9 @@ CliExit cli_network_get(Cli *cli, char **args) {
                 g_autoptr(JsonBuilder) b = cli_json_new();
 
                 for (size_t i = first; i < end; i++)
-                        if (is_known(n, i))
+                        if (is_known(n, i) && settings[i].is_text)
+                                cli_json_string(b, settings[i].key, text_of(n, i));
+                        else if (is_known(n, i))
                                 cli_json_count(b, settings[i].key, value_of(n, i));
                 cli_json_print(b);
                 return CLI_OK;

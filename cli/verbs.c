@@ -59,6 +59,10 @@ const CliVerb cli_verbs[] = {
         { "network", "refuse", "MACHINE", 1, 1, 0, N_("Send a machine away"),
           N_("Sends a machine of 'omerta network pending' away. On the gateway only."),
           cli_network_refuse, CLI_CHANGES },
+        { "network", "refused", "", 0, 0, 0, N_("List who was sent away"),
+          N_("Lists machines that 'omerta network refuse' has sent away. They are told so when\n"
+             "they ask again, for ten minutes. On the gateway only."),
+          cli_network_refused, CLI_ASKS },
         { "network", "rename", "MACHINE NAME", 2, 2, 0, N_("Give a machine another name"),
           N_("Gives a member another host name; its address stays, and every member knows it\n"
              "within seconds. On the gateway only, and not for the gateway itself."),
@@ -81,12 +85,17 @@ const CliVerb cli_verbs[] = {
              "90d, at least 30d; none (the default): for ever. grace: how long a certificate\n"
              "counts beyond its end among members that reach no gateway, 180d unless set.\n"
              "On the gateway only. mtu: the largest packet of this machine's interface, 1280\n"
-             "to 1420 bytes, for lines that take less than 1500; one end is enough."),
+             "to 1420 bytes, for lines that take less than 1500; one end is enough. name: what\n"
+             "this machine calls the network."),
           cli_network_set, CLI_CHANGES },
         { "network", "get", "[SETTING]", 0, 1, 0, N_("Show what was set"),
           N_("Shows what was set with 'omerta network set', or one setting. A member knows its\n"
-             "own mtu only."),
+             "own mtu and name only."),
           cli_network_get },
+        { "set", NULL, "SETTING VALUE", 2, 2, 0, N_("Change a setting of a network"),
+          N_("The same as 'omerta network set'."), cli_network_set, CLI_CHANGES },
+        { "get", NULL, "[SETTING]", 0, 1, 0, N_("Show what was set for a network"),
+          N_("The same as 'omerta network get'."), cli_network_get },
         { "network", "repair-time", "", 0, 0, 0, N_("Say that this machine's clock is right"),
           N_("For when 'omerta status' says that the clock cannot be right, but it is, and no\n"
              "member is there who could confirm it. A gateway then signs again, and signs\n"

@@ -14,7 +14,7 @@ _omerta() {
         local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
         local -A nouns=(
                 [network]='create invite invites uninvite join leave list peers address pending
-                        approve refuse rename revoke revoked show set get repair-time'
+                        approve refuse refused rename revoke revoked show set get repair-time'
                 [mesh]='status'
                 [dhcp]='leases'
                 [tunnel]='sessions close'
@@ -99,8 +99,8 @@ _omerta() {
 
         case "${words[*]}" in
         '')
-                word='status network up down whois path mesh dhcp tunnel ping nc ssh exec forward expose
-                        forwards unforward backup version help'
+                word='status network up down whois path set get mesh dhcp tunnel ping nc ssh exec
+                        forward expose forwards unforward backup version help'
                 ;;
         network | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}
@@ -121,8 +121,8 @@ _omerta() {
         unforward)
                 word=$(_omerta_column ID "${ask[@]}" forwards)
                 ;;
-        'network set' | 'network get')
-                word='max-absence grace mtu'
+        'network set' | 'network get' | set | get)
+                word='max-absence grace mtu name'
                 ;;
         'network join' | up | backup)
                 compopt -o filenames

@@ -52,6 +52,8 @@ complete -c omerta -n '__omerta_at' -a up -d 'Switch a network on'
 complete -c omerta -n '__omerta_at' -a down -d 'Switch a network off'
 complete -c omerta -n '__omerta_at' -a whois -d 'Show whose an address or a name is'
 complete -c omerta -n '__omerta_at' -a path -d 'Show the ways to a machine'
+complete -c omerta -n '__omerta_at' -a set -d 'Change a setting of a network'
+complete -c omerta -n '__omerta_at' -a get -d 'Show what was set for a network'
 complete -c omerta -n '__omerta_at' -a mesh -d 'Links to other machines'
 complete -c omerta -n '__omerta_at' -a dhcp -d 'Addresses'
 complete -c omerta -n '__omerta_at' -a tunnel -d 'Sessions'
@@ -79,6 +81,7 @@ complete -c omerta -n '__omerta_at network' -a address -d "Print this machine's 
 complete -c omerta -n '__omerta_at network' -a pending -d 'List who asks to be let in'
 complete -c omerta -n '__omerta_at network' -a approve -d 'Let a machine in'
 complete -c omerta -n '__omerta_at network' -a refuse -d 'Send a machine away'
+complete -c omerta -n '__omerta_at network' -a refused -d 'List who was sent away'
 complete -c omerta -n '__omerta_at network' -a rename -d 'Give a machine another name'
 complete -c omerta -n '__omerta_at network' -a revoke -d "End a machine's membership"
 complete -c omerta -n '__omerta_at network' -a revoked -d 'List whose membership has ended'
@@ -117,10 +120,10 @@ complete -c omerta -n '__omerta_in network revoke' -l keep-invite -d 'Leave the 
 complete -c omerta -n '__omerta_in ping' -s c -l count -x -d 'How many packets are sent'
 complete -c omerta -n '__omerta_in ping' -s i -l interval -x -d 'From one packet to the next'
 complete -c omerta -n '__omerta_in status' -l watch -d 'Again whenever it changes'
+complete -c omerta -n '__omerta_in network peers' -l watch -d 'Again whenever it changes'
 complete -c omerta -n '__omerta_in nc' -l fdpass -d 'Pass the connection to the caller'
 
 complete -c omerta -n '__omerta_in forward' -s R -l reverse -d 'From the network to this machine'
-complete -c omerta -n '__omerta_in network peers' -l watch -d 'Again whenever it changes'
 for verb in forward expose
     complete -c omerta -n "__omerta_in $verb" -l keep -d 'Have it again after a restart'
 end
@@ -129,6 +132,9 @@ complete -c omerta -n '__omerta_at network join' -F
 complete -c omerta -n '__omerta_at up' -F
 for verb in whois path ping nc ssh
     complete -c omerta -n "__omerta_at $verb" -a '(__omerta_column HOST network peers)'
+end
+for verb in set get 'network set' 'network get'
+    complete -c omerta -n "__omerta_at $verb" -a 'max-absence grace mtu name'
 end
 complete -c omerta -n '__omerta_at exec' -a '(__fish_complete_command)'
 complete -c omerta -n '__omerta_at unforward' -a '(__omerta_column ID forwards)'

@@ -2,9 +2,9 @@
 
 /*
  * Counters, to who wants to see them move. They are properties that change with every packet, so no
- * change of theirs is signalled; a client that asks gets them at an interval of its own, a signal to it
- * alone, until it asks for no more or leaves the bus. What a signal holds is bounded by the links there
- * may be, and nothing is sent to who does not read.
+ * change of theirs is signalled; a client that asks gets them at an interval of its own, a signal
+ * to it alone, until it asks for no more or leaves the bus. What a signal holds is bounded by the
+ * links there may be, and nothing is sent to who does not read.
  */
 
 #include <string.h>
@@ -120,7 +120,8 @@ static bool has_place(const Bus *b, uid_t uid) {
         return uid == 0 || (own < WATCHERS_PER_USER_MAX && b->watchers.length < WATCHERS_MAX);
 }
 
-static int watch(Bus *b, sd_bus_message *call, const NetworkId *network, Watcher **ret, sd_bus_error *error) {
+static int
+watch(Bus *b, sd_bus_message *call, const NetworkId *network, Watcher **ret, sd_bus_error *error) {
         Watcher *w;
         uid_t uid;
         int r;
@@ -141,8 +142,7 @@ static int watch(Bus *b, sd_bus_message *call, const NetworkId *network, Watcher
         g_queue_push_tail_link(&b->watchers, &w->link);
         r = bus_watch_sender(call, on_watcher_left, w, &w->left_slot);
         if (r >= 0)
-                r = sd_event_add_time(
-                                b->event, &w->timer, CLOCK_MONOTONIC, 0, 0, on_interval, w);
+                r = sd_event_add_time(b->event, &w->timer, CLOCK_MONOTONIC, 0, 0, on_interval, w);
         if (r < 0) {
                 watcher_free(w);
                 return r;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "bus/bus-options.h"
 #include "bus/bus-signals.h"
@@ -208,6 +209,41 @@ int bus_network_list_pending(sd_bus_message *call, void *userdata, sd_bus_error 
         if (r >= 0)
                 r = sd_bus_send(NULL, reply, NULL);
         sd_bus_message_unref(reply);
+        return r;
+}
+
+typedef struct Refused {
+        sd_bus_message *reply;
+        Bus *bus;
+} Refused;
+
+static void append_refused(void *userdata, const MachineId *machine, const char *name, usec_t at) {
+        Refused *f = userdata;
+        usec_t when = bus_realtime(f->bus, at);
+
+        (void) sd_bus_message_append(
+                        f->reply, "(sstt)", machine_id_format(machine).text, name, when,
+                        usec_add(when, APPROVAL_KEEP_USEC));
+}
+
+int bus_network_list_refused(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Refused f = { .bus = userdata };
+        ManagedNetwork *n;
+        int r;
+
+        r = gateway_call(userdata, call, &n, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = sd_bus_message_new_method_return(call, &f.reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(f.reply, 'a', "(sstt)");
+        if (r >= 0) {
+                managed_network_foreach_refused(n, append_refused, &f);
+                r = sd_bus_message_close_container(f.reply);
+        }
+        if (r >= 0)
+                r = sd_bus_send(NULL, f.reply, NULL);
+        sd_bus_message_unref(f.reply);
         return r;
 }
 

@@ -162,38 +162,56 @@ static int method_get_drops(sd_bus_message *call, void *userdata, sd_bus_error *
 
 /* --- settings --- */
 
+typedef struct Settings {
+        NetworkPolicy policy, before;
+        uint32_t mtu; /* UINT32_MAX: not given */
+        const char *name;
+} Settings;
+
+/* A call is done whole or not at all: what is this machine's is not mixed with what is the
+ * network's, nor with each other. */
+static int check_settings(const Settings *s, sd_bus_error *error) {
+        bool policy = s->policy.max_absence != s->before.max_absence ||
+                      s->policy.grace != s->before.grace;
+
+        if ((s->mtu != UINT32_MAX) + (s->name != NULL) + policy <= 1)
+                return 0;
+        return sd_bus_error_set(
+                        error, OMERTA_ERROR_INVALID_ARGUMENT,
+                        "mtu and name are set for this machine, the others for the network: set each "
+                        "of them alone");
+}
+
 static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         ManagedNetwork *n = bus_network_of_call(b, call, error);
-        NetworkPolicy policy, before;
-        uint32_t mtu = UINT32_MAX;
+        Settings s = { .mtu = UINT32_MAX };
         ManagerError e = {};
         int r;
 
         if (!n)
                 return -ENOENT;
-        policy = before = managed_network_policy(n);
+        s.policy = s.before = managed_network_policy(n);
         const BusOption table[] = {
-                { "max-absence", "t", &policy.max_absence },
-                { "grace", "t", &policy.grace },
-                { "mtu", "u", &mtu },
+                { "max-absence", "t", &s.policy.max_absence },
+                { "grace", "t", &s.policy.grace },
+                { "mtu", "u", &s.mtu },
+                { "name", "s", &s.name },
                 {},
         };
         r = bus_read_options(call, table, error);
+        if (r >= 0)
+                r = check_settings(&s, error);
         if (r < 0)
                 return r;
-        /* A call is done whole or not at all. */
-        if (mtu != UINT32_MAX &&
-            (policy.max_absence != before.max_absence || policy.grace != before.grace))
-                return sd_bus_error_set(
-                                error, OMERTA_ERROR_INVALID_ARGUMENT,
-                                "mtu is set for this machine, the others for the network: set it "
-                                "alone");
         r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_GATEWAY, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = mtu != UINT32_MAX ? managed_network_set_mtu(n, mtu, &e)
-                              : managed_network_set_policy(n, &policy, &e);
+        if (s.name)
+                r = managed_network_set_name(n, s.name, &e);
+        else
+                r = s.mtu != UINT32_MAX ? managed_network_set_mtu(n, s.mtu, &e)
+                                        : managed_network_set_policy(n, &s.policy, &e);
         if (r < 0)
                 return bus_set_error(error, &e);
         return sd_bus_reply_method_return(call, NULL);
@@ -417,6 +435,12 @@ static const sd_bus_vtable vtable[] = {
                         bus_network_list_revoked,
                         ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(
+                        "ListRefused",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("a(sstt)", machines),
+                        bus_network_list_refused,
+                        ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
                         "Leave",
                         SD_BUS_ARGS("a{sv}", options),
                         SD_BUS_RESULT("b", told, "t", listed_until),
@@ -449,13 +473,19 @@ static const sd_bus_vtable vtable[] = {
                         method_find_machine,
                         ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(
+                        "WatchCounters",
+                        SD_BUS_ARGS("u", interval_ms),
+                        SD_BUS_NO_RESULT,
+                        bus_network_watch_counters,
+                        ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
                         "GetDrops",
                         SD_BUS_NO_ARGS,
                         SD_BUS_RESULT("a{st}", drops),
                         method_get_drops,
                         ANYBODY),
         SD_BUS_PROPERTY("Id", "s", get_text, 0, CONSTANT),
-        SD_BUS_PROPERTY("Name", "s", get_text, 0, CONSTANT),
+        SD_BUS_PROPERTY("Name", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("MachineId", "s", get_text, 0, CONSTANT),
         SD_BUS_PROPERTY("State", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("StateReason", "s", get_text, 0, CHANGES),
@@ -472,16 +502,11 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Members", "u", get_number, 0, CHANGES),
         SD_BUS_PROPERTY("Pending", "u", get_count, 0, CHANGES),
         SD_BUS_PROPERTY("Invites", "u", get_count, 0, CHANGES),
-        SD_BUS_METHOD_WITH_ARGS(
-                        "WatchCounters",
-                        SD_BUS_ARGS("u", interval_ms),
-                        SD_BUS_NO_RESULT,
-                        bus_network_watch_counters,
-                        ANYBODY),
         SD_BUS_PROPERTY("CertificateExpires", "t", get_number, 0, CHANGES),
         SD_BUS_PROPERTY("MaxAbsence", "t", get_policy, 0, CHANGES),
         SD_BUS_PROPERTY("Grace", "t", get_policy, 0, CHANGES),
         SD_BUS_SIGNAL("InvitesChanged", "", 0),
+        SD_BUS_SIGNAL_WITH_ARGS("Counters", SD_BUS_ARGS("a(sttttt)", machines), 0),
         SD_BUS_SIGNAL_WITH_ARGS(
                         "ApprovalRequested",
                         SD_BUS_ARGS("s", machine, "s", host_name, "b", pending),
@@ -500,4 +525,3 @@ const BusKind bus_kind_network = {
         .find = find,
         .enumerate = enumerate,
 };
-        SD_BUS_SIGNAL_WITH_ARGS("Counters", SD_BUS_ARGS("a(sttttt)", machines), 0),

@@ -15,6 +15,7 @@ int bus_network_refuse(sd_bus_message *call, void *userdata, sd_bus_error *error
 int bus_network_rename(sd_bus_message *call, void *userdata, sd_bus_error *error);
 int bus_network_revoke(sd_bus_message *call, void *userdata, sd_bus_error *error);
 int bus_network_list_revoked(sd_bus_message *call, void *userdata, sd_bus_error *error);
+int bus_network_list_refused(sd_bus_message *call, void *userdata, sd_bus_error *error);
 
 /* bus-counters.c */
 int bus_network_watch_counters(sd_bus_message *call, void *userdata, sd_bus_error *error);

@@ -559,6 +559,12 @@ void network_set_policy(Network *n, usec_t max_absence, usec_t grace) {
                 enrol_service_set_policy(n->enrol_service, max_absence, grace);
 }
 
+void network_set_name(Network *n, const char *name) {
+        g_strlcpy(n->membership.name, name, sizeof n->membership.name);
+        if (n->enrol_service)
+                enrol_service_set_name(n->enrol_service, name);
+}
+
 int network_rename(Network *n, const MachineId *machine, const char *name) {
         int r = enrol_service_rename(n->enrol_service, machine, name);
 

@@ -190,6 +190,8 @@ NetworkRepair network_clock_changed(Network *n);
 NetworkRepair network_repair_time(Network *n);
 /* Gateway: see EnrolServiceConfig. The caller has stored it. */
 void network_set_policy(Network *n, usec_t max_absence, usec_t grace);
+/* What this machine calls it, and a gateway in its invites. The caller has stored it. */
+void network_set_name(Network *n, const char *name);
 /* enrol_service_rename(), and its lease has the name too. On a gateway alone. */
 int network_rename(Network *n, const MachineId *machine, const char *name);
 

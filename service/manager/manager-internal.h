@@ -134,6 +134,13 @@ uint64_t manager_socket_drops(const Manager *m);
 
 /* --- names.c --- */
 bool manager_name_is_visible(const char *text);
+/* May a network be called so here? @self: the one that is, NULL: a new one. Return: 0, or negative
+ * errno and @error. */
+int manager_check_network_name(
+                const Manager *m,
+                const ManagedNetwork *self,
+                const char *name,
+                ManagerError *error);
 /* Sets both names of @m; NULL: the machine's, none. Return: 0, or negative errno and @error. */
 int manager_choose_names(const char *host_name, const char *owner, Membership *m, ManagerError *error);
 

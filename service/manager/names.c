@@ -45,3 +45,28 @@ int manager_choose_names(const char *host_name, const char *owner, Membership *m
         g_strlcpy(m->owner, owner ?: "", sizeof m->owner);
         return 0;
 }
+
+int manager_check_network_name(
+                const Manager *m,
+                const ManagedNetwork *self,
+                const char *name,
+                ManagerError *error) {
+        if (!network_name_is_valid(name))
+                return manager_fail(
+                                error, -EINVAL, "InvalidArgument",
+                                "a network's name has 1 to %u bytes of UTF-8 and no control characters",
+                                NETWORK_NAME_MAX_LEN);
+        if (!manager_name_is_visible(name))
+                return manager_fail(
+                                error, -EINVAL, "InvalidArgument",
+                                "a network's name has no spaces and no control characters");
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                const ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n != self && strcmp(managed_network_membership(n)->name, name) == 0)
+                        return manager_fail(
+                                        error, -EEXIST, "NameTaken",
+                                        "there is a network of this name already");
+        }
+        return 0;
+}

@@ -215,6 +215,14 @@ void managed_network_foreach_pending(
                 enrol_service_foreach_pending(service_of(n), callback, userdata);
 }
 
+void managed_network_foreach_refused(
+                ManagedNetwork *n,
+                void (*callback)(void *userdata, const MachineId *machine, const char *name, usec_t at),
+                void *userdata) {
+        if (service_of(n))
+                enrol_service_foreach_refused(service_of(n), callback, userdata);
+}
+
 static void count_pending(void *userdata, const MachineId *machine, const char *name, usec_t since) {
         ++*(unsigned *) userdata;
 }

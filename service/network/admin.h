@@ -63,6 +63,12 @@ void managed_network_foreach_pending(
                 void *userdata);
 unsigned managed_network_count_pending(ManagedNetwork *n);
 
+/* Who was refused in the last APPROVAL_KEEP_USEC; @at: monotonic. As above. */
+void managed_network_foreach_refused(
+                ManagedNetwork *n,
+                void (*callback)(void *userdata, const MachineId *machine, const char *name, usec_t at),
+                void *userdata);
+
 /* Whom something was done to. @name: as it is called now, by which others know it. */
 typedef struct AdminSubject {
         MachineId id;

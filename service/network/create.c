@@ -35,21 +35,9 @@ int manager_create_network(
                 return manager_fail(
                                 error, -ENOSPC, "LimitReached",
                                 "this machine is in %u networks already", NETWORKS_MAX);
-        if (!network_name_is_valid(options->name))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "a network's name has 1 to %u bytes of UTF-8 and no control characters",
-                                NETWORK_NAME_MAX_LEN);
-        if (!manager_name_is_visible(options->name))
-                return manager_fail(
-                                error, -EINVAL, "InvalidArgument",
-                                "a network's name has no spaces and no control characters");
-        for (unsigned i = 0; i < m->networks->len; i++)
-                if (strcmp(managed_network_membership(m->networks->pdata[i])->name, options->name) ==
-                    0)
-                        return manager_fail(
-                                        error, -EEXIST, "NameTaken",
-                                        "there is a network of this name already");
+        r = manager_check_network_name(m, NULL, options->name, error);
+        if (r < 0)
+                return r;
         g_strlcpy(ms.name, options->name, sizeof ms.name);
         r = manager_choose_names(options->host_name, options->owner, &ms, error);
         if (r >= 0)

@@ -46,6 +46,8 @@ int managed_network_set_policy(ManagedNetwork *n, const NetworkPolicy *policy, M
 /* Stored, and in use, before it returns; this machine only. Return: 0, or negative errno and
  * @error. */
 int managed_network_set_mtu(ManagedNetwork *n, unsigned mtu, ManagerError *error);
+/* What this machine calls it. As before. */
+int managed_network_set_name(ManagedNetwork *n, const char *name, ManagerError *error);
 /* For what the network must not sign while its clock cannot be right; it is up. Return: -ETIME. */
 int managed_network_fail_clock(const ManagedNetwork *n, ManagerError *error);
 /* A person says that this machine's clock is right. */

@@ -180,7 +180,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 39)
+        self.assertEqual(len(verbs), 42)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -676,7 +676,8 @@ class CliTest(unittest.TestCase):
         for words, options in (
                 (['mtu', '1300'], {'mtu': 1300}),
                 (['grace', '10d'], {'grace': 10 * 24 * HOUR}),
-                (['max-absence', 'none'], {'max-absence': 0})):
+                (['max-absence', 'none'], {'max-absence': 0}),
+                (['name', 'mtu 7'], {'name': 'mtu 7'})):
             with self.subTest(words):
                 self.fake.calls.clear()
                 self.ok('network', 'set', *words)
@@ -691,7 +692,10 @@ class CliTest(unittest.TestCase):
         self.assertRegex(self.ok('network', 'get').out, r'(?m)^mtu +1420$')
         self.assertEqual(self.json('network', 'get', 'mtu'), {'mtu': 1420})
         # A member knows what is its own, and no more.
-        self.assertEqual(self.json('network', 'get'), {'mtu': 1420})
+        self.assertEqual(self.json('network', 'get'), {'mtu': 1420, 'name': 'home'})
+        self.assertEqual(self.ok('get', 'name').out, 'home\n')
+        self.ok('set', 'name', 'house')
+        self.assertEqual(self.called('Network.SetOptions')[0][2], [{'name': 'house'}])
         self.fails(1, 'network', 'get', 'grace', says='gateway')
 
     def test_leave(self):
@@ -788,6 +792,15 @@ class CliTest(unittest.TestCase):
         out = self.ok('network', 'revoked').out
         self.assertRegex(out, f'MACHINE +REASON +WHEN\n{IDS["phone"]} +left +60 min ago\n')
         self.assertEqual(self.json('network', 'revoked')['revoked'][1]['reason'], 'removed')
+
+    def test_refused(self):
+        self.home()
+        self.fake.answers['Network.ListRefused'] = ([(IDS['phone'], 'a\x1bb', NOW - HOUR, UNTIL)],)
+        out = self.ok('network', 'refused').out
+        self.assertRegex(out, f'MACHINE +HOST +WHEN +UNTIL\n{IDS["phone"]} +a.*b +60 min ago +2030')
+        self.assertNotIn('\x1b', out)
+        refused, = self.json('network', 'refused')['refused']
+        self.assertEqual((refused['host_name'], refused['until_usec']), ('a\x1bb', UNTIL))
 
     def test_close(self):
         self.home()

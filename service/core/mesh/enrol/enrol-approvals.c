@@ -13,6 +13,7 @@
 
 typedef struct Refusal {
         MachineId machine;
+        char name[HOST_NAME_MAX_LEN + 1];
         usec_t at; /* monotonic */
 } Refusal;
 
@@ -207,6 +208,7 @@ int enrol_service_refuse(EnrolService *s, const MachineId *machine) {
                 g_free(g_queue_pop_head(&s->refusals));
         r = NEW(Refusal);
         *r = (Refusal){ .machine = *machine, .at = env_now(s->config.env) };
+        g_strlcpy(r->name, a->name, sizeof r->name);
         g_queue_push_tail(&s->refusals, r);
         forget(s, a);
         tidy_later(s);
@@ -221,5 +223,17 @@ void enrol_service_foreach_pending(
                 const Applicant *a = g_tree_node_value(n);
 
                 callback(userdata, &a->machine, a->name, a->since);
+        }
+}
+
+void enrol_service_foreach_refused(
+                EnrolService *s,
+                void (*callback)(void *userdata, const MachineId *machine, const char *name, usec_t at),
+                void *userdata) {
+        forget_refusals(s, env_now(s->config.env));
+        for (const GList *l = s->refusals.head; l; l = l->next) {
+                const Refusal *r = l->data;
+
+                callback(userdata, &r->machine, r->name, r->at);
         }
 }

@@ -343,6 +343,12 @@ EnrolRepair enrol_service_clock_changed(EnrolService *s) {
         return done;
 }
 
+void enrol_service_set_name(EnrolService *s, const char *name) {
+        g_free(s->network_name);
+        s->network_name = g_strdup(name);
+        s->config.network_name = s->network_name;
+}
+
 void enrol_service_set_policy(EnrolService *s, usec_t max_absence, usec_t grace) {
         s->config.max_absence = max_absence;
         s->config.grace = grace;

@@ -45,6 +45,9 @@ EnrolService *enrol_service_free(EnrolService *s);
 /* Both count from the next signature on. */
 void enrol_service_set_policy(EnrolService *s, usec_t max_absence, usec_t grace);
 
+/* Of the network, for invites and whoever joins from now on; copied. */
+void enrol_service_set_name(EnrolService *s, const char *name);
+
 typedef struct EnrolRepair {
         unsigned certificates, invites;
 } EnrolRepair;
@@ -89,6 +92,11 @@ bool enrol_service_open_invite_of(EnrolService *s, const MachineId *machine, Sto
 void enrol_service_foreach_pending(
                 EnrolService *s,
                 void (*callback)(void *userdata, const MachineId *machine, const char *name, usec_t since),
+                void *userdata);
+/* Who was refused in the last APPROVAL_KEEP_USEC, and is told so still; @at: monotonic. */
+void enrol_service_foreach_refused(
+                EnrolService *s,
+                void (*callback)(void *userdata, const MachineId *machine, const char *name, usec_t at),
                 void *userdata);
 /* -ENOENT: not waiting; -EDQUOT: its invite has let in as many as it may; -ETIME: our clock cannot
  * be right. */
