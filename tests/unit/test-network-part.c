@@ -218,6 +218,7 @@ static void test_hint(void **state) {
         /* It was never there. */
         f->is_broken = true;
         f->repair_result = -EPERM;
+        part_start(&f->part);
         part_done(&f->part, -EPERM, g_strdup("it cannot be made"));
         assert_int_equal(f->part.state, PART_FAILED);
         pass(f, 10 * PART_PAUSE_MAX_USEC);
