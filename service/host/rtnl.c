@@ -339,6 +339,7 @@ typedef enum LinkRank {
 typedef struct UsableLink {
         unsigned ifindex;
         LinkRank rank;
+        bool is_tunnel;
 } UsableLink;
 
 typedef struct UsableLinks {
@@ -360,6 +361,9 @@ static void link_kind(const struct nlattr *info, char ret[static 16]) {
 }
 
 static int on_usable_link(const struct nlmsghdr *nlh, void *userdata) {
+        /* Who is at the other end is no router of the place where we are. */
+        static const char *const tunnels[] = { "tun", "wireguard", "vxlan", "gre", "ipip",
+                                               "sit", "ip6tnl",    "dummy", NULL };
         const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
         char name[16] = "", kind[16] = "";
         UsableLinks *links = userdata;
@@ -384,6 +388,7 @@ static int on_usable_link(const struct nlmsghdr *nlh, void *userdata) {
                 return MNL_CB_OK;
         if (strcmp(kind, "bridge") == 0 || strcmp(kind, "veth") == 0 || strcmp(kind, "vxlan") == 0)
                 l.rank = LINK_VIRTUAL;
+        l.is_tunnel = g_strv_contains(tunnels, kind);
         links->link[links->n++] = l;
         return MNL_CB_OK;
 }
@@ -396,11 +401,14 @@ static UsableLink *find_link(UsableLinks *links, unsigned ifindex) {
 }
 
 /* Where the default routes of both families go; of several the ones with the lowest metric. */
+typedef struct DefaultRoute {
+        unsigned ifindex; /* 0: none */
+        uint32_t metric;
+        IpAddr router; /* unset: the link has none */
+} DefaultRoute;
+
 typedef struct DefaultRoutes {
-        struct {
-                unsigned ifindex; /* 0: none */
-                uint32_t metric;
-        } v4, v6;
+        DefaultRoute v4, v6;
 } DefaultRoutes;
 
 static void reset_defaults(void *userdata) {
@@ -409,47 +417,51 @@ static void reset_defaults(void *userdata) {
 
 static int on_default_route(const struct nlmsghdr *nlh, void *userdata) {
         const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-        uint32_t table = rtm->rtm_table, metric = 0;
+        DefaultRoute found = { .router.family = rtm->rtm_family }, *best;
+        uint32_t table = rtm->rtm_table;
         DefaultRoutes *d = userdata;
+        bool has_router = false;
         struct nlattr *attr;
-        unsigned oif = 0;
 
         if ((rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6) || rtm->rtm_dst_len > 0 ||
             rtm->rtm_type != RTN_UNICAST || (rtm->rtm_flags & RTM_F_CLONED))
                 return MNL_CB_OK;
         mnl_attr_for_each(attr, nlh, sizeof *rtm) {
-                if (mnl_attr_get_payload_len(attr) != 4)
+                size_t len = mnl_attr_get_payload_len(attr);
+
+                if (mnl_attr_get_type(attr) == RTA_GATEWAY && len == ip_size(&found.router)) {
+                        memcpy(found.router.bytes, mnl_attr_get_payload(attr), len);
+                        has_router = true;
+                }
+                if (len != 4)
                         continue;
                 if (mnl_attr_get_type(attr) == RTA_TABLE)
                         table = mnl_attr_get_u32(attr);
                 if (mnl_attr_get_type(attr) == RTA_OIF)
-                        oif = mnl_attr_get_u32(attr);
+                        found.ifindex = mnl_attr_get_u32(attr);
                 if (mnl_attr_get_type(attr) == RTA_PRIORITY)
-                        metric = mnl_attr_get_u32(attr);
+                        found.metric = mnl_attr_get_u32(attr);
         }
-        if (table != RT_TABLE_MAIN || oif == 0)
+        if (table != RT_TABLE_MAIN || found.ifindex == 0)
                 return MNL_CB_OK;
-        if (rtm->rtm_family == AF_INET && (d->v4.ifindex == 0 || metric < d->v4.metric)) {
-                d->v4.ifindex = oif;
-                d->v4.metric = metric;
-        } else if (rtm->rtm_family == AF_INET6 && (d->v6.ifindex == 0 || metric < d->v6.metric)) {
-                d->v6.ifindex = oif;
-                d->v6.metric = metric;
-        }
+        if (!has_router)
+                found.router = (IpAddr){};
+        best = rtm->rtm_family == AF_INET ? &d->v4 : &d->v6;
+        if (best->ifindex == 0 || found.metric < best->metric)
+                *best = found;
         return MNL_CB_OK;
 }
 
-static int read_links(Rtnl *r, UsableLinks *ret) {
-        DefaultRoutes defaults = {};
+static int read_links(Rtnl *r, UsableLinks *ret, DefaultRoutes *ret_defaults) {
         int status;
 
         status = dump(r, RTM_GETLINK, AF_UNSPEC, on_usable_link, reset_links, ret);
         if (status >= 0)
                 status = dump(r, RTM_GETROUTE, AF_UNSPEC, on_default_route, reset_defaults,
-                              &defaults);
+                              ret_defaults);
         for (unsigned i = 0; i < ret->n; i++)
-                if (ret->link[i].ifindex == defaults.v4.ifindex ||
-                    ret->link[i].ifindex == defaults.v6.ifindex)
+                if (ret->link[i].ifindex == ret_defaults->v4.ifindex ||
+                    ret->link[i].ifindex == ret_defaults->v6.ifindex)
                         ret->link[i].rank = LINK_DEFAULT;
         return status;
 }
@@ -500,10 +512,11 @@ int rtnl_local_endpoints(Rtnl *r, const RtnlOurs *ours, Endpoint *ret, unsigned 
         g_autofree SeenAddresses *seen = NEW(SeenAddresses);
         g_autofree UsableLinks *links = NEW(UsableLinks);
         g_autofree Endpoint *all = NULL;
+        DefaultRoutes defaults = {};
         unsigned n = 0;
         int status;
 
-        status = read_links(r, links);
+        status = read_links(r, links, &defaults);
         if (status < 0)
                 return status;
         status = dump_addresses(r, seen);
@@ -530,6 +543,59 @@ int rtnl_local_endpoints(Rtnl *r, const RtnlOurs *ours, Endpoint *ret, unsigned 
         keep_both_families(all, n, max);
         memcpy(ret, all, MIN(n, max) * sizeof *ret);
         return (int) n;
+}
+
+/* Of the addresses on a link the one that a router there maps; 0: it is not one. */
+static unsigned rank_source(const SeenAddress *s, int family) {
+        const IpPrefix host = { .addr = s->address, .len = family == AF_INET6 ? 128 : 32 };
+
+        if (s->address.family != family ||
+            (s->flags & (IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED)))
+                return 0;
+        if (family == AF_INET)
+                return s->flags & IFA_F_SECONDARY ? 1 : 2;
+        /* Global unicast, RFC 4291 section 2.4. A temporary one (RFC 8981) goes within days. */
+        if ((s->address.bytes[0] & 0xe0) != 0x20 || ip_prefix_is_private(&host))
+                return 0;
+        return s->flags & IFA_F_TEMPORARY ? 1 : 2;
+}
+
+int rtnl_default_router(Rtnl *r, int family, const RtnlOurs *ours, RtnlRouter *ret) {
+        g_autofree SeenAddresses *seen = NEW(SeenAddresses);
+        g_autofree UsableLinks *links = NEW(UsableLinks);
+        DefaultRoutes defaults = {};
+        const DefaultRoute *d = family == AF_INET ? &defaults.v4 : &defaults.v6;
+        RtnlRouter found = {};
+        const UsableLink *l;
+        unsigned best = 0;
+        int status;
+
+        status = read_links(r, links, &defaults);
+        if (status < 0)
+                return status;
+        l = find_link(links, d->ifindex);
+        if (!ip_is_set(&d->router) || !l || l->is_tunnel ||
+            listed(d->ifindex, ours->ifindex, ours->n_ifindex))
+                return 0;
+        seen->ifindex = d->ifindex;
+        status = dump_addresses(r, seen);
+        if (status < 0)
+                return status;
+        for (unsigned i = 0; i < seen->n; i++) {
+                unsigned rank = rank_source(&seen->address[i], family);
+
+                if (rank <= best ||
+                    is_ours(&seen->address[i].address, ours->prefix, ours->n_prefixes))
+                        continue;
+                best = rank;
+                found.source = seen->address[i].address;
+        }
+        if (best == 0 && family == AF_INET)
+                return 0;
+        found.router = d->router;
+        found.ifindex = d->ifindex;
+        *ret = found;
+        return 1;
 }
 
 typedef struct NamedLinks {

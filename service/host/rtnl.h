@@ -56,6 +56,17 @@ typedef struct RtnlOurs {
  * are, of which the first @max are in @ret. */
 int rtnl_local_endpoints(Rtnl *r, const RtnlOurs *ours, Endpoint *ret, unsigned max);
 
+/* Who is asked for the way to everywhere else. */
+typedef struct RtnlRouter {
+        IpAddr router;
+        IpAddr source; /* ours on its link; unset: IPv6, and there is no public one */
+        unsigned ifindex;
+} RtnlRouter;
+/* Of the default route with the lowest metric in the main table, where that has a router and is no
+ * tunnel of this machine (tun, WireGuard, ...). Of several IPv6 addresses one that stays.
+ * Return: 1, 0: there is none, or negative errno. */
+int rtnl_default_router(Rtnl *r, int family, const RtnlOurs *ours, RtnlRouter *ret);
+
 /* Addresses that this machine reaches otherwise than over a default route. */
 typedef struct RtnlRoute {
         IpPrefix prefix;
