@@ -93,6 +93,8 @@ CliExit cli_whois(Cli *cli, char **args);
 CliExit cli_path(Cli *cli, char **args);
 CliExit cli_up(Cli *cli, char **args);
 CliExit cli_down(Cli *cli, char **args);
+CliExit cli_set(Cli *cli, char **args);
+CliExit cli_get(Cli *cli, char **args);
 
 CliExit cli_network_create(Cli *cli, char **args);
 CliExit cli_network_join(Cli *cli, char **args);
@@ -101,6 +103,8 @@ CliExit cli_network_list(Cli *cli, char **args);
 CliExit cli_network_show(Cli *cli, char **args);
 CliExit cli_network_set(Cli *cli, char **args);
 CliExit cli_network_get(Cli *cli, char **args);
+/* Whether it is one that they know. */
+bool cli_network_has_setting(const char *name);
 CliExit cli_network_repair_time(Cli *cli, char **args);
 CliExit cli_network_address(Cli *cli, char **args);
 

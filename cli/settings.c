@@ -31,6 +31,13 @@ static const struct {
         { "name", "name", offsetof(ClientNetwork, name), .is_text = true, .is_own = true },
 };
 
+bool cli_network_has_setting(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(settings); i++)
+                if (strcmp(settings[i].name, name) == 0)
+                        return true;
+        return false;
+}
+
 static CliExit find_setting(const char *name, size_t *ret) {
         for (size_t i = 0; i < ELEMENTSOF(settings); i++)
                 if (strcmp(settings[i].name, name) == 0) {

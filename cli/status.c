@@ -170,8 +170,35 @@ void cli_json_daemon(JsonBuilder *b, const ClientManager *m, GArray *drops) {
         cli_json_string(b, "cipher", m->cipher);
         cli_json_string(b, "netstack", m->netstack);
         cli_json_string(b, "netstack_reason", m->netstack_reason);
+        cli_json_bool(b, "port_mapping", m->port_mapping);
+        cli_json_string(b, "mapped_endpoint", m->mapped_endpoint);
+        cli_json_string(b, "mapping_protocol", m->mapping_protocol);
+        cli_json_string(b, "mapping_router", m->mapping_router);
+        cli_json_string(b, "mapping_reason", m->mapping_reason);
+        cli_json_string(b, "mapped_endpoint6", m->mapped_endpoint6);
+        cli_json_string(b, "mapping_router6", m->mapping_router6);
+        cli_json_string(b, "mapping_reason6", m->mapping_reason6);
         cli_drops_json(b, drops);
         json_builder_end_object(b);
+}
+
+/* Of IPv6 nothing is said where there is no router to ask: most have none, and want none. */
+static void print_mappings(const ClientManager *m) {
+        g_autofree char *endpoint = cli_format_text(m->mapped_endpoint);
+        g_autofree char *protocol = cli_format_text(m->mapping_protocol);
+        g_autofree char *router = cli_format_text(m->mapping_router);
+        g_autofree char *endpoint6 = cli_format_text(m->mapped_endpoint6);
+        g_autofree char *router6 = cli_format_text(m->mapping_router6);
+
+        cli_field_take(_("Port mapping"),
+                       *m->mapped_endpoint ? g_strdup_printf(_("%s, router %s (%s)"), endpoint,
+                                                             router, protocol)
+                                           : text_or_null(m->mapping_reason));
+        if (*m->mapping_router6)
+                cli_field_take(_("IPv6"),
+                               *m->mapped_endpoint6 ? g_strdup_printf(_("%s, opened by router %s"),
+                                                                      endpoint6, router6)
+                                                    : text_or_null(m->mapping_reason6));
 }
 
 void cli_daemon_print(const ClientManager *m) {
@@ -183,6 +210,7 @@ void cli_daemon_print(const ClientManager *m) {
         printf("omertad %s (%s)\n", version, mode);
         cli_field_take(_("Machine"), cli_format_text(m->machine_id));
         cli_field_take(_("UDP port"), g_strdup_printf("%u", m->port));
+        print_mappings(m);
         cli_field_take(_("Cipher"), g_steal_pointer(&cipher));
         if (*m->netstack)
                 cli_field_take(_("Stack"), *m->netstack_reason

@@ -92,15 +92,19 @@ const CliVerb cli_verbs[] = {
           N_("Shows what was set with 'omerta network set', or one setting. A member knows its\n"
              "own mtu and name only."),
           cli_network_get },
-        { "set", NULL, "SETTING VALUE", 2, 2, 0, N_("Change a setting of a network"),
-          N_("The same as 'omerta network set'."), cli_network_set, CLI_CHANGES },
-        { "get", NULL, "[SETTING]", 0, 1, 0, N_("Show what was set for a network"),
-          N_("The same as 'omerta network get'."), cli_network_get },
         { "network", "repair-time", "", 0, 0, 0, N_("Say that this machine's clock is right"),
           N_("For when 'omerta status' says that the clock cannot be right, but it is, and no\n"
              "member is there who could confirm it. A gateway then signs again, and signs\n"
              "anew what it had signed by a clock that was ahead."),
           cli_network_repair_time, CLI_CHANGES },
+        { "set", NULL, "SETTING VALUE", 2, 2, 0, N_("Set something of this machine"),
+          N_("Sets what goes for this machine in all networks. port-mapping, on or off, on\n"
+             "unless set: whether the router is asked to lead packets from outside to this\n"
+             "machine's UDP port ('omerta mesh status' shows what came of it). What 'omerta\n"
+             "network set' has is taken too."),
+          cli_set, CLI_CHANGES },
+        { "get", NULL, "[SETTING]", 0, 1, 0, N_("Show what was set"),
+          N_("Shows what was set with 'omerta set', or one setting."), cli_get },
         { "up", NULL, "[LINK|-|FILE]", 0, 1, B(ANY_SUBNET) | B(HOST_NAME) | B(OWNER),
           N_("Switch a network on"),
           N_("Switches interface and links of a network on. Remembered over restarts. With an\n"

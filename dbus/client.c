@@ -36,6 +36,14 @@ static const Field manager_fields[] = {
         FIELD(ClientManager, "Networks", FIELD_STRINGS, networks),
         FIELD(ClientManager, "Endpoints", FIELD_STRINGS, endpoints),
         FIELD(ClientManager, "Port", FIELD_U32, port),
+        FIELD(ClientManager, "PortMapping", FIELD_BOOL, port_mapping),
+        FIELD(ClientManager, "MappedEndpoint", FIELD_STRING, mapped_endpoint),
+        FIELD(ClientManager, "MappingProtocol", FIELD_STRING, mapping_protocol),
+        FIELD(ClientManager, "MappingRouter", FIELD_STRING, mapping_router),
+        FIELD(ClientManager, "MappingReason", FIELD_STRING, mapping_reason),
+        FIELD(ClientManager, "MappedEndpoint6", FIELD_STRING, mapped_endpoint6),
+        FIELD(ClientManager, "MappingRouter6", FIELD_STRING, mapping_router6),
+        FIELD(ClientManager, "MappingReason6", FIELD_STRING, mapping_reason6),
         END_OF_FIELDS,
 };
 

@@ -27,6 +27,14 @@ typedef struct ClientManager {
         char **networks; /* object paths */
         char **endpoints;
         uint32_t port;
+        bool port_mapping;
+        char *mapped_endpoint;
+        char *mapping_protocol;
+        char *mapping_router;
+        char *mapping_reason;
+        char *mapped_endpoint6;
+        char *mapping_router6;
+        char *mapping_reason6;
 } ClientManager;
 
 typedef struct ClientMachine {

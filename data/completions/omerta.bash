@@ -121,8 +121,14 @@ _omerta() {
         unforward)
                 word=$(_omerta_column ID "${ask[@]}" forwards)
                 ;;
-        'network set' | 'network get' | set | get)
+        'network set' | 'network get')
                 word='max-absence grace mtu name'
+                ;;
+        set | get)
+                word='port-mapping max-absence grace mtu name'
+                ;;
+        'set port-mapping')
+                word='on off'
                 ;;
         'network join' | up | backup)
                 compopt -o filenames

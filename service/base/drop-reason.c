@@ -30,6 +30,8 @@ static const struct {
         [DROP_FRAME_MALFORMED] = { "frame-malformed", "a message that cannot be read" },
         [DROP_CONTROL_OVERFLOW] = { "control-overflow", "more messages than can be taken" },
         [DROP_NO_CHANNEL] = { "no-channel", "a message on a channel nobody here serves" },
+        [DROP_PORT_MAPPING] = { "port-mapping",
+                                "an answer about port mappings that nobody asked for, or that lies" },
         [DROP_SOCKET_FULL] = { "socket-full", "came faster than it could be taken" },
         [DROP_CONTROL_SHARE] = { "control-share",
                                  "more messages from one machine than its share, while it lasted" },

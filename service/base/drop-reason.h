@@ -36,8 +36,9 @@ typedef enum DropReason {
         DROP_CONTROL_SHARE,    /* the sender has more than its share of that queue waiting */
         DROP_OVER_BUDGET,      /* the sender has caused more work than a machine may */
 
-        DROP_NO_CHANNEL,  /* authentic, but nobody here serves this channel */
-        DROP_SOCKET_FULL, /* by the kernel: the socket's queue was full */
+        DROP_NO_CHANNEL,   /* authentic, but nobody here serves this channel */
+        DROP_PORT_MAPPING, /* an answer about port mappings that was not asked for, or lies */
+        DROP_SOCKET_FULL,  /* by the kernel: the socket's queue was full */
 
         /* Packets from a machine. */
         DROP_PACKET_MALFORMED, /* not IP, length wrong, header cut */

@@ -397,6 +397,30 @@ static int method_backup(sd_bus_message *call, void *userdata, sd_bus_error *err
         return sd_bus_reply_method_return(call, "h", fd);
 }
 
+static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        int port_mapping = -1;
+        const BusOption table[] = {
+                { "port-mapping", "b", &port_mapping },
+                {},
+        };
+        ManagerError e = {};
+        int r;
+
+        r = bus_read_options(call, table, error);
+        if (r < 0)
+                return r;
+        r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_NETWORKS, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        if (port_mapping >= 0) {
+                r = manager_set_port_mapping(b->manager, port_mapping > 0, &e);
+                if (r < 0)
+                        return bus_set_error(error, &e);
+        }
+        return sd_bus_reply_method_return(call, NULL);
+}
+
 static int append_endpoints(sd_bus_message *reply, Manager *m) {
         Endpoint endpoints[LOCAL_ENDPOINTS_SHOWN_MAX];
         unsigned n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
@@ -447,6 +471,35 @@ get_property(sd_bus *bus,
                 r = sd_bus_message_append(reply, "o", p);
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int get_port_mapping(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        const Manager *m = ((Bus *) userdata)->manager;
+        bool is_6 = g_str_has_suffix(property, "6");
+        const Mapper *mapper = manager_port_mapping(m, is_6 ? AF_INET6 : AF_INET);
+        const Endpoint *e = mapper_endpoint(mapper);
+
+        if (strcmp(property, "PortMapping") == 0)
+                return sd_bus_message_append(reply, "b", manager_maps_ports(m));
+        if (g_str_has_prefix(property, "MappedEndpoint"))
+                return sd_bus_message_append(reply, "s", e ? endpoint_format(e).text : "");
+        if (g_str_has_prefix(property, "MappingProtocol"))
+                return sd_bus_message_append(
+                                reply, "s", map_protocol_to_string(mapper_protocol(mapper)));
+        if (g_str_has_prefix(property, "MappingRouter"))
+                return sd_bus_message_append(
+                                reply, "s",
+                                mapper_has_target(mapper)
+                                                ? ip_format(&mapper_target(mapper)->router).text
+                                                : "");
+        return sd_bus_message_append(reply, "s", mapper_reason(mapper));
 }
 
 static const sd_bus_vtable vtable[] = {
@@ -500,6 +553,12 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_RESULT("h", backup),
                         method_backup,
                         SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "SetOptions",
+                        SD_BUS_ARGS("a{sv}", options),
+                        SD_BUS_NO_RESULT,
+                        method_set_options,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("MachineId", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Mode", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -508,6 +567,14 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Netstack", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("NetstackReason", "s", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Endpoints", "as", get_property, 0, 0),
+        SD_BUS_PROPERTY("PortMapping", "b", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("MappedEndpoint", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("MappingProtocol", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("MappingRouter", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("MappingReason", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("MappedEndpoint6", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("MappingRouter6", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("MappingReason6", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Networks", "ao", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,
 };

@@ -369,6 +369,10 @@ static void on_netstack_changed(void *userdata) {
         touch(userdata, OMERTA_PATH, false);
 }
 
+static void on_port_mapping_changed(void *userdata) {
+        touch(userdata, OMERTA_PATH, false);
+}
+
 ManagerObserver bus_signals_observer(BusSignals *s) {
         return (ManagerObserver){
                 .userdata = s,
@@ -381,6 +385,7 @@ ManagerObserver bus_signals_observer(BusSignals *s) {
                 .approval_requested = on_approval_requested,
                 .forward_changed = on_forward_changed,
                 .netstack_changed = on_netstack_changed,
+                .port_mapping_changed = on_port_mapping_changed,
         };
 }
 

@@ -9,6 +9,7 @@
 #include "network/part.h"
 #include "netif/netif.h"
 #include "network/join.h"
+#include "portmap/portmap.h"
 #include "proxy/server.h"
 #include "store/store.h"
 
@@ -75,6 +76,11 @@ struct Manager {
         Timer sockets_timer;   /* to look at them, not from within who sends */
         uint16_t port;
 
+        PrefixSet inside; /* what lies inside a virtual network, as was published last */
+        PortMapper *port_mapper;
+        bool maps_ports;         /* the setting */
+        Endpoint mapped_told[2]; /* IPv4 and IPv6, as the journal has it */
+
         GPtrArray *networks; /* of ManagedNetwork */
         ProxyServer *proxy;  /* NULL: none */
         ManagerDialer proxy_dialer;
@@ -111,6 +117,8 @@ void manager_close_passed_fds(Manager *m);
 /* To all networks where this machine can be reached, as far as it knows itself, and what lies
  * inside one of them: whenever a network comes or goes, its address changed, or the machine's. */
 void manager_publish_endpoints(Manager *m);
+/* rtnl_default_router(), of what is not ours. */
+int manager_default_router(Manager *m, int family, RtnlRouter *ret);
 
 /* --- mesh-socket.c --- */
 void manager_init_sockets(Manager *m);
@@ -131,6 +139,17 @@ const char *manager_sockets_trouble(const Manager *m);
 bool manager_is_without_sockets(const Manager *m);
 /* What the kernel has dropped at those there are. */
 uint64_t manager_socket_drops(const Manager *m);
+
+/* --- port-mapping.c --- */
+int manager_open_port_mapping(Manager *m);
+/* Which routers there are, and whether they are asked, may have changed. */
+void manager_update_port_mapping(Manager *m);
+/* What is mapped goes among the @n endpoints of which the first @max are in @all. Return: how many
+ * there are now. */
+unsigned manager_add_mapped(const Manager *m, Endpoint *all, unsigned n, unsigned max);
+/* @e before the first private one, unless it is there; in place of the last of its family where
+ * there is no room. As manager_add_mapped(). */
+unsigned endpoint_insert_mapped(const Endpoint *e, Endpoint *all, unsigned n, unsigned max);
 
 /* --- names.c --- */
 bool manager_name_is_visible(const char *text);

@@ -232,6 +232,8 @@ static void on_addresses_settled(void *userdata) {
 
         manager_retry_sockets(m);
         manager_publish_endpoints(m);
+        /* The same router may be another one, or have slept. */
+        port_mapper_look(m->port_mapper);
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *n = m->networks->pdata[i];
 
@@ -433,6 +435,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 r = setup_loop(m);
         if (r >= 0)
                 r = manager_open_proxy(m);
+        if (r >= 0)
+                r = manager_open_port_mapping(m);
         if (r < 0) {
                 manager_free(m);
                 return r;
@@ -445,6 +449,7 @@ Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
         g_array_set_size(m->observers, 0);
+        m->port_mapper = port_mapper_free(m->port_mapper);
         m->proxy = proxy_server_free(m->proxy);
         while (m->networks->len > 0)
                 managed_network_free(m->networks->pdata[m->networks->len - 1]);

@@ -12,6 +12,7 @@
 #include "core/network.h"
 #include "manager/manager-error.h"
 #include "netif/netstack.h"
+#include "portmap/mapper.h"
 
 typedef struct Manager Manager;
 typedef struct ManagedNetwork ManagedNetwork;
@@ -56,6 +57,8 @@ typedef struct ManagerObserver {
         void (*forward_changed)(void *userdata, ManagedNetwork *n, uint32_t id);
         /* manager_netstack() or its reason. */
         void (*netstack_changed)(void *userdata);
+        /* manager_maps_ports(), manager_port_mapping(). */
+        void (*port_mapping_changed)(void *userdata);
 } ManagerObserver;
 
 /**
@@ -106,6 +109,14 @@ void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endp
 void manager_sleep(Manager *m);
 /* The machine woke up, or its connectivity changed in a way the kernel does not tell. */
 void manager_wake(Manager *m);
+
+/* Whether routers are asked to map our UDP port. */
+bool manager_maps_ports(const Manager *m);
+/* What came of it. @family: AF_INET, AF_INET6. Borrowed. */
+const Mapper *manager_port_mapping(const Manager *m, int family);
+
+/* Stored before it returns. Return: 0, or negative errno and @error. */
+int manager_set_port_mapping(Manager *m, bool on, ManagerError *error);
 
 /* All that this machine is, for 'omertad restore': store_backup(). */
 int manager_backup(Manager *m, int *ret_fd, ManagerError *error);

@@ -69,29 +69,45 @@ static unsigned own_interfaces(const Manager *m, unsigned ret[static NETWORKS_MA
         return n;
 }
 
-unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max) {
+typedef struct OwnLinks {
         unsigned ifindex[NETWORKS_MAX];
         IpPrefix prefix[NETWORKS_MAX];
-        RtnlOurs ours = {
-                .ifindex = ifindex,
-                .n_ifindex = own_interfaces(m, ifindex),
-                .prefix = prefix,
-        };
-        int n;
+        RtnlOurs ours;
+} OwnLinks;
 
+static void find_own_links(const Manager *m, OwnLinks *ret) {
+        ret->ours = (RtnlOurs){
+                .ifindex = ret->ifindex,
+                .n_ifindex = own_interfaces(m, ret->ifindex),
+                .prefix = ret->prefix,
+        };
         for (unsigned i = 0; i < m->networks->len; i++) {
                 const ManagedNetwork *net = m->networks->pdata[i];
 
-                prefix[ours.n_prefixes++] = ula_prefix(&net->id);
+                ret->prefix[ret->ours.n_prefixes++] = ula_prefix(&net->id);
         }
-        n = rtnl_local_endpoints(m->rtnl, &ours, ret, max);
+}
+
+int manager_default_router(Manager *m, int family, RtnlRouter *ret) {
+        OwnLinks own;
+
+        find_own_links(m, &own);
+        return rtnl_default_router(m->rtnl, family, &own.ours, ret);
+}
+
+unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max) {
+        OwnLinks own;
+        int n;
+
+        find_own_links(m, &own);
+        n = rtnl_local_endpoints(m->rtnl, &own.ours, ret, max);
         if (n < 0) {
                 (void) log_warning_errno(n, "cannot read the addresses of this machine: %m");
                 return 0;
         }
         for (unsigned i = 0; i < MIN((unsigned) n, max); i++)
                 endpoint_set_port(&ret[i], m->port);
-        return (unsigned) n;
+        return manager_add_mapped(m, ret, (unsigned) n, max);
 }
 
 /* What lies inside a virtual network of this machine: of ours, and of another daemon's as far as
@@ -118,16 +134,16 @@ static void find_inside(Manager *m, PrefixSet *ret) {
 
 void manager_publish_endpoints(Manager *m) {
         Endpoint endpoints[ENDPOINTS_MAX];
-        PrefixSet inside;
         unsigned n;
 
-        find_inside(m, &inside);
+        find_inside(m, &m->inside);
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *net = m->networks->pdata[i];
 
                 if (net->core)
-                        network_set_inside(net->core, &inside);
+                        network_set_inside(net->core, &m->inside);
         }
+        manager_update_port_mapping(m);
         n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
 
         n = MIN(n, (unsigned) ELEMENTSOF(endpoints));

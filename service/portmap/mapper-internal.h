@@ -31,7 +31,7 @@ struct Mapper {
         MapProtocol next;
         usec_t began;
         Attempt attempt[_MAP_PROTOCOL_MAX];
-        char *failure[_MAP_PROTOCOL_MAX];         /* what came instead of a mapping */
+        char *failure[_MAP_PROTOCOL_MAX];        /* what came instead of a mapping */
         usec_t refused_until[_MAP_PROTOCOL_MAX]; /* not asked before */
         Timer step_timer; /* the next protocol, the end of the round; MAPPED: of our patience */
         usec_t pause;     /* after the next round that is in vain */

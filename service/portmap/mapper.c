@@ -122,15 +122,13 @@ static void send_map(Mapper *m, MapProtocol p, uint32_t lifetime) {
         else if (again)
                 map.external = endpoint_address(&m->endpoint);
         if (p == MAP_NATPMP) {
-                size_t n = natpmp_encode_map(
-                                m->target.port, map.external_port, lifetime, buf);
+                size_t n = natpmp_encode_map(m->target.port, map.external_port, lifetime, buf);
 
                 m->env.send(m->env.userdata, buf, n);
                 return;
         }
         memcpy(map.nonce, m->nonce, sizeof map.nonce);
-        m->env.send(m->env.userdata, buf,
-                    pcp_encode_map(&m->target.source, &map, lifetime, buf));
+        m->env.send(m->env.userdata, buf, pcp_encode_map(&m->target.source, &map, lifetime, buf));
 }
 
 static void send_question(Mapper *m, MapProtocol p) {
@@ -156,8 +154,8 @@ static void ask_again_later(Mapper *m, MapProtocol p) {
 
         if (p == MAP_PCP)
                 pause = pause - pause / 10 + random_below(m, pause / 5);
-        timer_set(m->env.timers, &a->timer, now(m) + pause, p == MAP_PCP ? on_pcp_again : on_natpmp_again,
-                  m);
+        timer_set(m->env.timers, &a->timer, now(m) + pause,
+                  p == MAP_PCP ? on_pcp_again : on_natpmp_again, m);
         a->pause *= 2;
 }
 
@@ -231,9 +229,9 @@ static bool open_attempt(Mapper *m, MapProtocol p, bool is_look) {
 /* --- a round --- */
 
 static const char *protocols_text(const Mapper *m) {
-        return !is_v4(m)      ? "PCP"
+        return !is_v4(m)     ? "PCP"
                : m->env.upnp ? "PCP, NAT-PMP nor UPnP"
-                              : "PCP nor NAT-PMP (this omertad is built without UPnP)";
+                             : "PCP nor NAT-PMP (this omertad is built without UPnP)";
 }
 
 static void on_pause_over(void *userdata) {
@@ -370,8 +368,9 @@ static const char *address_trouble(const Mapper *m, const IpAddr *a) {
         if (ip_prefix_is_private(&host))
                 return "private: another translator stands before it";
         /* 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3; all but 2000::/3 (RFC 6890). */
-        if (a->family == AF_INET ? b[0] == 0 || b[0] == 127 || (b[0] == 169 && b[1] == 254) || b[0] >= 224
-                                 : (b[0] & 0xe0) != 0x20)
+        if (a->family == AF_INET
+                            ? b[0] == 0 || b[0] == 127 || (b[0] == 169 && b[1] == 254) || b[0] >= 224
+                            : (b[0] & 0xe0) != 0x20)
                 return "nobody's";
         return NULL;
 }
@@ -419,12 +418,8 @@ static void on_expired(void *userdata) {
 }
 
 /* @lifetime: s, not 0. */
-static void accept_mapping(
-                Mapper *m,
-                MapProtocol p,
-                const IpAddr *external,
-                uint16_t port,
-                uint32_t lifetime) {
+static void
+accept_mapping(Mapper *m, MapProtocol p, const IpAddr *external, uint16_t port, uint32_t lifetime) {
         const char *trouble = address_trouble(m, external);
         usec_t life = MIN(lifetime, LIFE_MAX_SEC) * USEC_PER_SEC;
         Endpoint e;
@@ -434,8 +429,7 @@ static void accept_mapping(
                 unmap(m, p, port);
                 fail(m, p,
                      port == 0 ? g_strdup_printf("router %s answers with port 0", router_text(m))
-                               : g_strdup_printf(
-                                                 "router %s says that it is %s outside, which is %s",
+                               : g_strdup_printf("router %s says that it is %s outside, which is %s",
                                                  router_text(m), ip_format(external).text, trouble));
                 return;
         }
@@ -443,9 +437,10 @@ static void accept_mapping(
         e = make_endpoint(external, port);
         m->state = MAPPER_MAPPED;
         m->pause = PAUSE_FIRST_USEC;
-        timer_set(m->env.timers, &m->renew_timer, now(m) + MAX(life / 2, RENEW_MIN_USEC), on_renew, m);
-        timer_set(m->env.timers, &m->expire_timer, now(m) + MAX(life, 2 * RENEW_MIN_USEC), on_expired,
+        timer_set(m->env.timers, &m->renew_timer, now(m) + MAX(life / 2, RENEW_MIN_USEC), on_renew,
                   m);
+        timer_set(m->env.timers, &m->expire_timer, now(m) + MAX(life, 2 * RENEW_MIN_USEC),
+                  on_expired, m);
         look_later(m);
         g_clear_pointer(&m->reason, g_free);
         if (m->protocol == p && endpoint_equal(&e, &m->endpoint))

@@ -59,8 +59,8 @@ typedef struct MapperEnv {
         void (*random)(void *userdata, void *buf, size_t n);
         /* To port 5351 of the router. What fails is as good as lost. */
         void (*send)(void *userdata, const uint8_t *data, size_t len);
-        /* Has the helper asked; its answer is mapper_handle_upnp(), not from here, once. NULL: there
-         * is none. A removal is not answered. */
+        /* Has the helper asked; its answer is mapper_handle_upnp(), not from here, once. NULL:
+         * there is none. A removal is not answered. */
         int (*upnp)(void *userdata, const UpnpRequest *q);
         void (*upnp_cancel)(void *userdata);
         /* Whether an address lies inside a virtual network. */

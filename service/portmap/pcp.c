@@ -58,11 +58,11 @@ static void put_header(uint8_t *buf, PcpOpcode opcode, uint32_t lifetime, const 
         put_address(buf + 8, client);
 }
 
-size_t pcp_encode_map(
-                const IpAddr *client,
-                const PcpMap *map,
-                uint32_t lifetime,
-                uint8_t buf[static PCP_MAP_SIZE]) {
+size_t
+pcp_encode_map(const IpAddr *client,
+               const PcpMap *map,
+               uint32_t lifetime,
+               uint8_t buf[static PCP_MAP_SIZE]) {
         const IpAddr any = { .family = client->family };
 
         put_header(buf, PCP_MAP, lifetime, client);

@@ -59,11 +59,11 @@ typedef struct PcpMap {
 
 /* @client: the address the request leaves from. @lifetime: seconds; 0 ends the mapping.
  * Return: bytes written. */
-size_t pcp_encode_map(
-                const IpAddr *client,
-                const PcpMap *map,
-                uint32_t lifetime,
-                uint8_t buf[static PCP_MAP_SIZE]);
+size_t
+pcp_encode_map(const IpAddr *client,
+               const PcpMap *map,
+               uint32_t lifetime,
+               uint8_t buf[static PCP_MAP_SIZE]);
 size_t pcp_encode_announce(const IpAddr *client, uint8_t buf[static PCP_HEADER_SIZE]);
 
 typedef struct PcpResponse {

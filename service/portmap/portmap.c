@@ -122,8 +122,8 @@ address_of(const IpAddr *a, unsigned ifindex, uint16_t port, socklen_t *ret_len)
         return ss;
 }
 
-/* Connected, so that the kernel lets nobody but the router's port answer; on the router's way alone,
- * whatever other routes say. */
+/* Connected, so that the kernel lets nobody but the router's port answer; on the router's way
+ * alone, whatever other routes say. */
 static int open_socket(const MapperTarget *t, int *ret) {
         struct sockaddr_storage local, remote;
         _cleanup_close_ int fd = -EBADF;
@@ -138,7 +138,9 @@ static int open_socket(const MapperTarget *t, int *ret) {
         if (t->router.family == AF_INET)
                 (void) setsockopt(fd, IPPROTO_IP, IP_UNICAST_IF, &(uint32_t){ htobe32(t->ifindex) }, 4);
         else
-                (void) setsockopt(fd, IPPROTO_IPV6, IPV6_UNICAST_IF, &(uint32_t){ htobe32(t->ifindex) }, 4);
+                (void) setsockopt(
+                                fd, IPPROTO_IPV6, IPV6_UNICAST_IF,
+                                &(uint32_t){ htobe32(t->ifindex) }, 4);
         (void) setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &ifindex, sizeof ifindex);
         if (bind(fd, (struct sockaddr *) &local, local_len) < 0 ||
             connect(fd, (struct sockaddr *) &remote, remote_len) < 0)
@@ -157,8 +159,9 @@ static int open_announcements(const MapperTarget *t, int *ret) {
         struct sockaddr_storage local;
         socklen_t len;
 
-        local = address_of(t->router.family == AF_INET ? &all4 : &all6, t->ifindex,
-                           PORTMAP_CLIENT_PORT, &len);
+        local =
+                        address_of(t->router.family == AF_INET ? &all4 : &all6, t->ifindex,
+                                   PORTMAP_CLIENT_PORT, &len);
         fd = socket(t->router.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
@@ -232,8 +235,9 @@ static int open_sockets(Side *s, const MapperTarget *t) {
         /* Without them it is found out at the next look. */
         r = open_announcements(t, &s->announcement_fd);
         if (r >= 0)
-                r = sd_event_add_io(event, &s->announcement_source, s->announcement_fd, EPOLLIN,
-                                    on_announcement, s);
+                r =
+                                sd_event_add_io(event, &s->announcement_source, s->announcement_fd,
+                                                EPOLLIN, on_announcement, s);
         if (r < 0)
                 (void) log_debug_errno(r, "cannot hear what routers announce: %m");
         return 0;
@@ -246,7 +250,7 @@ PortMapper *port_mapper_new(const PortMapperConfig *config) {
 
         p->config = *config;
 #if HAVE_UPNP
-        p->upnp = upnp_process_new(config->event, on_upnp, p);
+        p->upnp = upnp_process_new(config->event, UPNP_LIFE_USEC, on_upnp, p);
 #endif
         for (unsigned i = 0; i < ELEMENTSOF(p->side); i++) {
                 MapperEnv env = {
@@ -298,11 +302,7 @@ static bool is_same(const Mapper *m, const MapperTarget *t) {
                now->port == t->port;
 }
 
-void port_mapper_set_target(
-                PortMapper *p,
-                int family,
-                const MapperTarget *target,
-                const char *reason) {
+void port_mapper_set_target(PortMapper *p, int family, const MapperTarget *target, const char *reason) {
         Side *s = side_of(p, family);
         int r;
 
@@ -314,9 +314,9 @@ void port_mapper_set_target(
                 return;
         r = open_sockets(s, target);
         if (r < 0) {
-                g_autofree char *text = g_strdup_printf(
-                                "router %s cannot be asked: %s", ip_format(&target->router).text,
-                                g_strerror(-r));
+                g_autofree char *text =
+                                g_strdup_printf("router %s cannot be asked: %s",
+                                                ip_format(&target->router).text, g_strerror(-r));
 
                 close_sockets(s);
                 mapper_set_target(s->mapper, NULL, text);

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Has the UDP port of this machine mapped by its routers: sockets, the UPnP helper and the event loop
- * around portmap/mapper.h, one a family. Of IPv6 a router's firewall is opened ("pinhole"). Control
- * thread only.
+ * Has the UDP port of this machine mapped by its routers: sockets, the UPnP helper and the event
+ * loop around portmap/mapper.h, one a family. Of IPv6 a router's firewall is opened ("pinhole").
+ * Control thread only.
  */
 
 #include <systemd/sd-event.h>
@@ -25,15 +25,11 @@ typedef struct PortMapperConfig {
 } PortMapperConfig;
 
 PortMapper *port_mapper_new(const PortMapperConfig *config);
-/* Ends the mappings; where UPnP has one it takes up to a second. */
+/* Ends the mappings; where UPnP has one it takes up to three seconds. */
 PortMapper *port_mapper_free(PortMapper *p);
 
 /* @family: AF_INET, AF_INET6. As mapper_set_target(), and the former target's mapping is ended. */
-void port_mapper_set_target(
-                PortMapper *p,
-                int family,
-                const MapperTarget *target,
-                const char *reason);
+void port_mapper_set_target(PortMapper *p, int family, const MapperTarget *target, const char *reason);
 void port_mapper_look(PortMapper *p);
 
 /* Borrowed until the next turn. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * omerta-upnp-helper: asks a router by UPnP IGD for a mapping of a UDP port, or ends one, and says in
- * one line what became of it (portmap/upnp.h). libminiupnpc waits for answers and reads XML that
+ * omerta-upnp-helper: asks a router by UPnP IGD for a mapping of a UDP port, or ends one, and says
+ * in one line what became of it (portmap/upnp.h). libminiupnpc waits for answers and reads XML that
  * anybody in the LAN may have written, so it is here, in a process that omertad starts for one
  * question and ends after some seconds.
  *
@@ -15,47 +15,29 @@
  */
 
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <miniupnpc/miniupnpc.h>
 #include <miniupnpc/upnpcommands.h>
 #include <miniupnpc/upnperrors.h>
-#include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 
 #include "base/macros.h"
+#include "portmap/upnp-sandbox.h"
 #include "portmap/upnp.h"
 
 #define AGAIN "--again" /* the first word of a second life, see drop_capabilities() */
 #define SEARCH_MSEC 1000
 /* Hops of a search; the router is one away, UPnP Device Architecture 1.1 section 1.3.2 wants 2. */
 #define SEARCH_TTL 2
-#define MEMORY_MAX (64U * 1024U * 1024U)
 #define DESCRIPTION "omerta"
 /* UPnP WANIPConnection:1, section 2.4.16. */
 #define ERROR_CONFLICT 718
 #define ERROR_ONLY_PERMANENT 725
 /* Other ports than our own, when somebody has it. */
 #define PORTS_TRIED 3U
-
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#elif defined(__i386__)
-#define ARCH AUDIT_ARCH_I386
-#elif defined(__riscv) && __riscv_xlen == 64
-#define ARCH AUDIT_ARCH_RISCV64
-#endif
 
 /* --- with how little it can be done --- */
 
@@ -78,92 +60,6 @@ static int drop_capabilities(char **argv) {
         memcpy(again + 2, argv + 1, (n - 1) * sizeof *again);
         execv(argv[0], again);
         return -errno;
-}
-
-static int filter_calls(void) {
-#ifdef ARCH
-#define DENY(call)                                                                                 \
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (call), 0, 1),                                         \
-                        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES)
-        struct sock_filter code[] = {
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-#ifdef __x86_64__
-                /* The same calls under other numbers (x32). */
-                BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-#endif
-#ifdef SYS_open
-                DENY(SYS_open),
-                DENY(SYS_creat),
-#endif
-#ifdef SYS_fork
-                DENY(SYS_fork),
-                DENY(SYS_vfork),
-#endif
-#ifdef SYS_socketcall
-                DENY(SYS_socketcall),
-#endif
-                DENY(SYS_openat),
-                DENY(SYS_openat2),
-                DENY(SYS_open_by_handle_at),
-                DENY(SYS_execve),
-                DENY(SYS_execveat),
-                DENY(SYS_clone),
-                DENY(SYS_clone3),
-                DENY(SYS_ptrace),
-                DENY(SYS_process_vm_readv),
-                DENY(SYS_process_vm_writev),
-                DENY(SYS_pidfd_open),
-                DENY(SYS_pidfd_getfd),
-                DENY(SYS_kill),
-                DENY(SYS_tkill),
-                DENY(SYS_io_uring_setup),
-                DENY(SYS_bpf),
-                DENY(SYS_unlinkat),
-                DENY(SYS_renameat2),
-                DENY(SYS_linkat),
-                DENY(SYS_symlinkat),
-                DENY(SYS_truncate),
-                DENY(SYS_mount),
-                DENY(SYS_unshare),
-                DENY(SYS_setns),
-                /* socket(): IPv4 alone; neither the bus nor the kernel's netlink. */
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                         offsetof(struct seccomp_data, args[0]) +
-                                         (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 1, 0),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        };
-#undef DENY
-        const struct sock_fprog program = { .len = ELEMENTSOF(code), .filter = code };
-
-        return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0 ? -errno : 0;
-#else
-        return 0;
-#endif
-}
-
-static int shut_in(void) {
-        const struct rlimit memory = { MEMORY_MAX, MEMORY_MAX };
-
-        /* With omertad, and with nothing of it but the pipe. */
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
-            prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-                return -errno;
-        closefrom(STDERR_FILENO + 1);
-#if !defined(__SANITIZE_ADDRESS__) /* whose shadow alone is terabytes of addresses */
-        if (setrlimit(RLIMIT_AS, &memory) < 0)
-                return -errno;
-#else
-        (void) memory;
-#endif
-        return filter_calls();
 }
 
 /* --- the router --- */
@@ -206,8 +102,9 @@ static bool find_igd(const UpnpRequest *q, Igd *ret) {
         if (q->operation == UPNP_REMOVE)
                 return false;
         /* A file that is no socket: minissdpd's list is anybody's in the LAN. */
-        found = upnpDiscover(SEARCH_MSEC, ip_format(&q->source).text, "/dev/null", UPNP_LOCAL_PORT_ANY,
-                             0, SEARCH_TTL, &error);
+        found =
+                        upnpDiscover(SEARCH_MSEC, ip_format(&q->source).text, "/dev/null",
+                                     UPNP_LOCAL_PORT_ANY, 0, SEARCH_TTL, &error);
         for (struct UPNPDev *d = found; d && !is_found; d = d->pNext)
                 is_found = d->descURL && read_description(q, d->descURL, ret);
         freeUPNPDevlist(found);
@@ -289,7 +186,7 @@ int main(int argc, char **argv) {
         if (r >= 0)
                 r = upnp_request_from_arguments(argv + 2, (unsigned) argc - 2, &q);
         if (r >= 0)
-                r = shut_in();
+                r = upnp_sandbox_enter();
         if (r < 0) {
                 fprintf(stderr, "omerta-upnp-helper: %s; omertad starts it\n", strerror(-r));
                 return EXIT_FAILURE;

@@ -11,16 +11,15 @@
 
 #include "base/log.h"
 #include "base/macros.h"
-#include "base/time.h"
 #include "config.h"
 
 #define HELPER "omerta-upnp-helper"
-/* A second for routers to be found, then a handful of requests to one that may be slow. */
-#define LIFE_USEC (15 * USEC_PER_SEC)
-#define END_MSEC 1000
+/* Of a removal, when we end: a few requests in the LAN, by a program that has to be loaded first. */
+#define END_MSEC 3000
 
 struct UpnpProcess {
         sd_event *event;
+        usec_t life;
         void (*answered)(void *userdata, const UpnpAnswer *answer);
         void *userdata;
         pid_t pid; /* 0: none */
@@ -33,11 +32,13 @@ struct UpnpProcess {
 
 UpnpProcess *upnp_process_new(
                 sd_event *event,
+                usec_t life,
                 void (*answered)(void *userdata, const UpnpAnswer *answer),
                 void *userdata) {
         UpnpProcess *p = NEW(UpnpProcess);
 
         p->event = event;
+        p->life = life;
         p->answered = answered;
         p->userdata = userdata;
         p->fd = -EBADF;
@@ -146,8 +147,11 @@ int upnp_process_start(UpnpProcess *p, const UpnpRequest *q) {
                 r = sd_event_add_io(p->event, &p->source, p->fd, EPOLLIN, on_said, p);
         if (r >= 0)
                 r = sd_event_add_time_relative(
-                                p->event, &p->timer, CLOCK_MONOTONIC, LIFE_USEC, USEC_PER_SEC,
+                                p->event, &p->timer, CLOCK_MONOTONIC, p->life, USEC_PER_MSEC,
                                 on_too_long, p);
+        /* The loop has ended, and omertad is about to: upnp_process_free() waits for it. */
+        if (r == -ESTALE && p->is_removal)
+                return 0;
         if (r < 0) {
                 (void) log_debug_errno(r, "cannot start " HELPER ": %m");
                 end(p);

@@ -16,7 +16,7 @@
 
 #include "base/ip.h"
 
-#define UPNP_URL_MAX 256U  /* of the router's description, with its end; longer ones are not used */
+#define UPNP_URL_MAX 256U  /* of the router's description, with its end; longer ones are not used  */
 #define UPNP_LINE_MAX 512U /* a line and its end */
 
 typedef enum UpnpOperation {

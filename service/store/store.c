@@ -67,6 +67,8 @@ static const char *const migrations[] = {
         "  STRICT, WITHOUT ROWID;",
         "ALTER TABLE network ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;",
         "ALTER TABLE network ADD COLUMN mtu INTEGER NOT NULL DEFAULT 0;",
+        "CREATE TABLE setting (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)"
+        "  STRICT, WITHOUT ROWID;",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 

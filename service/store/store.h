@@ -67,6 +67,12 @@ int store_put_network(Store *s, const StoredNetwork *network);
 /* With all its records, invites, our key in it and its root key. Nothing there is no error. */
 int store_delete_network(Store *s, const NetworkId *id);
 
+/* What was set for this machine, whatever network it is in: a name and a text. Durable before it
+ * returns. */
+int store_put_setting(Store *s, const char *name, const char *value);
+/* The caller frees. -ENOENT: it was never set. */
+int store_get_setting(Store *s, const char *name, char **ret);
+
 /* A port forward, as proxy/forward.h writes and reads it; nothing of it is looked at here. */
 typedef struct StoredForward {
         uint32_t id;

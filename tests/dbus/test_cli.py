@@ -70,7 +70,9 @@ class CliTest(unittest.TestCase):
         self.fake.add(
             ROOT, 'Manager', Version='0.1.0', MachineId=IDS['laptop'], Mode='system', Port=18002,
             Netstack='tun', NetstackReason='the interface belongs to the machine',
-            Cipher='AES-256-GCM', Networks=networks)
+            Cipher='AES-256-GCM', Networks=networks, PortMapping=True,
+            MappedEndpoint='203.0.113.9:4660', MappingProtocol='nat-pmp', MappingRouter='192.168.1.1',
+            MappingRouter6='fe80::1', MappingReason6='router fe80::1 does not answer PCP')
 
     def home(self, **properties):
         """One network with three machines, this one the laptop."""
@@ -233,14 +235,22 @@ class CliTest(unittest.TestCase):
             for text in ('omertad 0.1.0 (system)', IDS['laptop'], '18002', 'home: online',
                          '10.0.0.100', 'This machine: laptopxx\n', 'omerta0, MTU 1420',
                          '10.0.0.1, machine gatewayx',
+                         'Port mapping: 203.0.113.9:4660, router 192.168.1.1 (nat-pmp)\n',
+                         'IPv6: router fe80::1 does not answer PCP\n',
                          '9 (mac1 7, malformed 2)', '4 (replayed 3, from-the-future 1)'):
                 self.assertIn(text, out)
         self.assertEqual(self.json('status'), {
             'daemon': {
                 'version': '0.1.0', 'mode': 'system', 'machine': IDS['laptop'], 'port': 18002,
                 'cipher': 'AES-256-GCM', 'netstack': 'tun',
-                'netstack_reason': 'the interface belongs to the machine', 'drops': {'mac1': 7, 'malformed': 2}},
+                'netstack_reason': 'the interface belongs to the machine', **self.mapped_json,
+                'drops': {'mac1': 7, 'malformed': 2}},
             'networks': [{**self.home_json, 'drops': {'replayed': 3, 'from-the-future': 1}}]})
+
+    mapped_json = {
+        'port_mapping': True, 'mapped_endpoint': '203.0.113.9:4660', 'mapping_protocol': 'nat-pmp',
+        'mapping_router': '192.168.1.1', 'mapping_reason': None, 'mapped_endpoint6': None,
+        'mapping_router6': 'fe80::1', 'mapping_reason6': 'router fe80::1 does not answer PCP'}
 
     home_json = {
         'name': 'home', 'id': NETWORK_ID, 'machine': IDS['laptop'], 'state': 'online', 'state_reason': None,
@@ -248,6 +258,16 @@ class CliTest(unittest.TestCase):
         'subnet': '10.0.0.0/16', 'gateway': IDS['gateway'], 'gateway_address': '10.0.0.1',
         'is_gateway': False, 'host_name': 'laptop', 'mtu': 1420, 'members': 3, 'pending': 0, 'invites': 0,
         'certificate_expires': '2030-01-01T00:00:00Z', 'certificate_expires_usec': UNTIL}
+
+    def test_set(self):
+        self.home()
+        self.assertEqual(self.ok('get', 'port-mapping').out, 'on\n')
+        self.assertEqual(self.json('get'), {'port_mapping': True})
+        self.ok('set', 'port-mapping', 'off')
+        self.assertEqual(self.called('Manager.SetOptions'),
+                         [(ROOT, 'Manager.SetOptions', [{'port-mapping': False}], True)])
+        self.fails(2, 'set', 'port-mapping', 'perhaps', says='neither on nor off')
+        self.fails(2, 'set', 'speed', '1280', says='no setting')
 
     def test_status_without_networks(self):
         self.daemon()

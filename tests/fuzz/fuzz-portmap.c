@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What comes from a router: the codecs, the helper's line, and a mapper that has asked. The first byte
- * says whether datagrams are answers or announcements; datagrams have a byte of length before them,
- * and the next one's time after them. */
+/* What comes from a router: the codecs, the helper's line, and a mapper that has asked. The first
+ * byte says whether datagrams are answers or announcements; datagrams have a byte of length before
+ * them, and the next one's time after them. */
 #include <string.h>
 
 #include "base/macros.h"

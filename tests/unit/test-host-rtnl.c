@@ -304,6 +304,51 @@ static bool readable(int fd) {
         return poll(&p, 1, 0) == 1;
 }
 
+/* Who is asked to map ports: the router of the default route, from an address on its link. */
+static void test_default_router(void **state) {
+        Rtnl *r = need_root(state);
+        RtnlOurs ours = {};
+        RtnlRouter found;
+        unsigned ifindex;
+
+        assert_int_equal(rtnl_default_router(r, AF_INET, &ours, &found), 0);
+        if (system("ip link add eth7 type veth peer name eth8 && ip link set eth7 up && "
+                   "ip link set eth8 up && ip address add 192.168.7.2/24 dev eth7 && "
+                   "ip address add 192.168.7.3/24 dev eth7 && "
+                   "ip address add fd00::2/64 dev eth7 nodad && "
+                   "ip route add default via 192.168.7.1 metric 20 && "
+                   "ip -6 route add default via fe80::1 dev eth7") != 0) {
+                print_message("skipped: no veth interfaces here\n");
+                skip();
+        }
+        assert_int_equal(rtnl_link_index(r, "eth7", &ifindex), 0);
+        assert_int_equal(rtnl_default_router(r, AF_INET, &ours, &found), 1);
+        assert_string_equal(ip_format(&found.router).text, "192.168.7.1");
+        assert_string_equal(ip_format(&found.source).text, "192.168.7.2");
+        assert_int_equal(found.ifindex, ifindex);
+        /* A router, and no address it could let through. */
+        assert_int_equal(rtnl_default_router(r, AF_INET6, &ours, &found), 1);
+        assert_string_equal(ip_format(&found.router).text, "fe80::1");
+        assert_false(ip_is_set(&found.source));
+        assert_return_code(system("ip address add 2001:db8:7::2/64 dev eth7 nodad"), 0);
+        assert_int_equal(rtnl_default_router(r, AF_INET6, &ours, &found), 1);
+        assert_string_equal(ip_format(&found.source).text, "2001:db8:7::2");
+        /* Ours leads nowhere else. */
+        ours = (RtnlOurs){ .ifindex = &ifindex, .n_ifindex = 1 };
+        assert_int_equal(rtnl_default_router(r, AF_INET, &ours, &found), 0);
+        /* A tunnel's end, and a link without a router, are better ways and have nobody to ask. */
+        assert_return_code(system("ip route add default dev eth7 metric 10"), 0);
+        assert_int_equal(rtnl_default_router(r, AF_INET, &(RtnlOurs){}, &found), 0);
+        assert_return_code(system("ip route del default dev eth7 metric 10"), 0);
+        if (system("ip tuntap add tun7 mode tun 2>/dev/null && ip link set tun7 up && "
+                   "ip address add 10.7.0.2/24 dev tun7 && "
+                   "ip route add default via 10.7.0.1 metric 10") == 0) {
+                assert_int_equal(rtnl_default_router(r, AF_INET, &(RtnlOurs){}, &found), 0);
+                assert_return_code(system("ip link del tun7"), 0);
+        }
+        assert_return_code(system("ip link del eth7"), 0);
+}
+
 static void test_monitor(void **state) {
         Rtnl *r = need_root(state);
         IpAddr v4 = ip("10.98.0.1");
@@ -335,6 +380,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_local_endpoints, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_endpoints_in_order, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_default_router, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_monitor, setup, teardown),
         };
 

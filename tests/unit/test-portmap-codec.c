@@ -24,13 +24,15 @@ static const PcpMap map = {
 /* RFC 6887 figures 2 and 9. */
 static void test_pcp_request(void **state) {
         static const uint8_t expected[PCP_MAP_SIZE] = {
-                2,    1,    0,    0,                                               /* MAP */
-                0,    0,    0x1c, 0x20,                                            /* 7200 s */
-                0,    0,    0,    0,    0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 168, 1, 7, /* client */
-                1,    2,    3,    4,    5, 6, 7, 8, 9, 10, 11, 12,                 /* nonce */
-                17,   0,    0,    0,                                               /* UDP */
-                0x46, 0x52, 0x12, 0x34,                                            /* ports */
-                0,    0,    0,    0,    0, 0, 0, 0, 0, 0, 0xff, 0xff, 203, 0, 113, 9,
+                2,    1,    0,    0,    /* MAP */
+                0,    0,    0x1c, 0x20, /* 7200 s */
+                0,    0,    0,    0,    0, 0, 0, 0, 0, 0,  0xff, 0xff,
+                192,  168,  1,    7,                                 /* client */
+                1,    2,    3,    4,    5, 6, 7, 8, 9, 10, 11,   12, /* nonce */
+                17,   0,    0,    0,                                 /* UDP */
+                0x46, 0x52, 0x12, 0x34,                              /* ports */
+                0,    0,    0,    0,    0, 0, 0, 0, 0, 0,  0xff, 0xff,
+                203,  0,    113,  9,
         };
         const IpAddr client = { AF_INET, { 192, 168, 1, 7 } };
         const IpAddr client6 = { AF_INET6, { 0x20, 1, [15] = 7 } };
@@ -100,15 +102,16 @@ static void test_pcp_epoch(void **state) {
                 uint32_t server, after;
                 bool holds;
         } table[] = {
-                { 1000, 0, true },     { 999, 0, true },      { 998, 0, false },
-                { 1600, 600, true },   { 0, 600, false },     { 1002, 0, true },
-                { 1003, 0, false },    { 1562, 600, true },   { 1560, 600, false },
-                { 1642, 600, true },   { 1644, 600, false },  { UINT32_MAX, 10, false },
+                { 1000, 0, true },   { 999, 0, true },     { 998, 0, false },
+                { 1600, 600, true }, { 0, 600, false },    { 1002, 0, true },
+                { 1003, 0, false },  { 1562, 600, true },  { 1560, 600, false },
+                { 1642, 600, true }, { 1644, 600, false }, { UINT32_MAX, 10, false },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++)
                 assert_int_equal(
-                                pcp_epoch_holds(&e, table[i].server, (50 + table[i].after) * USEC_PER_SEC),
+                                pcp_epoch_holds(&e, table[i].server,
+                                                (50 + table[i].after) * USEC_PER_SEC),
                                 table[i].holds);
         assert_true(pcp_epoch_holds(&(RouterEpoch){}, 5, USEC_PER_SEC));
 }
@@ -226,10 +229,14 @@ static void test_upnp_url(void **state) {
                 const char *url;
                 bool is_of;
         } table[] = {
-                { "http://192.168.1.1:5000/a", true },  { "http://192.168.1.1/a", true },
-                { "http://192.168.1.1", true },         { "https://192.168.1.1/", false },
-                { "http://192.168.1.11/", false },      { "http://router/", false },
-                { "http://192.168.1.1@10.0.0.1/", false }, { "http://10.0.0.1/192.168.1.1", false },
+                { "http://192.168.1.1:5000/a", true },
+                { "http://192.168.1.1/a", true },
+                { "http://192.168.1.1", true },
+                { "https://192.168.1.1/", false },
+                { "http://192.168.1.11/", false },
+                { "http://router/", false },
+                { "http://192.168.1.1@10.0.0.1/", false },
+                { "http://10.0.0.1/192.168.1.1", false },
                 { "http://192.168.1.1.example/", false },
         };
         const IpAddr router = { AF_INET, { 192, 168, 1, 1 } };
@@ -240,10 +247,10 @@ static void test_upnp_url(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_pcp_request), cmocka_unit_test(test_pcp_response),
-                cmocka_unit_test(test_pcp_epoch),   cmocka_unit_test(test_natpmp),
+                cmocka_unit_test(test_pcp_request),  cmocka_unit_test(test_pcp_response),
+                cmocka_unit_test(test_pcp_epoch),    cmocka_unit_test(test_natpmp),
                 cmocka_unit_test(test_natpmp_epoch), cmocka_unit_test(test_upnp_words),
-                cmocka_unit_test(test_upnp_answer), cmocka_unit_test(test_upnp_url),
+                cmocka_unit_test(test_upnp_answer),  cmocka_unit_test(test_upnp_url),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -344,8 +344,10 @@ static void test_nobody(void **state) {
 /* A helper that was asked and is not needed ends; its answer, if it comes yet, is nobody's. */
 static void test_late(void **state) {
         World w = { .has_helper = true };
-        const UpnpAnswer a = { .outcome = UPNP_MAPPED, .external = { AF_INET, { 203, 0, 113, 8 } },
-                               .external_port = 1, .url = "http://192.168.1.1/" };
+        const UpnpAnswer a = { .outcome = UPNP_MAPPED,
+                               .external = { AF_INET, { 203, 0, 113, 8 } },
+                               .external_port = 1,
+                               .url = "http://192.168.1.1/" };
 
         begin(&w);
         run(&w, USEC_PER_SEC);
@@ -397,7 +399,7 @@ static void test_days(void **state) {
                 assert_true(has_mapping(&w));
         }
         assert_mapped(&w, MAP_PCP, "203.0.113.9:18002");
-        assert_in_range(w.asked_pcp, 3 * 24, 3 * 24 + 2);          /* each hour */
+        assert_in_range(w.asked_pcp, 3 * 24, 3 * 24 + 2);             /* each hour */
         assert_in_range(w.announces, 3 * 24 * 5 - 5, 3 * 24 * 6 + 2); /* each ten minutes between */
         end(&w);
 }
@@ -583,11 +585,10 @@ static void test_lies(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
-                World w = { .speaks_pcp = true,
-                            .inside = { { AF_INET, { 198, 18 } }, 15 } };
-                g_autofree char *reason = g_strdup_printf(
-                                "router 192.168.1.1 says that it is %s outside, %s", table[i].address,
-                                table[i].reason);
+                World w = { .speaks_pcp = true, .inside = { { AF_INET, { 198, 18 } }, 15 } };
+                g_autofree char *reason =
+                                g_strdup_printf("router 192.168.1.1 says that it is %s outside, %s",
+                                                table[i].address, table[i].reason);
 
                 assert_return_code(ip_parse(table[i].address, &w.external), 0);
                 begin(&w);
@@ -661,7 +662,8 @@ static void test_copies(void **state) {
 }
 
 static void test_ipv6(void **state) {
-        World w = { .speaks_pcp = true, .has_helper = true,
+        World w = { .speaks_pcp = true,
+                    .has_helper = true,
                     .external = { AF_INET6, { 0x20, 1, 0x0d, 0xb8, [15] = 7 } } };
         const MapperTarget t = {
                 .router = { AF_INET6, { 0xfe, 0x80, [15] = 1 } },

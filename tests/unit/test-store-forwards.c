@@ -140,6 +140,7 @@ static const char first_schema[] =
                 "DROP TABLE forward;"
                 "DROP TABLE trusted_time;"
                 "DROP TABLE membership_key;"
+                "DROP TABLE setting;"
                 "ALTER TABLE invite DROP COLUMN needs_approval;"
                 "PRAGMA user_version = 1;"
                 "COMMIT;";
@@ -158,10 +159,26 @@ static void test_older_database(void **state) {
         expect(f, 2, "");
 }
 
+static void test_settings(void **state) {
+        g_autofree char *value = NULL, *again = NULL;
+        Fixture *f = *state;
+
+        assert_int_equal(store_get_setting(f->store, "port-mapping", &value), -ENOENT);
+        assert_int_equal(store_put_setting(f->store, "port-mapping", "on"), 0);
+        assert_int_equal(store_put_setting(f->store, "port-mapping", "off"), 0);
+        f->store = store_close(f->store);
+        open_store(f);
+        assert_int_equal(store_get_setting(f->store, "port-mapping", &value), 0);
+        assert_string_equal(value, "off");
+        assert_int_equal(store_get_setting(f->store, "port-mapping", &again), 0);
+        assert_int_equal(store_get_setting(f->store, "", &again), -ENOENT);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_older_database, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_settings, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
