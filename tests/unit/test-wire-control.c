@@ -43,6 +43,7 @@ DECODER(cert_response, CertResponse, cert_response_clear)
 DECODER(dhcp_request, DhcpRequest, clear_nothing)
 DECODER(dhcp_response, DhcpResponse, dhcp_response_clear)
 DECODER(tunnel_request, TunnelRequest, clear_nothing)
+DECODER(path_message, PathMessage, clear_nothing)
 DECODER(gossip, GossipMessage, gossip_message_clear)
 
 /* Golden bytes, from docs/protocol.md, "Channels". */
@@ -55,6 +56,11 @@ DECODER(gossip, GossipMessage, gossip_message_clear)
 #define CERT_RESPONSE "a2 01" CERTIFICATE "03" CERTIFICATE
 #define DHCP_REQUEST_BODY "a3 01 01 02 44 0a000064 03 64 616e6e61"
 #define DHCP_RESPONSE_BODY "a2 01" LEASE "02 44 0a000001"
+#define PATH_MESSAGE                                                                               \
+        "a2 01 01 02 83"                                                                           \
+        "48 00 04 cb007105 4652"                         /* host 203.0.113.5:18002 */              \
+        "54 02 06 20010db8000000000000000000000001 4652" /* seen [2001:db8::1]:18002 */            \
+        "48 01 04 c0a80001 0001"                         /* mapped 192.168.0.1:1 */
 #define TUNNEL_REQUEST "a2 01 01 02 67 7061636b657473"
 #define GOSSIP_HAVE_BODY                                                                           \
         "a3 01 02 02 5820 01" HEX16("00") HEX8("00")                                               \
@@ -88,6 +94,7 @@ static void test_mangled(void **state) {
                   DHCP_REQUEST_BODY },
                 { { "dhcp response", decode_dhcp_response, .optional = 1 << 1 }, DHCP_RESPONSE_BODY },
                 { { "tunnel request", decode_tunnel_request }, TUNNEL_REQUEST },
+                { { "path message", decode_path_message }, PATH_MESSAGE },
                 { { "gossip digest", decode_gossip }, GOSSIP_DIGEST_BODY },
                 { { "gossip have", decode_gossip }, GOSSIP_HAVE_BODY },
                 { { "gossip records", decode_gossip }, GOSSIP_RECORDS_BODY },
@@ -218,6 +225,33 @@ static void test_tunnel(void **state) {
         DECODE(tunnel_request, bytes, &got);
         assert_int_equal(got.op, TUNNEL_OPEN);
         assert_string_equal(got.channel, "packets");
+}
+
+static void test_path(void **state) {
+        PathMessage m = { .op = PATH_CALL }, got;
+        g_autoptr(GBytes) bytes = NULL;
+        Endpoint e;
+
+        assert_int_equal(endpoint_parse("203.0.113.5:18002", 1, &e), 0);
+        assert_true(path_message_add(&m, PATH_CANDIDATE_HOST, &e));
+        assert_false(path_message_add(&m, PATH_CANDIDATE_SEEN, &e));
+        assert_int_equal(endpoint_parse("[2001:db8::1]:18002", 1, &e), 0);
+        assert_true(path_message_add(&m, PATH_CANDIDATE_SEEN, &e));
+        assert_int_equal(endpoint_parse("192.168.0.1:1", 1, &e), 0);
+        assert_true(path_message_add(&m, PATH_CANDIDATE_MAPPED, &e));
+        bytes = path_message_encode(&m);
+        assert_hex(bytes, PATH_MESSAGE);
+        DECODE(path_message, bytes, &got);
+        assert_int_equal(got.op, PATH_CALL);
+        assert_int_equal(got.n, 3);
+        assert_int_equal(got.candidates[1].kind, PATH_CANDIDATE_SEEN);
+        assert_true(endpoint_equal(&got.candidates[2].endpoint, &e));
+        /* Six of a kind, whoever says more. */
+        for (unsigned i = 0; i < 20; i++) {
+                endpoint_set_port(&e, (uint16_t) (2 + i));
+                assert_true(path_message_add(&m, PATH_CANDIDATE_MAPPED, &e) ==
+                            (i + 1 < PATH_CANDIDATES_PER_KIND_MAX));
+        }
 }
 
 static GArray *hashes(unsigned n, const uint64_t *values) {
@@ -376,6 +410,14 @@ static void test_values(void **state) {
                   "a2 01" CERTIFICATE "02 44 0a000001" },
                 { decode_dhcp_response, -EBADMSG, "a lease without gateway", "a1 01" LEASE },
                 { decode_tunnel_request, -EBADMSG, "operation 0", "a2 01 00 02 6161" },
+                { decode_path_message, -EBADMSG, "operation 0", "a2 01 00 02 80" },
+                { decode_path_message, -EBADMSG, "operation 3", "a2 01 03 02 80" },
+                { decode_path_message, 0, "none", "a2 01 02 02 80" },
+                { decode_path_message, 0, "a kind not known", "a2 01 02 02 81 43 09 0102" },
+                { decode_path_message, -EBADMSG, "empty", "a2 01 02 02 81 40" },
+                { decode_path_message, -EBADMSG, "no endpoint", "a2 01 02 02 81 41 00" },
+                { decode_path_message, -EBADMSG, "port 0", "a2 01 02 02 81 48 00 04 cb007105 0000" },
+                { decode_path_message, -EBADMSG, "text", "a2 01 02 02 81 61 61" },
                 { decode_tunnel_request, -EBADMSG, "operation 3", "a2 01 03 02 6161" },
                 { decode_tunnel_request, -EBADMSG, "empty channel", "a2 01 01 02 60" },
                 { decode_tunnel_request, -EBADMSG, "no channel", "a2 01 01 02 61 2f" },
@@ -453,11 +495,17 @@ static void test_size(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_mangled),      cmocka_unit_test(test_enrol),
-                cmocka_unit_test(test_cert),         cmocka_unit_test(test_dhcp),
-                cmocka_unit_test(test_tunnel),       cmocka_unit_test(test_gossip),
-                cmocka_unit_test(test_gossip_empty), cmocka_unit_test(test_bad_records),
-                cmocka_unit_test(test_values),       cmocka_unit_test(test_pending_is_bare),
+                cmocka_unit_test(test_mangled),
+                cmocka_unit_test(test_enrol),
+                cmocka_unit_test(test_cert),
+                cmocka_unit_test(test_dhcp),
+                cmocka_unit_test(test_tunnel),
+                cmocka_unit_test(test_path),
+                cmocka_unit_test(test_gossip),
+                cmocka_unit_test(test_gossip_empty),
+                cmocka_unit_test(test_bad_records),
+                cmocka_unit_test(test_values),
+                cmocka_unit_test(test_pending_is_bare),
                 cmocka_unit_test(test_size),
         };
 

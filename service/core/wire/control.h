@@ -3,7 +3,7 @@
 
 /*
  * Bodies of the control channels (docs/protocol.md, "Channels"): enrol, cert, dhcp, gossip,
- * tunnel. Encoders return newly allocated bytes, or NULL if they are more than
+ * path, tunnel. Encoders return newly allocated bytes, or NULL if they are more than
  * CONTROL_PAYLOAD_MAX; decoders refuse with -EBADMSG what is malformed, ignore unknown keys and
  * leave *ret alone when they refuse.
  */
@@ -125,6 +125,35 @@ void gossip_message_clear(GossipMessage *m);
 GBytes *gossip_message_encode(const GossipMessage *m);
 /* A record inside that does not decode is left out and counted in @ret_bad, which may be NULL. */
 int gossip_message_decode(const uint8_t *buf, size_t len, GossipMessage *ret, unsigned *ret_bad);
+
+/* path */
+#define PATH_CANDIDATES_PER_KIND_MAX 6U
+typedef enum PathCandidateKind {
+        PATH_CANDIDATE_HOST = 0,      /* an address of the machine's own */
+        PATH_CANDIDATE_MAPPED = 1,    /* its router has said so */
+        PATH_CANDIDATE_SEEN = 2,      /* two members or more see it there */
+        PATH_CANDIDATE_SEEN_ONCE = 3, /* one does */
+        _PATH_CANDIDATE_MAX,
+} PathCandidateKind;
+typedef struct PathCandidate {
+        PathCandidateKind kind;
+        Endpoint endpoint;
+} PathCandidate;
+#define PATH_CANDIDATES_MAX (_PATH_CANDIDATE_MAX * PATH_CANDIDATES_PER_KIND_MAX)
+typedef enum PathOp {
+        PATH_CALL = 1, /* the other side is to answer with its own */
+        PATH_ANSWER = 2,
+} PathOp;
+typedef struct PathMessage {
+        PathOp op;
+        unsigned n;
+        PathCandidate candidates[PATH_CANDIDATES_MAX];
+} PathMessage;
+/* Return: false: there are enough of its kind, or it is in there. */
+bool path_message_add(PathMessage *m, PathCandidateKind kind, const Endpoint *endpoint);
+GBytes *path_message_encode(const PathMessage *m);
+/* Candidates of a kind this version does not know, and those that are too many, are left out. */
+int path_message_decode(const uint8_t *buf, size_t len, PathMessage *ret);
 
 /* tunnel */
 typedef enum TunnelOp {
