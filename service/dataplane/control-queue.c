@@ -145,6 +145,7 @@ static ControlRoom room_of(ControlKind kind) {
         case CONTROL_FRAME:
         case CONTROL_ARRIVAL:
         case CONTROL_WANT_SESSION:
+        case CONTROL_SENT:
         case CONTROL_ECHO:
         case CONTROL_LOCAL_LOST:
                 return CONTROL_ROOM_MEMBERS;

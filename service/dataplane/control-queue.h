@@ -36,6 +36,7 @@ typedef enum ControlKind {
         CONTROL_FRAME,
         CONTROL_ARRIVAL,
         CONTROL_WANT_SESSION,
+        CONTROL_SENT,
         CONTROL_FAILED,
         CONTROL_SOCKET_FAILED, /* @data: the fd, 4 bytes */
         CONTROL_ECHO,          /* @data: the number, 8 bytes */

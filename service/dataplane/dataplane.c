@@ -232,6 +232,9 @@ static void dispatch_one(Dataplane *d, ControlItem *m) {
                 atomic_store_explicit(&peer->wanted, false, memory_order_relaxed);
                 h->want_session(h->userdata, peer);
                 return;
+        case CONTROL_SENT:
+                h->sent(h->userdata, m->object);
+                return;
         case CONTROL_ECHO:
                 h->echo(h->userdata, m->object, read_le64(m->data));
                 return;

@@ -46,6 +46,8 @@ typedef struct DataplaneHandler {
         /* Nothing is received from this socket any more: somebody shut it down or closed it. It
          * stays in its place, to be removed. NULL: whatever. */
         void (*socket_failed)(void *userdata, int fd, int error);
+        /* The first packet after a pause went to this machine (PacketPeer.quiet); NULL: whatever. */
+        void (*sent)(void *userdata, PacketPeer *peer);
 } DataplaneHandler;
 
 typedef struct DataplaneConfig {

@@ -43,11 +43,11 @@ seal(PacketRouter *r,
      const uint8_t *packet,
      size_t len) {
         size_t size = len + DATA_OVERHEAD;
-        uint8_t *out = tx_batch_append(&r->tx, tx, &tx->endpoint, n->config.drops, size);
+        uint8_t *out = tx_batch_append(&r->tx, tx, &tx->endpoint, &tx->second, n->config.drops, size);
 
         if (!out) {
                 packet_router_send(r);
-                out = tx_batch_append(&r->tx, tx, &tx->endpoint, n->config.drops, size);
+                out = tx_batch_append(&r->tx, tx, &tx->endpoint, &tx->second, n->config.drops, size);
         }
         keypair_seal(tx->keypair, counter, flags, packet, len, out);
 }
@@ -57,6 +57,11 @@ static void account(PacketRouter *r, PacketPeer *peer, uint64_t packets, uint64_
         counter_add(&peer->tx_packets, packets);
         counter_add(&peer->tx_bytes, bytes);
         atomic_store_explicit(&peer->last_tx, r->now, memory_order_relaxed);
+        if (atomic_load_explicit(&peer->quiet, memory_order_relaxed) && r->sink.sent) {
+                atomic_store_explicit(&peer->quiet, false, memory_order_relaxed);
+                if (!r->sink.sent(r->sink.userdata, peer))
+                        atomic_store_explicit(&peer->quiet, true, memory_order_relaxed);
+        }
         r->stats.packets_out += packets;
 }
 

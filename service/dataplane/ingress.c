@@ -116,11 +116,13 @@ static bool look_up_keypair(PacketRouter *r, uint32_t index) {
 /* The control thread is told of the first message under a key and of a new endpoint. */
 static void check_arrival(PacketRouter *r, bool is_first, const Endpoint *from) {
         RxCurrent *c = &r->rx;
-        const PacketTx *tx =
-                        c->peer ? atomic_load_explicit(&c->peer->tx, memory_order_acquire) : NULL;
+        PacketTx *tx = c->peer ? atomic_load_explicit(&c->peer->tx, memory_order_acquire) : NULL;
+        bool is_active = tx && endpoint_same_way(&tx->endpoint, from);
 
+        if (is_active)
+                atomic_store_explicit(&tx->heard, r->now, memory_order_relaxed);
         if (!is_first) {
-                if (tx && endpoint_same_way(&tx->endpoint, from))
+                if (is_active)
                         return;
                 if (!router_notice(r->arrivals, c->keypair, from, r->now))
                         return;

@@ -136,6 +136,12 @@ static bool sink_want_session(void *userdata, PacketPeer *peer) {
         return control_queue_post(d->queue, CONTROL_WANT_SESSION, peer, 0, NULL, NULL, 0);
 }
 
+static bool sink_sent(void *userdata, PacketPeer *peer) {
+        Dataplane *d = userdata;
+
+        return control_queue_post(d->queue, CONTROL_SENT, peer, 0, NULL, NULL, 0);
+}
+
 static bool sink_echo(void *userdata, struct Mesh *mesh, uint64_t number) {
         Dataplane *d = userdata;
         uint8_t data[8];
@@ -401,6 +407,7 @@ int loop_init(Dataplane *d) {
                 .frame = sink_frame,
                 .arrival = sink_arrival,
                 .want_session = sink_want_session,
+                .sent = d->config.handler.sent ? sink_sent : NULL,
                 .echo = d->config.handler.echo ? sink_echo : NULL,
                 .echo_secret = d->config.echo_secret,
                 .failed = sink_failed,

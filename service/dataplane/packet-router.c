@@ -90,8 +90,10 @@ void packet_router_begin(PacketRouter *r, usec_t now) {
 }
 
 void packet_router_send(PacketRouter *r) {
-        if (r->tx.n > 0)
+        while (r->tx.n > 0) {
                 r->sink.send(r->sink.userdata, r->tx.train, r->tx.n);
+                tx_batch_turn_second(&r->tx);
+        }
         tx_batch_reset(&r->tx);
 }
 

@@ -44,6 +44,8 @@ typedef struct PacketSink {
         bool (*echo)(void *userdata, struct Mesh *mesh, uint64_t number);
         uint64_t echo_secret; /* EchoToken */
         bool no_merging;      /* interfaces get packets as they came */
+        /* A packet was sent to a peer whose quiet was set; NULL: nobody wants to know. */
+        bool (*sent)(void *userdata, PacketPeer *peer);
 } PacketSink;
 
 /* @indices, @drops: borrowed, see DataplaneConfig; @indices may be NULL where

@@ -22,7 +22,12 @@ static TxTrain *find_open(TxBatch *b, const void *key, const uint8_t *at, size_t
 }
 
 uint8_t *
-tx_batch_append(TxBatch *b, const void *key, const Endpoint *to, DropCounters *drops, size_t len) {
+tx_batch_append(TxBatch *b,
+                const void *key,
+                const Endpoint *to,
+                const Endpoint *second,
+                DropCounters *drops,
+                size_t len) {
         uint8_t *at = b->buffer + b->used;
         struct iovec *last;
         TxTrain *t;
@@ -36,6 +41,7 @@ tx_batch_append(TxBatch *b, const void *key, const Endpoint *to, DropCounters *d
                 t = &b->train[b->n++];
                 t->key = key;
                 t->to = *to;
+                t->second = second ? *second : (Endpoint){};
                 t->drops = drops;
                 t->segment = (uint16_t) len;
                 t->n = 0;
@@ -51,6 +57,23 @@ tx_batch_append(TxBatch *b, const void *key, const Endpoint *to, DropCounters *d
         t->len += (uint32_t) len;
         b->used += len;
         return at;
+}
+
+void tx_batch_turn_second(TxBatch *b) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < b->n; i++) {
+                TxTrain *t = &b->train[i];
+
+                if (!endpoint_is_set(&t->second))
+                        continue;
+                t->to = t->second;
+                t->second = (Endpoint){};
+                if (i != n)
+                        b->train[n] = *t;
+                n++;
+        }
+        b->n = n;
 }
 
 bool tx_train_next(const TxTrain *t, TxCursor *c, struct iovec *ret) {

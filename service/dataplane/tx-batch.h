@@ -27,6 +27,7 @@
 typedef struct TxTrain {
         const void *key; /* whom to */
         Endpoint to;
+        Endpoint second; /* the same goes there too; unset: nowhere else */
         DropCounters *drops;
         uint16_t segment; /* bytes of every datagram but the last */
         uint16_t n;
@@ -45,10 +46,18 @@ typedef struct TxBatch {
 /**
  * tx_batch_append() - room for one datagram
  * @key: same for the same machine; only compared
+ * @second: where it goes too; NULL or unset: nowhere else
  * Return: @len bytes to fill, or NULL: the batch is full and must be sent.
  */
 uint8_t *
-tx_batch_append(TxBatch *b, const void *key, const Endpoint *to, DropCounters *drops, size_t len);
+tx_batch_append(TxBatch *b,
+                const void *key,
+                const Endpoint *to,
+                const Endpoint *second,
+                DropCounters *drops,
+                size_t len);
+/* After all trains were sent: leaves those that go to a second place, as trains to there. */
+void tx_batch_turn_second(TxBatch *b);
 /* Everything was sent or dropped. */
 static inline void tx_batch_reset(TxBatch *b) {
         b->n = 0;

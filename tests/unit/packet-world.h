@@ -36,7 +36,8 @@ typedef struct Machine {
         RouterNetwork *network;
         /* What its router said. */
         GQueue wire; /* Datagram: sent, not yet delivered */
-        unsigned trains, frames, datagrams, arrivals, wants, failures, refusals;
+        unsigned trains, frames, datagrams, arrivals, wants, failures, refusals, sent;
+        Endpoint last_to;
         size_t last_frame_len;
         Endpoint last_from;
         bool control_full; /* messages are refused */
@@ -56,6 +57,7 @@ static inline void machine_send(void *userdata, const TxTrain *trains, unsigned 
                 struct iovec v;
 
                 m->trains++;
+                m->last_to = trains[i].to;
                 while (tx_train_next(&trains[i], &c, &v)) {
                         Datagram *d = NEW(Datagram);
 
@@ -92,6 +94,12 @@ static inline bool machine_want_session(void *userdata, PacketPeer *peer) {
         m->wants += !m->control_full;
         return !m->control_full;
 }
+static inline bool machine_sent(void *userdata, PacketPeer *peer) {
+        Machine *m = userdata;
+
+        m->sent += !m->control_full;
+        return !m->control_full;
+}
 static inline void machine_failed(void *userdata, Netif *netif, int error) {
         ((Machine *) userdata)->failures++;
 }
@@ -124,14 +132,17 @@ static inline struct Mesh *mesh_of(void *anything) {
 
 static inline void machine_init(World *w, Machine *m, uint32_t address, uint32_t other, unsigned n) {
         uint8_t keys[2][32];
-        const PacketSink sink = { m,
-                                  machine_send,
-                                  machine_datagram,
-                                  machine_frame,
-                                  machine_arrival,
-                                  machine_want_session,
-                                  machine_failed,
-                                  machine_refused };
+        const PacketSink sink = {
+                .userdata = m,
+                .send = machine_send,
+                .datagram = machine_datagram,
+                .frame = machine_frame,
+                .arrival = machine_arrival,
+                .want_session = machine_want_session,
+                .sent = machine_sent,
+                .failed = machine_failed,
+                .refused = machine_refused,
+        };
         const IpPrefix subnet = { .addr = ip_from_v4(0x0a000000), .len = 16 };
         DataplaneNetwork network;
         IpPrefix p;

@@ -565,6 +565,68 @@ static void test_arrivals(void **state) {
         }
 }
 
+/* --- two ways --- */
+
+/* While a path is in doubt each datagram goes by both, sealed once; who gets both takes one. */
+static void test_second_way(void **state) {
+        WORLD(w);
+        Build b = world_build(&w.a, &w.b);
+        Endpoint second = w.b.endpoint;
+
+        endpoint_set_port(&second, 1234);
+        w.a.tx.second = second;
+        world_app_send(&w.a, &b, 0);
+        world_egress(&w, &w.a);
+        assert_int_equal(w.a.trains, 2);
+        assert_true(endpoint_equal(&w.a.last_to, &second));
+        assert_int_equal(atomic_load(&w.a.peer.tx_packets), 1);
+        assert_int_equal(world_deliver(&w, &w.a, &w.b), 2);
+        world_expect(&w.b, &b, 0);
+        world_expect_nothing(&w.b);
+        assert_drops(&w.b, DROP_REPLAYED, 1);
+        /* And one way again. */
+        w.a.tx.second = (Endpoint){};
+        world_app_send(&w.a, &b, 0);
+        world_egress(&w, &w.a);
+        assert_int_equal(w.a.trains, 3);
+        assert_int_equal(world_deliver(&w, &w.a, &w.b), 1);
+        world_expect(&w.b, &b, 0);
+}
+
+/* What is noted of the path: only what comes from just where packets go. */
+static void test_path_is_heard(void **state) {
+        WORLD(w);
+        Endpoint elsewhere = w.a.endpoint;
+        uint8_t frame[1] = { 0 };
+
+        endpoint_set_port(&elsewhere, 1234);
+        inject(&w, &w.a, &w.b, &elsewhere, 0, frame, 1);
+        assert_int_equal(atomic_load(&w.b.tx.heard), 0);
+        inject(&w, &w.a, &w.b, NULL, 0, frame, 1);
+        assert_int_equal(atomic_load(&w.b.tx.heard), w.now);
+        w.now += USEC_PER_SEC;
+        inject(&w, &w.a, &w.b, &elsewhere, 0, frame, 1);
+        assert_int_equal(atomic_load(&w.b.tx.heard), w.now - USEC_PER_SEC);
+}
+
+/* The first packet after a pause is told of, once; again if that did not get through. */
+static void test_quiet(void **state) {
+        WORLD(w);
+        Build b = world_build(&w.a, &w.b);
+
+        for (unsigned i = 0; i < 4; i++) {
+                if (i == 1) {
+                        atomic_store(&w.a.peer.quiet, true);
+                        w.a.control_full = true;
+                }
+                world_app_send(&w.a, &b, 0);
+                world_egress(&w, &w.a);
+                assert_int_equal(w.a.sent, i < 2 ? 0 : 1);
+                w.a.control_full = false;
+        }
+        assert_false(atomic_load(&w.a.peer.quiet));
+}
+
 /* --- packets that wait --- */
 
 static void test_pending_until_session(void **state) {
@@ -829,6 +891,9 @@ int main(void) {
                 cmocka_unit_test(test_replay),
                 cmocka_unit_test(test_frames),
                 cmocka_unit_test(test_arrivals),
+                cmocka_unit_test(test_second_way),
+                cmocka_unit_test(test_path_is_heard),
+                cmocka_unit_test(test_quiet),
                 cmocka_unit_test(test_pending_until_session),
                 cmocka_unit_test(test_pending_expires),
                 cmocka_unit_test(test_pending_bounded),

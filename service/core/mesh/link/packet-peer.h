@@ -14,13 +14,17 @@
 #include "base/budget.h"
 #include "base/endpoint.h"
 #include "base/machine-id.h"
+#include "base/ratelimit.h"
 #include "core/crypto/keypair.h"
 
-/* Immutable once published. */
+/* Immutable once published, but for @heard. */
 typedef struct PacketTx {
         Keypair *keypair;
         Endpoint endpoint;
-        uint16_t mtu; /* largest inner packet */
+        Endpoint second; /* everything goes there too; unset: nowhere else */
+        uint16_t mtu;    /* largest inner packet */
+        /* Monotonic: when something authentic last came from just @endpoint. Packet thread. */
+        _Atomic usec_t heard;
 } PacketTx;
 
 typedef struct PacketPeer {
@@ -32,11 +36,14 @@ typedef struct PacketPeer {
         _Atomic bool accept;
         /* A want-session message is on its way to the control thread. */
         _Atomic bool wanted;
+        /* Nobody looks at the paths: the control thread is to be told of the next packet sent. */
+        _Atomic bool quiet;
         /* Bytes received from it that wait for the control thread (dataplane/control-queue.h). */
         _Atomic uint32_t waiting;
         _Atomic uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner sizes */
         _Atomic usec_t last_tx, last_rx; /* monotonic; inner packets only */
         Budget budget;                   /* control thread: of its work for this machine */
+        RateLimit named;                 /* control thread: of probes to places it has named */
         _Atomic usec_t unread_until;     /* monotonic: its frames are dropped before */
         void *pending;                   /* packet thread's queue of packets that wait for tx */
 } PacketPeer;
