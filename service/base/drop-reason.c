@@ -37,6 +37,9 @@ static const struct {
                                  "more messages from one machine than its share, while it lasted" },
         [DROP_OVER_BUDGET] = { "over-budget",
                                "messages from a machine that caused more work than one may" },
+        [DROP_PROBE_BUDGET] = { "probe-budget",
+                                "not asked whether a machine can be reached there: too many such "
+                                "places were named at once" },
         [DROP_PACKET_MALFORMED] = { "packet-malformed", "not a whole IP packet" },
         [DROP_SOURCE_SPOOFED] = { "source-spoofed",
                                   "from an address that does not belong to the sender" },

@@ -36,6 +36,8 @@ typedef enum DropReason {
         DROP_CONTROL_SHARE,    /* the sender has more than its share of that queue waiting */
         DROP_OVER_BUDGET,      /* the sender has caused more work than a machine may */
 
+        DROP_PROBE_BUDGET, /* probes not sent: places that members named and nobody answered at */
+
         DROP_NO_CHANNEL,   /* authentic, but nobody here serves this channel */
         DROP_PORT_MAPPING, /* an answer about port mappings that was not asked for, or lies */
         DROP_SOCKET_FULL,  /* by the kernel: the socket's queue was full */

@@ -175,6 +175,11 @@ static void on_want_session(void *userdata, PacketPeer *peer) {
                 network_want_session(n->core, peer);
 }
 
+static void on_sent(void *userdata, PacketPeer *peer) {
+        if (network_of(userdata, peer->mesh))
+                mesh_packet_sent(peer->mesh, peer);
+}
+
 static void on_local_lost(void *userdata, const IpAddr *local) {
         Manager *m = userdata;
 
@@ -377,6 +382,7 @@ static int setup_dataplane(Manager *m) {
                         .want_session = on_want_session,
                         .echo = on_echo,
                         .local_lost = on_local_lost,
+                        .sent = on_sent,
                         .failed = on_failed,
                         .socket_failed = on_socket_failed,
                 },

@@ -12,6 +12,7 @@ typedef enum EventType {
         EVENT_FRAME,
         EVENT_ARRIVAL,
         EVENT_WANT_SESSION,
+        EVENT_SENT,
 } EventType;
 
 typedef struct Event {
@@ -78,6 +79,10 @@ static bool sink_want_session(void *userdata, PacketPeer *peer) {
         return post(userdata, EVENT_WANT_SESSION, NULL, peer, NULL, 0, NULL);
 }
 
+static bool sink_sent(void *userdata, PacketPeer *peer) {
+        return post(userdata, EVENT_SENT, NULL, peer, NULL, 0, NULL);
+}
+
 static void sink_failed(void *userdata, Netif *netif, int error) {
         g_error("the interface of a simulated machine failed");
 }
@@ -103,6 +108,9 @@ static void dispatch(Machine *m) {
                                 break;
                         case EVENT_WANT_SESSION:
                                 network_want_session(m->network, e->peer);
+                                break;
+                        case EVENT_SENT:
+                                mesh_packet_sent(network_mesh(m->network), e->peer);
                                 break;
                         }
                 g_free(e);
@@ -259,6 +267,7 @@ static void begin_life(Machine *m) {
                 .frame = sink_frame,
                 .arrival = sink_arrival,
                 .want_session = sink_want_session,
+                .sent = sink_sent,
                 .failed = sink_failed,
         };
 

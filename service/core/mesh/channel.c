@@ -255,7 +255,13 @@ send_datagram(void *self, const MachineId *to, const char *channel, const void *
         if (len > 0)
                 memcpy(frame + 2 + k, data, len);
         link_touch(link);
-        return link_send_frame(link, frame, 2 + k + len) ? 0 : -ENOTCONN;
+        if (!link_send_frame(link, frame, 2 + k + len))
+                return -ENOTCONN;
+        link->watch.last_datagram = env_now(m->env);
+        if (!timer_is_set(&link->watch.timer) ||
+            link->watch.timer.due > env_now(m->env) + PATH_ASK_USEC)
+                paths_used(link);
+        return 0;
 }
 
 /* --- requests of ours --- */

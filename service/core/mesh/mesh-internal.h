@@ -19,6 +19,7 @@ typedef struct Channels Channels;
 typedef struct Probes Probes;
 typedef struct Neighbours Neighbours;
 typedef struct Presence Presence;
+typedef struct Rendezvous Rendezvous;
 typedef struct LinkObserver LinkObserver;
 
 struct Mesh {
@@ -59,6 +60,9 @@ struct Mesh {
         EndpointBook *book;
         unsigned n_local;
         Endpoint local[ENDPOINTS_MAX];
+        unsigned n_mapped;
+        Endpoint mapped[ENDPOINTS_MAX];
+        RateLimit probe_budget; /* to places that never answered */
         PrefixSet inside;
 
         ChannelProvider provider;
@@ -66,6 +70,7 @@ struct Mesh {
         Probes *probes;
         Neighbours *neighbours;
         Presence *presence;
+        Rendezvous *rendezvous;
         Gossip *gossip;
 };
 
@@ -118,8 +123,9 @@ Probes *probes_free(Probes *p);
 /* Asks over the active path. @reply NULL: if it is lost, the link is repaired.
  * Return: 0, -ENOTCONN, -EBUSY: too many on the way. */
 int probes_send(Link *link, usec_t timeout, ProbeReply reply, void *userdata);
-/* Asks over one path, for the path's sake: nobody is told, what it says is in the PathSet. */
-int probes_send_on(Link *link, const Endpoint *endpoint, usec_t timeout);
+/* Asks over one path, for the path's sake: paths_answered() or paths_missed() is told.
+ * @mtu: as long as an inner packet of this; 0: short. */
+int probes_send_on(Link *link, const Endpoint *endpoint, uint16_t mtu, usec_t timeout);
 DropReason probes_handle_probe(Link *link, const uint8_t *frame, size_t len, const Endpoint *from);
 DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len, const Endpoint *from);
 /* Forgets, without a call, what @userdata asked. */

@@ -156,9 +156,11 @@ bool mesh_foreach_path(
                         .endpoint = p->endpoint,
                         .is_relayed = endpoint_is_relayed(&p->endpoint),
                         .is_active = (int) i == link->paths.active,
+                        .is_lan = MAX(p->theirs, p->ours) == PATH_TIER_LAN,
                         .origin = path_origin_to_string(p->origin),
                         .state = path_state_to_string(p->state),
-                        .reason = path_reason_to_string(path_set_reason(&link->paths, p)),
+                        .reason = path_reason_to_string(path_set_reason(
+                                        &link->paths, p, m->config.mtu, env_now(m->env))),
                         .rtt = p->srtt,
                         .rtt_min = p->rtt_min,
                         .rtt_deviation = p->rttvar,

@@ -105,6 +105,7 @@ int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret) {
         m->channels = channels_new(m);
         m->probes = probes_new(m);
         m->presence = presence_new(m);
+        m->rendezvous = rendezvous_new(m);
         /* Before gossip, so that a revoked machine is cut before others hear of it. */
         directory_observe(config->directory, on_record, m);
         m->gossip = gossip_new(&m->provider, env, config->directory, &config->identity->id);
@@ -132,6 +133,7 @@ Mesh *mesh_free(Mesh *m) {
         gossip_free(m->gossip);
         neighbours_free(m->neighbours);
         presence_free(m->presence);
+        rendezvous_free(m->rendezvous);
         probes_free(m->probes);
         channels_free(m->channels);
         endpoint_book_free(m->book);
@@ -302,6 +304,8 @@ take_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const Endpoin
                 return DROP_UNKNOWN_INDEX;
         link = link_ref(kp->link);
         link_heard(link);
+        if (link->mesh)
+                paths_heard(link, from);
         if (link->mesh && kp == link->next.kp)
                 link_arrived(link, kp, from);
         if (len == 0 || !link->mesh)
@@ -430,13 +434,42 @@ void mesh_set_inside(Mesh *m, const PrefixSet *inside) {
         mesh_set_local_endpoints(m, local, n);
 }
 
+static bool same_endpoints(const Endpoint *a, unsigned n_a, const Endpoint *b, unsigned n_b) {
+        bool same = n_a == n_b;
+
+        for (unsigned i = 0; i < n_a && same; i++)
+                same = endpoint_equal(&a[i], &b[i]);
+        return same;
+}
+
+void mesh_set_mapped_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n) {
+        Endpoint old[ENDPOINTS_MAX];
+        unsigned n_old = m->n_mapped;
+
+        memcpy(old, m->mapped, sizeof old);
+        m->n_mapped = 0;
+        for (unsigned i = 0; i < n && m->n_mapped < ENDPOINTS_MAX; i++)
+                if (endpoint_is_usable(&endpoints[i]) && !mesh_is_inside(m, &endpoints[i]))
+                        m->mapped[m->n_mapped++] = endpoints[i];
+        if (same_endpoints(old, n_old, m->mapped, m->n_mapped))
+                return;
+        presence_changed(m->presence);
+        rendezvous_changed(m->rendezvous);
+}
+
 void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n) {
+        Endpoint old[ENDPOINTS_MAX];
+        unsigned n_old = m->n_local;
+
+        memcpy(old, m->local, sizeof old);
         m->n_local = 0;
         for (unsigned i = 0; i < n && m->n_local < ENDPOINTS_MAX; i++)
                 if (endpoint_is_usable(&endpoints[i]) && !mesh_is_inside(m, &endpoints[i]) &&
                     !mesh_is_local_endpoint(m, &endpoints[i]))
                         m->local[m->n_local++] = endpoints[i];
         presence_changed(m->presence);
+        if (!same_endpoints(old, n_old, m->local, m->n_local))
+                rendezvous_changed(m->rendezvous);
 }
 
 void mesh_network_changed(Mesh *m) {
@@ -454,10 +487,14 @@ void mesh_network_changed(Mesh *m) {
                 else if (link->mesh && was_asleep && !link_is_up(link) &&
                          !reliable_is_idle(link->reliable))
                         link_connect(link);
-                else if (link->mesh)
+                else if (link->mesh) {
                         (void) probes_send(link, CHANGED_PROBE_USEC, NULL, NULL);
+                        paths_doubt(link);
+                        paths_ask_all(link);
+                }
                 link_unref(link);
         }
+        rendezvous_changed(m->rendezvous);
         neighbours_hurry(m->neighbours);
         presence_changed(m->presence);
 }
@@ -602,16 +639,29 @@ int mesh_send_packet(Mesh *m, PacketPeer *peer, uint8_t flags, const uint8_t *pa
         const PacketTx *tx = atomic_load_explicit(&peer->tx, memory_order_acquire);
         uint8_t datagram[DATA_OVERHEAD + OMERTA_MTU_DEFAULT];
         uint64_t counter;
+        Endpoint to;
 
         if (!tx || !keypair_reserve(tx->keypair, 1, &counter))
                 return -ENOTCONN;
         if (len > tx->mtu)
                 return -EMSGSIZE;
         keypair_seal(tx->keypair, counter, flags, packet, len, datagram);
+        to = tx->endpoint;
         atomic_fetch_add_explicit(&peer->tx_packets, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&peer->tx_bytes, len, memory_order_relaxed);
         atomic_store_explicit(&peer->last_tx, env_now(m->env), memory_order_relaxed);
-        return m->env->send(m->env->userdata, &tx->endpoint, datagram, DATA_OVERHEAD + len);
+        if (endpoint_is_set(&tx->second))
+                (void) m->env->send(m->env->userdata, &tx->second, datagram, DATA_OVERHEAD + len);
+        if (atomic_exchange_explicit(&peer->quiet, false, memory_order_relaxed))
+                mesh_packet_sent(m, peer);
+        return m->env->send(m->env->userdata, &to, datagram, DATA_OVERHEAD + len);
+}
+
+void mesh_packet_sent(Mesh *m, const PacketPeer *peer) {
+        Link *link = link_find(m, &peer->id);
+
+        if (link)
+                paths_used(link);
 }
 
 void mesh_charge(Mesh *m, const MachineId *machine, usec_t cost) {

@@ -88,6 +88,9 @@ mesh_handle_frame(Mesh *m, Keypair *kp, const uint8_t *frame, size_t len, const 
  * to: key confirmation, roaming. */
 void mesh_handle_arrival(Mesh *m, Keypair *kp, const Endpoint *from);
 
+/* The packet thread has sent to a machine whose PacketPeer.quiet was set. */
+void mesh_packet_sent(Mesh *m, const PacketPeer *peer);
+
 /* What lies inside a virtual network this machine is in, this one and all others: @inside is
  * copied. */
 void mesh_set_inside(Mesh *m, const PrefixSet *inside);
@@ -96,6 +99,8 @@ void mesh_set_inside(Mesh *m, const PrefixSet *inside);
 bool mesh_is_inside(const Mesh *m, const Endpoint *endpoint);
 /* Our addresses, for the presence record: usable ones, best first, without duplicates. */
 void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n);
+/* Where a router lets others in for us, by a port mapping; told to who is talked to. */
+void mesh_set_mapped_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n);
 /* This machine will not answer for a while: closes all links but one we enrol on, and the others
  * are told at once. New ones are made after mesh_network_changed(), or when it is still awake some
  * seconds later. */
@@ -171,8 +176,9 @@ void mesh_foreach_link(Mesh *m, void (*callback)(void *userdata, const MeshLinkI
 typedef struct MeshPathInfo {
         Endpoint endpoint; /* of the relay, if it is relayed */
         bool is_relayed, is_active;
+        bool is_lan;        /* both ends in one network, as far as addresses tell */
         const char *origin; /* how it was found: "seen", "lan", "hint", "presence", ... */
-        const char *state;  /* "untried", "works", "silent" */
+        const char *state;  /* "untried", "works", "doubted", "silent" */
         const char *reason; /* a sentence: why it is used or not */
         usec_t rtt, rtt_min, rtt_deviation; /* smoothed (RFC 6298); 0: not known */
         uint32_t n_probes, n_lost;

@@ -65,6 +65,8 @@ static void on_timer(void *userdata) {
         if (!m->is_member || m->revoked)
                 return;
         add_endpoint(&b, &observed);
+        for (unsigned i = 0; i < m->n_mapped; i++)
+                add_endpoint(&b, &m->mapped[i]);
         for (unsigned i = 0; i < m->n_local; i++)
                 add_endpoint(&b, &m->local[i]);
         if (b.presence.n_endpoints == 0)

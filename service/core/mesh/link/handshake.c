@@ -63,21 +63,6 @@ make_keypair(Link *link,
 
 /* --- asking --- */
 
-static void add_known_paths(Link *link) {
-        Mesh *m = link->mesh;
-        const Record *presence = directory_get(m->config.directory, RECORD_PRESENCE, &link->machine);
-
-        endpoint_book_fill(m->book, &link->machine, &link->paths, env_now(m->env));
-        if (!presence)
-                return;
-        for (unsigned i = 0; i < presence->body.presence.n_endpoints; i++) {
-                const Endpoint *e = &presence->body.presence.endpoints[i];
-
-                if (!mesh_is_inside(m, e))
-                        path_set_add(&link->paths, PATH_PRESENCE, e, env_now(m->env));
-        }
-}
-
 /* An address of ours may be worth nothing any more without being gone: its line is. So every other
  * round begins where the route says; the first one, when the link does not work as it is. */
 static void choose_locals(Attempt *a) {
@@ -97,7 +82,7 @@ static void choose_candidates(Attempt *a) {
                 a->n_candidates = 1;
                 return;
         }
-        add_known_paths(link);
+        paths_add_known(link);
         a->n_candidates = path_set_candidates(&link->paths, a->round, a->candidates);
         /* Addresses of a private network can be ours as well as theirs; what the store has may lie
          * inside a network that was joined since. */
@@ -231,7 +216,11 @@ static void on_attempt_timer(void *userdata) {
                 return;
         }
         a->round++;
-        begin_round(a);
+        /* A second initiation is not answered either: the path there is is not trusted any more. */
+        if (a->round == 2)
+                paths_doubt(a->link);
+        if (a->link->mesh && a->link->attempt == a)
+                begin_round(a);
 }
 
 /* Return: NULL if there is no right or key to ask with. */

@@ -127,7 +127,7 @@ int link_get(Mesh *m, const MachineId *machine, Link **ret) {
                 link->mesh = m;
                 link->machine = *machine;
                 link->lru.data = link;
-                link->paths = PATH_SET_EMPTY;
+                paths_init(link);
                 link->since = env_now(m->env);
                 g_queue_init(&link->requests);
                 new_boot_id(link);
@@ -280,6 +280,7 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
         _unused_ g_autoptr(Link) ref = link_ref(link);
         Mesh *m = link->mesh;
         usec_t now = env_now(m->env);
+        bool was_up = link_is_up(link);
         bool restarted = begin_life(link, key);
 
         keep_previous(link);
@@ -295,14 +296,12 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
                 timer_set(m->env->timers, &link->enrol_timer, now + ENROL_LINK_USEC, on_enrol_timer,
                           link);
         set_state(link, LINK_UP);
-        link_set_seen(link, &link->current.seen);
-        if (!mesh_is_inside(m, from)) {
-                path_set_arrived(&link->paths, from, now);
-                link_tell(link, LINK_EVENT_ENDPOINT);
-        }
+        if (!endpoint_is_relayed(from))
+                link_set_seen(link, &link->current.seen);
+        link_publish(link);
+        paths_proven(link, from, restarted || !was_up);
         if (!link->mesh)
                 return;
-        link_publish(link);
         if (link->current.kp->is_initiator)
                 link_send_frame(link, NULL, 0); /* key confirmation */
         link_maintain(link);
@@ -312,12 +311,8 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
         if (restarted)
                 channels_resend_requests(link);
         link_announce(link, restarted);
-}
-
-static void tell_endpoint(Link *link) {
-        link_tell(link, LINK_EVENT_ENDPOINT);
         if (link->mesh)
-                link_announce(link, false);
+                paths_watch(link);
 }
 
 void link_take_initiator_key(Link *link, LinkKey *key, const Endpoint *from) {
@@ -347,12 +342,7 @@ void link_arrived(Link *link, Keypair *kp, const Endpoint *from) {
                 install(link, &key, from);
                 return;
         }
-        /* Roaming: the machine is where its authentic datagrams come from, unless it sent them
-         * through the path there is. */
-        if (mesh_is_inside(link->mesh, from) || !path_set_arrived(&link->paths, from, now))
-                return;
-        link_publish(link);
-        tell_endpoint(link);
+        paths_arrived(link, from);
 }
 
 /* --- life --- */
@@ -367,6 +357,7 @@ static void detach(Link *link) {
         timer_clear(&link->maintain_timer);
         timer_clear(&link->enrol_timer);
         timer_clear(&link->dismiss_timer);
+        paths_stop(link);
         link->attempt = attempt_free(link->attempt);
 }
 
@@ -382,6 +373,7 @@ static void end_life(Link *link) {
         link->attempt = attempt_free(link->attempt);
         timer_clear(&link->enrol_timer);
         timer_clear(&link->maintain_timer);
+        paths_stop(link);
         drop_all_keys(link);
         reliable_set_open(link->reliable, false);
         reliable_fail(link->reliable);
@@ -497,6 +489,7 @@ void link_lose(Link *link) {
 
         link->lost = link->lost || is_new;
         link_repair(link);
+        paths_doubt(link);
         if (!is_new || !link->mesh)
                 return;
         link_tell(link, LINK_EVENT_LOST);
@@ -598,6 +591,7 @@ void link_maintain(Link *link) {
         next = MIN(next, expire_key(link, &link->next));
         next = MIN(next, expire_key(link, &link->current));
         if (was_up && !link_is_up(link)) {
+                paths_stop(link);
                 reliable_set_open(link->reliable, false);
                 if (!link->attempt && !reliable_is_idle(link->reliable))
                         link->attempt = attempt_new(link, true);
@@ -616,7 +610,9 @@ void link_maintain(Link *link) {
 
 /* --- sending --- */
 
-bool link_send_frame_to(Link *link, const Endpoint *to, const uint8_t *frame, size_t len) {
+/* @second: where it goes too, if that is set. Whoever gets both takes one. */
+static bool
+seal_and_send(Link *link, const Endpoint *to, const Endpoint *second, const uint8_t *frame, size_t len) {
         uint8_t datagram[DATA_OVERHEAD + OMERTA_MTU_DEFAULT];
         const MeshEnv *env = link->mesh->env;
         Keypair *kp = link->current.kp;
@@ -627,13 +623,19 @@ bool link_send_frame_to(Link *link, const Endpoint *to, const uint8_t *frame, si
                 return false;
         keypair_seal(kp, counter, 0, frame, len, datagram);
         (void) env->send(env->userdata, to, datagram, DATA_OVERHEAD + len);
+        if (second && endpoint_is_set(second))
+                (void) env->send(env->userdata, second, datagram, DATA_OVERHEAD + len);
         return true;
 }
 
 bool link_send_frame(Link *link, const uint8_t *frame, size_t len) {
         Endpoint active = path_set_endpoint(&link->paths);
 
-        return link_send_frame_to(link, &active, frame, len);
+        return seal_and_send(link, &active, &link->watch.second, frame, len);
+}
+
+bool link_send_frame_to(Link *link, const Endpoint *to, const uint8_t *frame, size_t len) {
+        return seal_and_send(link, to, NULL, frame, len);
 }
 
 int link_send_message(Link *link, GBytes *message) {
@@ -648,29 +650,42 @@ int link_send_message(Link *link, GBytes *message) {
 
 /* --- paths --- */
 
-/* How long an answer over a path that is not in use is waited for. */
-#define OFFERED_PROBE_USEC (2 * USEC_PER_SEC)
-
 void link_offer_path(Link *link, PathOrigin origin, const Endpoint *endpoint) {
         Mesh *m = link->mesh;
+        Path *path;
 
         if (!m || mesh_is_inside(m, endpoint) || mesh_is_local_endpoint(m, endpoint))
                 return;
-        path_set_add(&link->paths, origin, endpoint, env_now(m->env));
-        if (link_is_up(link))
-                (void) probes_send_on(link, endpoint, OFFERED_PROBE_USEC);
-        else if (link->attempt)
+        path = path_set_add(&link->paths, origin, endpoint, env_now(m->env));
+        if (path && link_is_up(link))
+                (void) paths_ask(link, path);
+        else if (path && link->attempt)
                 attempt_hurry(link->attempt);
 }
 
 void link_replace_path(Link *link, const Endpoint *old, const Endpoint *new) {
+        _unused_ g_autoptr(Link) ref = link_ref(link);
+
         if (!link->mesh || !path_set_replace(&link->paths, old, new))
                 return;
         link_publish(link);
-        tell_endpoint(link);
+        link_tell(link, LINK_EVENT_ENDPOINT);
+        if (link->mesh)
+                link_announce(link, false);
 }
 
 /* --- what others see --- */
+
+/* What the packet thread has heard by the path is not forgotten with @old. */
+static void keep_heard(Link *link, const PacketTx *old, PacketTx *tx) {
+        usec_t heard = old ? atomic_load_explicit(&old->heard, memory_order_relaxed) : 0;
+        Path *path = old ? path_set_find(&link->paths, &old->endpoint) : NULL;
+
+        if (path)
+                path->last_received = MAX(path->last_received, heard);
+        if (tx && old && endpoint_equal(&old->endpoint, &tx->endpoint))
+                atomic_store_explicit(&tx->heard, heard, memory_order_relaxed);
+}
 
 void link_publish(Link *link) {
         PacketPeer *peer = link->peer;
@@ -685,15 +700,18 @@ void link_publish(Link *link) {
                 if (old && old->keypair == link->current.kp &&
                     endpoint_equal(&old->endpoint, &path->endpoint) &&
                     ip_equal(&old->endpoint.local, &path->endpoint.local) &&
+                    endpoint_equal(&old->second, &link->watch.second) &&
                     old->mtu == link->mesh->config.mtu)
                         return;
                 tx = NEW(PacketTx);
                 *tx = (PacketTx){
                         .keypair = link->current.kp,
                         .endpoint = path->endpoint,
+                        .second = link->watch.second,
                         .mtu = link->mesh->config.mtu,
                 };
         }
+        keep_heard(link, old, tx);
         atomic_store_explicit(&peer->tx, tx, memory_order_release);
         if (old)
                 env->retire(env->userdata, old, g_free);
@@ -705,7 +723,11 @@ void link_set_packets(Link *link, bool open) {
                 link->peer = mesh_packet_peer(link->mesh, &link->machine);
         publish_accept(link);
         link_publish(link);
-        if (!open)
+        if (open) {
+                rendezvous_used(link);
+                if (link->mesh)
+                        paths_watch(link);
+        } else
                 link_collect(link);
 }
 

@@ -18,8 +18,9 @@
 
 #include "core/mesh/link/handshake.h"
 #include "core/mesh/mesh-internal.h"
-#include "core/mesh/link/path.h"
+#include "core/mesh/link/paths.h"
 #include "core/mesh/link/reliable.h"
+#include "core/mesh/link/rendezvous.h"
 
 /* A link that only enrols lives so long; who waits for an approval asks again. */
 #define ENROL_LINK_USEC (60 * USEC_PER_SEC)
@@ -95,6 +96,8 @@ struct Link {
         LinkKey previous, current, next;
         Attempt *attempt;
         PathSet paths;
+        PathWatch watch;
+        Punch *punch;  /* rendezvous.c; NULL: never needed */
         Endpoint seen; /* us, as they see us */
 
         Reliable *reliable;

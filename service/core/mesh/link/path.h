@@ -3,13 +3,16 @@
 
 /*
  * Ways to send datagrams to one machine. A link knows several (what invites, presence records,
- * the store and the machine's own datagrams say) and uses one, the active path: the one the last
- * authentic datagram came by (roaming). A path is named by its endpoint, which may lie behind a
- * relay; what is known of a way (round trip, loss, largest packet) is the path's, not the link's.
+ * the store, the machine itself and its datagrams say) and uses one, the active path. A path is
+ * named by its endpoint, which may lie behind a relay; what is known of a way (round trip, loss,
+ * largest packet) is the path's, not the link's.
  *
  * An endpoint also says from which of this machine's addresses (Endpoint.local): the one its last
- * datagram came to. Whoever asked at a second or a floating address gets the answer from there; a
- * firewall or a translator in between takes it from nowhere else.
+ * proven datagram came to. Whoever asked at a second or a floating address gets the answer from
+ * there; a firewall or a translator in between takes it from nowhere else.
+ *
+ * Here are facts and the choice between them, without clocks, timers or sending: what is done about
+ * a path is link/paths.h.
  */
 
 #include <stdbool.h>
@@ -17,18 +20,23 @@
 #include "base/endpoint.h"
 #include "base/time.h"
 
-/* Candidates one machine is tried at. Six of a kind that somebody may name (addresses of each
- * family, mapped and seen ones) and relays; what is beyond makes room by being worse. */
-#define PATHS_MAX 16U
+/* Candidates one machine is tried at; what is beyond makes room by being worse. */
+#define PATHS_MAX 16U /* bits of path_set_best() */
+/* Of those, places that nobody named but somebody's authentic datagrams came from, and that have
+ * not answered: anybody on the way can make such places up. */
+#define PATHS_REFLEXIVE_MAX 4U
 /* Candidates of one round are tried so far apart: the first that answers is usually enough. */
 #define PATH_STAGGER_USEC (100 * USEC_PER_MSEC)
+/* Who answered longer ago is asked again before it is taken: two keepalives (link/paths.h). */
+#define PATH_FRESH_USEC (130 * USEC_PER_SEC)
 
 /* Where we know it from, best first: a full set forgets the worst. */
 typedef enum PathOrigin {
         PATH_SEEN,     /* authentic datagrams came from there */
         PATH_LAN,      /* its beacon in a network we are both in */
         PATH_HINT,     /* an invite, --bootstrap */
-        PATH_PRESENCE, /* the machine says so */
+        PATH_TOLD,     /* the machine said so to us (channel `path`) */
+        PATH_PRESENCE, /* the machine says so to everybody */
         PATH_MAPPED,   /* its router says so, by a port mapping */
         PATH_RELAY,    /* an allocation of ours, or one that a relay announced */
         PATH_STORED,   /* reached there in a former life */
@@ -36,11 +44,12 @@ typedef enum PathOrigin {
 } PathOrigin;
 const char *path_origin_to_string(PathOrigin origin);
 
-/* What is known of it by our own probes. */
+/* What is known of it by our own probes and handshakes. */
 typedef enum PathState {
-        PATH_UNTRIED, /* nothing was sent there, or nothing that had to be answered by now */
-        PATH_WORKS,   /* the last that was asked there was answered */
-        PATH_SILENT,  /* it was not */
+        PATH_UNTRIED, /* nothing was asked there, or nothing that had to be answered by now */
+        PATH_WORKS,   /* what was asked there last was answered */
+        PATH_DOUBTED, /* it was not, but what was asked before */
+        PATH_SILENT,  /* nothing, or nothing any more */
         _PATH_STATE_MAX,
 } PathState;
 const char *path_state_to_string(PathState state);
@@ -49,22 +58,45 @@ const char *path_state_to_string(PathState state);
 typedef enum PathReason {
         PATH_REASON_UNTRIED,
         PATH_REASON_ACTIVE,
+        PATH_REASON_DISTRESS, /* active, and does not answer */
         PATH_REASON_SPARE,
+        PATH_REASON_WORSE_KIND, /* than the active one: relayed, translated, not in the LAN */
+        PATH_REASON_SLOWER,
+        PATH_REASON_SMALL_ONLY, /* probes of full size are not answered */
+        PATH_REASON_STALE,      /* answered long ago */
+        PATH_REASON_ONE_WAY,    /* we hear it there, it does not hear us */
         PATH_REASON_NO_ANSWER,
         PATH_REASON_LOST, /* answered once */
         _PATH_REASON_MAX,
 } PathReason;
 const char *path_reason_to_string(PathReason reason);
 
+/* How far away one end of a path is from the other, best first. */
+typedef enum PathTier {
+        PATH_TIER_LAN,
+        PATH_TIER_PUBLIC,
+        PATH_TIER_TRANSLATED, /* what others see is not what it has */
+        PATH_TIER_RELAYED,
+        _PATH_TIER_MAX,
+} PathTier;
+
 typedef struct Path {
         PathOrigin origin;
         PathState state;
         Endpoint endpoint;
+        PathTier theirs, ours;
         usec_t since;                 /* monotonic: known */
         usec_t last_received;         /* monotonic: something authentic came from there; 0: never */
+        usec_t last_answered;         /* monotonic: an answer to what we asked there; 0: never */
+        usec_t proof;                 /* monotonic: when we asked what was answered; 0: never */
+        usec_t last_asked;            /* monotonic; 0: never */
+        usec_t asked;                 /* monotonic: the first that is not answered yet; 0: none */
+        unsigned missed;              /* in a row */
         usec_t srtt, rttvar, rtt_min; /* RFC 6298; 0: not known */
         uint32_t n_probes, n_lost;    /* sent there, and not answered in time */
         uint16_t mtu;                 /* largest inner packet known to pass; 0: not known */
+        unsigned full_missed;         /* probes of full size not answered, in a row */
+        usec_t full_asked;            /* monotonic: the last of them; 0: never */
 } Path;
 
 typedef struct PathSet {
@@ -78,21 +110,36 @@ typedef struct PathSet {
                 .active = -1                                                                       \
         }
 
-/* Adds what is not there yet, or ennobles what is. Unusable endpoints are ignored. */
-void path_set_add(PathSet *set, PathOrigin origin, const Endpoint *endpoint, usec_t now);
+/* Adds what is not there yet, or ennobles what is. Unusable endpoints are ignored.
+ * Return: it, borrowed until the set changes; NULL: unusable, or there are enough better ones. */
+Path *path_set_add(PathSet *set, PathOrigin origin, const Endpoint *endpoint, usec_t now);
 /**
- * path_set_arrived() - an authentic datagram came from @endpoint
- * Return: true if that changed the active path, or the address of ours it begins at.
+ * path_set_heard() - an authentic datagram came from @endpoint
+ * That alone makes no path active. Return: as path_set_add(), of which it makes room for
+ * PATHS_REFLEXIVE_MAX that have not answered.
  */
-bool path_set_arrived(PathSet *set, const Endpoint *endpoint, usec_t now);
+Path *path_set_heard(PathSet *set, const Endpoint *endpoint, usec_t now);
+/* What was asked at @path was answered to @local (AF_UNSPEC: not known). */
+void path_answered(Path *path, const IpAddr *local, usec_t now);
+/* It was not, in time. @heard: though something else came from there since. */
+void path_missed(Path *path, bool heard);
+/* A handshake came to its end there. Return: it; there is always room for it. */
+Path *path_set_prove(PathSet *set, const Endpoint *endpoint, usec_t now);
+/* Return: true if that changed the active path. */
+bool path_set_activate(PathSet *set, const Path *path);
 /* Takes those out that @is_bad says so of. Return: true if the active one was among them. */
 bool path_set_purge(
                 PathSet *set,
                 bool (*is_bad)(const void *userdata, const Endpoint *endpoint),
                 const void *userdata);
-/* Nothing is sent from @local any more until something comes there again.
+/* Takes out what the machine has told and does not tell any more: neither heard there nor answered,
+ * and not one of @n @told. */
+void path_set_forget_told(PathSet *set, const Endpoint *told, unsigned n);
+/* Nothing is sent from @local any more until something is answered there again.
  * Return: true if that changed the active path. */
 bool path_set_forget_local(PathSet *set, const IpAddr *local);
+/* Keys are gone: nothing is known of what works, only of what there is. */
+void path_set_reset(PathSet *set);
 /* Borrowed, until the set changes; NULL: it is not in there. */
 Path *path_set_find(PathSet *set, const Endpoint *endpoint);
 /* All that is known of @old goes to @new, also that it is the active one. What @new had is gone.
@@ -100,7 +147,6 @@ Path *path_set_find(PathSet *set, const Endpoint *endpoint);
 bool path_set_replace(PathSet *set, const Endpoint *old, const Endpoint *new);
 /* A probe sent there was answered after @rtt. */
 void path_sample_rtt(Path *path, usec_t rtt);
-PathReason path_set_reason(const PathSet *set, const Path *path);
 /* Borrowed; NULL: none. */
 const Path *path_set_active(const PathSet *set);
 static inline Endpoint path_set_endpoint(const PathSet *set) {
@@ -113,3 +159,20 @@ static inline Endpoint path_set_endpoint(const PathSet *set) {
  *          stay the first for ever
  */
 unsigned path_set_candidates(const PathSet *set, unsigned rotate, Endpoint ret[static PATHS_MAX]);
+
+/* --- path-rank.c --- */
+
+/* An address that means something in one place only: RFC 1918, RFC 3927, RFC 4193, loopback. */
+bool path_is_local_address(const Endpoint *endpoint);
+/* The tier of the other end, as far as its address says. */
+PathTier path_tier_of(PathOrigin origin, const Endpoint *endpoint);
+/* Less than 0: @a is worth more than @b, by what does not change from one moment to the next. */
+int path_compare_kind(const Path *a, const Path *b);
+/* Whether to leave @active, which works, for @path: a better kind, or faster by a fifth and 10 ms
+ * at least. What is as good is left for nothing, or paths would take turns. */
+bool path_is_worth_moving(const Path *path, const Path *active);
+/* Whether packets may be moved there now. @mtu: what must pass, 0: anything. */
+bool path_is_ready(const Path *path, uint16_t mtu, usec_t now);
+/* The best one that is ready, leaving out path i where bit i of @but is set; NULL: there is none. */
+Path *path_set_best(PathSet *set, unsigned but, uint16_t mtu, usec_t now);
+PathReason path_set_reason(const PathSet *set, const Path *path, uint16_t mtu, usec_t now);

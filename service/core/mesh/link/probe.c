@@ -7,7 +7,8 @@
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
 
-#define PROBES_PER_LINK_MAX 16U
+/* On the way: three rounds to all paths, and what others ask. */
+#define PROBES_PER_LINK_MAX 64U
 
 typedef struct Probe {
         Probes *probes;
@@ -16,6 +17,7 @@ typedef struct Probe {
         MachineId machine;
         Endpoint to;     /* the path it asks about */
         bool is_of_path; /* nobody else asked */
+        uint16_t mtu;    /* as long as an inner packet of this; 0: short */
         usec_t sent;
         Timer timer;
         ProbeReply reply;
@@ -53,24 +55,27 @@ static void finish(Probe *q, bool lost, usec_t rtt) {
         ProbeReply reply = q->reply;
         void *userdata = q->userdata;
         bool is_of_path = q->is_of_path;
+        usec_t sent = q->sent;
 
         forget(q);
         if (reply)
                 reply(userdata, lost, rtt);
-        else if (lost && link && !is_of_path)
+        /* Unless it is there, by another path. */
+        else if (lost && link && !is_of_path && link_last_received(link) <= sent)
                 link_lose(link);
 }
 
 static void on_timeout(void *userdata) {
         Probe *q = userdata;
         Link *link = link_find(q->probes->mesh, &q->machine);
-        Path *path = link ? path_set_find(&link->paths, &q->to) : NULL;
+        Endpoint to = q->to;
+        usec_t sent = q->sent;
+        uint16_t mtu = q->mtu;
 
-        if (path) {
-                path->n_lost++;
-                path->state = PATH_SILENT;
-        }
         finish(q, true, 0);
+        /* Of those of others too: it is the same path. */
+        if (link && link->mesh)
+                paths_missed(link, &to, sent, mtu);
 }
 
 /* Who waits for an answer is told that none will come. */
@@ -85,10 +90,17 @@ Probes *probes_free(Probes *p) {
 }
 
 static int
-send_probe(Link *link, const Endpoint *to, usec_t timeout, ProbeReply reply, void *userdata, Probe **ret) {
+send_probe(Link *link,
+           const Endpoint *to,
+           uint16_t mtu,
+           usec_t timeout,
+           ProbeReply reply,
+           void *userdata,
+           Probe **ret) {
         Probes *p = link->mesh->probes;
         const MeshEnv *env = link->mesh->env;
-        uint8_t frame[PROBE_SIZE] = { FRAME_PROBE };
+        uint8_t frame[OMERTA_MTU_DEFAULT] = { FRAME_PROBE };
+        size_t len = MAX(MIN(mtu, sizeof frame), PROBE_SIZE);
         uint64_t token;
         Path *path;
         Probe *q;
@@ -101,7 +113,7 @@ send_probe(Link *link, const Endpoint *to, usec_t timeout, ProbeReply reply, voi
         if (g_hash_table_contains(p->by_token, &token))
                 return -EBUSY;
         write_le64(frame + 1, token);
-        if (!link_send_frame_to(link, to, frame, sizeof frame))
+        if (!link_send_frame_to(link, to, frame, len))
                 return -ENOTCONN;
         path = path_set_find(&link->paths, to);
         if (path)
@@ -129,16 +141,25 @@ int probes_send(Link *link, usec_t timeout, ProbeReply reply, void *userdata) {
         Endpoint active = path_set_endpoint(&link->paths);
         Probe *q;
 
-        return send_probe(link, &active, timeout, reply, userdata, &q);
+        return send_probe(link, &active, 0, timeout, reply, userdata, &q);
 }
 
-int probes_send_on(Link *link, const Endpoint *endpoint, usec_t timeout) {
+int probes_send_on(Link *link, const Endpoint *endpoint, uint16_t mtu, usec_t timeout) {
         Probe *q;
-        int r = send_probe(link, endpoint, timeout, NULL, NULL, &q);
+        int r = send_probe(link, endpoint, mtu, timeout, NULL, NULL, &q);
 
-        if (r >= 0)
+        if (r >= 0) {
                 q->is_of_path = true;
+                q->mtu = mtu;
+        }
         return r;
+}
+
+static bool is_padding(const uint8_t *data, size_t len) {
+        for (size_t i = 0; i < len; i++)
+                if (data[i] != 0)
+                        return false;
+        return true;
 }
 
 void probes_forget(Probes *p, const void *userdata) {
@@ -154,7 +175,7 @@ void probes_forget(Probes *p, const void *userdata) {
 DropReason probes_handle_probe(Link *link, const uint8_t *frame, size_t len, const Endpoint *from) {
         uint8_t reply[PROBE_SIZE + ENDPOINT_WIRE_MAX];
 
-        if (len != PROBE_SIZE)
+        if (len < PROBE_SIZE || !is_padding(frame + PROBE_SIZE, len - PROBE_SIZE))
                 return DROP_FRAME_MALFORMED;
         memcpy(reply, frame, PROBE_SIZE);
         reply[0] = FRAME_PROBE_REPLY;
@@ -163,23 +184,25 @@ DropReason probes_handle_probe(Link *link, const uint8_t *frame, size_t len, con
         return DROP_NONE;
 }
 
-/* The path is the one that was asked about, if the answer came the same way. */
-static void answered(Link *link, const Probe *q, const Endpoint *from, usec_t rtt) {
-        Path *path = endpoint_equal(&q->to, from) ? path_set_find(&link->paths, from) : NULL;
-        bool is_first = path && path->srtt == 0;
-
-        if (!path)
-                return;
-        path->state = PATH_WORKS;
-        path_sample_rtt(path, rtt);
-        if (is_first)
-                link_announce(link, false);
+/* What is answered from elsewhere did not come by the path that was asked about. */
+static void
+tell_path(Link *link,
+          const Endpoint *to,
+          const Endpoint *from,
+          usec_t rtt,
+          uint16_t mtu,
+          const Endpoint *seen) {
+        if (endpoint_equal(to, from))
+                paths_answered(link, from, rtt, mtu, seen);
+        else
+                paths_missed(link, to, usec_sub(env_now(link->mesh->env), rtt), mtu);
 }
 
 DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len, const Endpoint *from) {
         _unused_ g_autoptr(Link) ref = link_ref(link);
         Probes *p = link->mesh->probes;
-        Endpoint seen;
+        Endpoint seen, to;
+        uint16_t mtu;
         uint64_t token;
         usec_t rtt;
         Probe *q;
@@ -192,11 +215,13 @@ DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len, con
         if (!q || !machine_id_equal(&q->machine, &link->machine))
                 return DROP_NONE;
         rtt = usec_sub(env_now(link->mesh->env), q->sent);
-        link_set_seen(link, &seen);
+        to = q->to;
+        mtu = q->mtu;
+        finish(q, false, rtt);
+        /* Who sees a relay does not see us. */
+        if (link->mesh && !endpoint_is_relayed(from))
+                link_set_seen(link, &seen);
         if (link->mesh)
-                answered(link, q, from, rtt);
-        /* Handlers may have had it forgotten. */
-        if (g_hash_table_lookup(p->by_token, &token) == q)
-                finish(q, false, rtt);
+                tell_path(link, &to, from, rtt, mtu, &seen);
         return DROP_NONE;
 }

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/mesh/link/rendezvous.h"
+
+#include "core/mesh/link/link.h"
+#include "core/mesh/mesh-internal.h"
+#include "core/wire/control.h"
+
+#define PATH_CHANNEL "path"
+/* The other side is told, and answered, no more often; nor is punching begun anew. */
+#define TELL_USEC USEC_PER_SEC
+
+/* The questions to candidates of one family. */
+typedef struct Turn {
+        Punch *punch;
+        int family;
+        unsigned step;
+        Timer timer;
+} Turn;
+
+struct Punch {
+        Link *link;
+        Turn turn[2];                   /* IPv6, IPv4 */
+        usec_t begun, called, answered; /* monotonic; 0: never */
+        unsigned retries;
+        Timer retry;
+};
+
+struct Rendezvous {
+        Mesh *mesh;
+        LinkObserver observer;
+};
+
+static usec_t now(const Link *link) {
+        return env_now(link->mesh->env);
+}
+
+static bool is_relayed(const Link *link) {
+        const Path *active = path_set_active(&link->paths);
+
+        return active && endpoint_is_relayed(&active->endpoint);
+}
+
+static bool is_talking(const Link *link) {
+        return link->mesh && link_is_up(link) && !link_is_limited(link) && !link->dismissed;
+}
+
+static Punch *punch_of(Link *link) {
+        static const int families[2] = { AF_INET6, AF_INET };
+
+        if (link->punch)
+                return link->punch;
+        link->punch = NEW(Punch);
+        link->punch->link = link;
+        for (unsigned i = 0; i < ELEMENTSOF(families); i++)
+                link->punch->turn[i] = (Turn){ .punch = link->punch, .family = families[i] };
+        return link->punch;
+}
+
+Punch *punch_free(Punch *p) {
+        if (!p)
+                return NULL;
+        timer_clear(&p->retry);
+        for (unsigned i = 0; i < ELEMENTSOF(p->turn); i++)
+                timer_clear(&p->turn[i].timer);
+        g_free(p);
+        return NULL;
+}
+
+/* --- asking --- */
+
+static bool is_wanted(const Link *link, const Path *path, int family) {
+        return path->endpoint.sa.sa_family == family && !endpoint_is_relayed(&path->endpoint) &&
+               path != path_set_active(&link->paths) && !path_is_ready(path, 0, now(link)) &&
+               paths_could_be_better(link, path) &&
+               !mesh_is_local_endpoint(link->mesh, &path->endpoint);
+}
+
+static bool has_wanted(const Link *link, int family) {
+        for (unsigned i = 0; i < link->paths.n; i++)
+                if (is_wanted(link, &link->paths.path[i], family))
+                        return true;
+        return false;
+}
+
+static usec_t step_delay(unsigned step) {
+        static const usec_t delays[] = { 200 * USEC_PER_MSEC, 100 * USEC_PER_MSEC,
+                                         200 * USEC_PER_MSEC, 500 * USEC_PER_MSEC };
+
+        return step < ELEMENTSOF(delays) ? delays[step] : USEC_PER_SEC;
+}
+
+static void on_turn(void *userdata) {
+        Turn *t = userdata;
+        Link *link = t->punch->link;
+
+        if (!is_talking(link) || !has_wanted(link, t->family))
+                return;
+        for (unsigned i = 0; i < link->paths.n; i++)
+                if (is_wanted(link, &link->paths.path[i], t->family))
+                        (void) paths_ask(link, &link->paths.path[i]);
+        if (t->step + 1 < PUNCH_STEPS)
+                timer_set(link->mesh->env->timers, &t->timer, now(link) + step_delay(t->step),
+                          on_turn, t);
+        t->step++;
+}
+
+static void begin(Link *link) {
+        Punch *p = punch_of(link);
+        usec_t t = now(link);
+
+        bool again = p->begun != 0 && t < p->begun + TELL_USEC;
+
+        if (!again)
+                p->begun = t;
+        for (unsigned i = 0; i < ELEMENTSOF(p->turn); i++) {
+                bool waits = p->turn[i].family == AF_INET && has_wanted(link, AF_INET6);
+
+                /* What is under way takes news with it. */
+                if (again && timer_is_set(&p->turn[i].timer))
+                        continue;
+                p->turn[i].step = 0;
+                timer_set(link->mesh->env->timers, &p->turn[i].timer,
+                          t + (waits ? PUNCH_HEAD_START_USEC : 0), on_turn, &p->turn[i]);
+        }
+}
+
+/* --- telling --- */
+
+/* Where others see us, but for our own addresses; by how many. */
+static void add_seen(Mesh *m, PathMessage *message) {
+        for (GList *l = m->lru.head; l; l = l->next) {
+                const Link *link = l->data;
+                unsigned n = 0;
+
+                if (!link_is_up(link) || !endpoint_is_set(&link->seen) ||
+                    mesh_is_local_endpoint(m, &link->seen))
+                        continue;
+                for (GList *k = m->lru.head; k; k = k->next) {
+                        const Link *other = k->data;
+
+                        n += link_is_up(other) && endpoint_equal(&other->seen, &link->seen);
+                        if (n > 1)
+                                break;
+                }
+                (void) path_message_add(
+                                message, n > 1 ? PATH_CANDIDATE_SEEN : PATH_CANDIDATE_SEEN_ONCE,
+                                &link->seen);
+                if (message->n == PATH_CANDIDATES_MAX)
+                        return;
+        }
+}
+
+static void tell(Link *link, PathOp op) {
+        Mesh *m = link->mesh;
+        PathMessage message = { .op = op };
+        g_autoptr(GBytes) payload = NULL;
+
+        for (unsigned i = 0; i < m->n_local; i++)
+                (void) path_message_add(&message, PATH_CANDIDATE_HOST, &m->local[i]);
+        for (unsigned i = 0; i < m->n_mapped; i++)
+                (void) path_message_add(&message, PATH_CANDIDATE_MAPPED, &m->mapped[i]);
+        add_seen(m, &message);
+        payload = path_message_encode(&message);
+        if (payload)
+                (void) m->provider.ops->send(
+                                m, &link->machine, PATH_CHANNEL, g_bytes_get_data(payload, NULL),
+                                g_bytes_get_size(payload));
+}
+
+static void on_retry(void *userdata);
+
+static void retry_in(Punch *p, usec_t delay) {
+        Link *link = p->link;
+
+        timer_set(link->mesh->env->timers, &p->retry, now(link) + delay, on_retry, p);
+}
+
+/* Tells the other side to ask us, and asks. */
+static void call(Link *link) {
+        Punch *p = punch_of(link);
+        usec_t t = now(link);
+
+        if (p->called != 0 && t < p->called + TELL_USEC) {
+                retry_in(p, p->called + TELL_USEC - t);
+                return;
+        }
+        p->called = t;
+        tell(link, PATH_CALL);
+        begin(link);
+        /* An idle pair stays as it is until it has something to say. */
+        if (is_relayed(link) && link->packets_open)
+                retry_in(p, MIN(USEC_PER_SEC << MIN(p->retries++, 10U), RENDEZVOUS_RETRY_MAX));
+}
+
+static void on_retry(void *userdata) {
+        Punch *p = userdata;
+
+        if (is_talking(p->link))
+                call(p->link);
+}
+
+static bool is_loopback(const Endpoint *e) {
+        return e->sa.sa_family == AF_INET6 ? IN6_IS_ADDR_LOOPBACK(&e->in6.sin6_addr)
+                                           : ntohl(e->in.sin_addr.s_addr) >> 24 == 127;
+}
+
+static void take(Link *link, const PathMessage *message) {
+        Mesh *m = link->mesh;
+        Endpoint told[PATH_CANDIDATES_MAX];
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < message->n; i++) {
+                const PathCandidate *c = &message->candidates[i];
+
+                if (!mesh_is_inside(m, &c->endpoint) && !mesh_is_local_endpoint(m, &c->endpoint) &&
+                    !is_loopback(&c->endpoint))
+                        told[n++] = c->endpoint;
+        }
+        path_set_forget_told(&link->paths, told, n);
+        for (unsigned i = 0, k = 0; i < message->n && k < n; i++) {
+                const PathCandidate *c = &message->candidates[i];
+                Path *p;
+
+                if (!endpoint_equal(&c->endpoint, &told[k]))
+                        continue;
+                k++;
+                p = path_set_add(&link->paths, PATH_TOLD, &c->endpoint, now(link));
+                if (p && p->origin == PATH_TOLD && c->kind != PATH_CANDIDATE_HOST)
+                        p->theirs = MAX(p->theirs, PATH_TIER_TRANSLATED);
+        }
+}
+
+static void on_data(void *userdata, const MachineId *sender, const uint8_t *data, size_t len) {
+        Rendezvous *r = userdata;
+        g_autoptr(Link) link = link_find(r->mesh, sender);
+        PathMessage message;
+        Punch *p;
+
+        if (link)
+                link_ref(link);
+        if (!link || !is_talking(link))
+                return;
+        if (path_message_decode(data, len, &message) < 0) {
+                drop_count(r->mesh->config.drops, DROP_FRAME_MALFORMED);
+                return;
+        }
+        take(link, &message);
+        p = punch_of(link);
+        if (message.op == PATH_CALL && (p->answered == 0 || now(link) >= p->answered + TELL_USEC)) {
+                p->answered = now(link);
+                tell(link, PATH_ANSWER);
+        }
+        if (is_talking(link))
+                begin(link);
+}
+
+/* --- when --- */
+
+void rendezvous_used(Link *link) {
+        if (is_talking(link) && is_relayed(link)) {
+                punch_of(link)->retries = 0;
+                call(link);
+        }
+}
+
+static void call_all(Rendezvous *r, bool only_relayed) {
+        g_autoptr(GPtrArray) links = g_ptr_array_new_with_free_func((GDestroyNotify) link_unref);
+
+        for (GList *l = r->mesh->lru.head; l; l = l->next) {
+                Link *link = l->data;
+
+                if (is_relayed(link) || (!only_relayed && link->packets_open))
+                        g_ptr_array_add(links, link_ref(link));
+        }
+        for (unsigned i = 0; i < links->len; i++) {
+                Link *link = links->pdata[i];
+
+                /* The way there may be gone with an address. */
+                if (!only_relayed)
+                        paths_doubt(link);
+                if (!is_talking(link))
+                        continue;
+                punch_of(link)->retries = 0;
+                call(link);
+        }
+}
+
+void rendezvous_changed(Rendezvous *r) {
+        call_all(r, false);
+}
+
+static void on_link_event(void *userdata, Link *link, LinkEvent event) {
+        switch (event) {
+        case LINK_EVENT_UP:
+        case LINK_EVENT_RESTARTED:
+        case LINK_EVENT_ENDPOINT:
+                if (is_relayed(link))
+                        rendezvous_used(link);
+                else if (link->punch)
+                        timer_clear(&link->punch->retry);
+                return;
+        case LINK_EVENT_SEEN:
+                call_all(userdata, true);
+                return;
+        case LINK_EVENT_CONNECTING:
+        case LINK_EVENT_DOWN:
+        case LINK_EVENT_LOST:
+        case LINK_EVENT_CHANGED:
+        case _LINK_EVENT_MAX:
+                return;
+        }
+}
+
+Rendezvous *rendezvous_new(Mesh *m) {
+        Rendezvous *r = NEW(Rendezvous);
+
+        *r = (Rendezvous){ .mesh = m, .observer = { .userdata = r, .event = on_link_event } };
+        mesh_observe_links(m, &r->observer);
+        (void) m->provider.ops->on_channel(m, PATH_CHANNEL, on_data, NULL, r);
+        return r;
+}
+
+Rendezvous *rendezvous_free(Rendezvous *r) {
+        if (!r)
+                return NULL;
+        (void) r->mesh->provider.ops->off_channel(r->mesh, PATH_CHANNEL);
+        mesh_unobserve_links(r->mesh, &r->observer);
+        g_free(r);
+        return NULL;
+}
