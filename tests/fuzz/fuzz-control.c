@@ -56,11 +56,13 @@ RECODE(dhcp_response, DhcpResponse, dhcp_response_clear)
 RECODE(gossip, GossipMessage, gossip_message_clear)
 RECODE(tunnel_request, TunnelRequest, clear_nothing)
 RECODE(path_message, PathMessage, clear_nothing)
+RECODE(relay_message, RelayMessage, clear_nothing)
+RECODE(relay_response, RelayResponse, clear_nothing)
 
 static const Recode recoders[] = {
-        recode_control_message, recode_enrol_request,  recode_enrol_response,
-        recode_cert_response,   recode_dhcp_request,   recode_dhcp_response,
-        recode_gossip,          recode_tunnel_request, recode_path_message,
+        recode_control_message, recode_enrol_request, recode_enrol_response, recode_cert_response,
+        recode_dhcp_request,    recode_dhcp_response, recode_gossip,         recode_tunnel_request,
+        recode_path_message,    recode_relay_message, recode_relay_response,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -14,7 +14,7 @@
 #define CERTIFICATE "58c4" SAMPLE_CERTIFICATE
 #define LEASE "58b1" SAMPLE_LEASE
 #define REVOCATION "5892" SAMPLE_REVOCATION
-#define PRESENCE "58b9" SAMPLE_PRESENCE
+#define PRESENCE "590101" SAMPLE_PRESENCE
 
 /* Decoders in the form of the mangler: each leaves its output alone when it refuses. */
 #define DECODER(name, Type, clear)                                                                 \
@@ -44,6 +44,8 @@ DECODER(dhcp_request, DhcpRequest, clear_nothing)
 DECODER(dhcp_response, DhcpResponse, dhcp_response_clear)
 DECODER(tunnel_request, TunnelRequest, clear_nothing)
 DECODER(path_message, PathMessage, clear_nothing)
+DECODER(relay_message, RelayMessage, clear_nothing)
+DECODER(relay_response, RelayResponse, clear_nothing)
 DECODER(gossip, GossipMessage, gossip_message_clear)
 
 /* Golden bytes, from docs/protocol.md, "Channels". */
@@ -62,6 +64,11 @@ DECODER(gossip, GossipMessage, gossip_message_clear)
         "54 02 06 20010db8000000000000000000000001 4652" /* seen [2001:db8::1]:18002 */            \
         "48 01 04 c0a80001 0001"                         /* mapped 192.168.0.1:1 */
 #define TUNNEL_REQUEST "a2 01 01 02 67 7061636b657473"
+#define RELAY_ALLOCATE_BODY "a2 01 01 02 5820" HEX32("44")
+#define RELAY_ANNOUNCED_BODY "a3 01 02 02 5820" HEX32("44") "03 1a 01020304"
+#define RELAY_UNKNOWN_BODY "a2 01 03 03 1a 01020304"
+#define RELAY_RELEASE_BODY "a2 01 04 03 1a 01020304"
+#define RELAY_RESPONSE_BODY "a1 01 1a ffffffff"
 #define GOSSIP_HAVE_BODY                                                                           \
         "a3 01 02 02 5820 01" HEX16("00") HEX8("00")                                               \
                         HEX4("00") "0000 80 03 50 0807060504030201 ffffffffffffff7f"
@@ -95,6 +102,11 @@ static void test_mangled(void **state) {
                 { { "dhcp response", decode_dhcp_response, .optional = 1 << 1 }, DHCP_RESPONSE_BODY },
                 { { "tunnel request", decode_tunnel_request }, TUNNEL_REQUEST },
                 { { "path message", decode_path_message }, PATH_MESSAGE },
+                { { "relay allocate", decode_relay_message }, RELAY_ALLOCATE_BODY },
+                { { "relay announced", decode_relay_message }, RELAY_ANNOUNCED_BODY },
+                { { "relay unknown", decode_relay_message }, RELAY_UNKNOWN_BODY },
+                { { "relay release", decode_relay_message }, RELAY_RELEASE_BODY },
+                { { "relay response", decode_relay_response }, RELAY_RESPONSE_BODY },
                 { { "gossip digest", decode_gossip }, GOSSIP_DIGEST_BODY },
                 { { "gossip have", decode_gossip }, GOSSIP_HAVE_BODY },
                 { { "gossip records", decode_gossip }, GOSSIP_RECORDS_BODY },
@@ -251,6 +263,72 @@ static void test_path(void **state) {
                 endpoint_set_port(&e, (uint16_t) (2 + i));
                 assert_true(path_message_add(&m, PATH_CANDIDATE_MAPPED, &e) ==
                             (i + 1 < PATH_CANDIDATES_PER_KIND_MAX));
+        }
+}
+
+static void assert_relay_message(const RelayMessage *m, const char *hex) {
+        g_autoptr(GBytes) bytes = relay_message_encode(m);
+        RelayMessage got;
+
+        assert_hex(bytes, hex);
+        DECODE(relay_message, bytes, &got);
+        assert_int_equal(got.op, m->op);
+        assert_memory_equal(&got.machine, &m->machine, sizeof m->machine);
+        assert_int_equal(got.allocation, m->allocation);
+}
+
+static void test_relay(void **state) {
+        RelayMessage m = { .op = RELAY_ALLOCATE }, got;
+        RelayResponse response = { .allocation = UINT32_MAX }, response_got;
+        g_autoptr(GBytes) first = NULL, answer = relay_response_encode(&response);
+
+        memset(m.machine.bytes, 0x44, sizeof m.machine.bytes);
+        assert_relay_message(&m, RELAY_ALLOCATE_BODY);
+        m.op = RELAY_ANNOUNCED;
+        m.allocation = 0x01020304;
+        assert_relay_message(&m, RELAY_ANNOUNCED_BODY);
+        m.machine = (MachineId){};
+        m.op = RELAY_UNKNOWN;
+        assert_relay_message(&m, RELAY_UNKNOWN_BODY);
+        m.op = RELAY_RELEASE;
+        assert_relay_message(&m, RELAY_RELEASE_BODY);
+        assert_hex(answer, RELAY_RESPONSE_BODY);
+        DECODE(relay_response, answer, &response_got);
+        assert_int_equal(response_got.allocation, UINT32_MAX);
+
+        m = (RelayMessage){ .op = RELAY_ALLOCATE, .first_len = HANDSHAKE_SIZE_MAX };
+        memset(m.first, 0x5a, sizeof m.first);
+        m.first[0] = MESSAGE_HANDSHAKE_INITIATION;
+        first = relay_message_encode(&m);
+        DECODE(relay_message, first, &got);
+        assert_int_equal(got.first_len, HANDSHAKE_SIZE_MAX);
+        assert_memory_equal(got.first, m.first, HANDSHAKE_SIZE_MAX);
+}
+
+/* What a relay passes on for an allocation is an initiation and nothing else. */
+static void test_relay_first(void **state) {
+        static const struct {
+                size_t len;
+                uint8_t type;
+                bool taken;
+        } table[] = {
+                { INITIATION_SIZE_MIN, MESSAGE_HANDSHAKE_INITIATION, true },
+                { INITIATION_SIZE_MIN - 1, MESSAGE_HANDSHAKE_INITIATION, false },
+                { INITIATION_SIZE_MIN, MESSAGE_HANDSHAKE_RESPONSE, false },
+                { INITIATION_SIZE_MIN, MESSAGE_RELAYED, false },
+        };
+
+        for (unsigned i = 0; i < ELEMENTSOF(table); i++) {
+                RelayMessage m = { .op = RELAY_ALLOCATE, .first_len = table[i].len }, got;
+                g_autoptr(GBytes) bytes = NULL;
+
+                m.first[0] = table[i].type;
+                bytes = relay_message_encode(&m);
+                assert_int_equal(
+                                relay_message_decode(
+                                                g_bytes_get_data(bytes, NULL),
+                                                g_bytes_get_size(bytes), &got),
+                                table[i].taken ? 0 : -EBADMSG);
         }
 }
 
@@ -424,6 +502,15 @@ static void test_values(void **state) {
                 { decode_tunnel_request, 0, "channel of 64", "a2 01 02 02 7840" HEX64("61") },
                 { decode_tunnel_request, -EBADMSG, "channel of 65",
                   "a2 01 01 02 7841" HEX64("61") "61" },
+                { decode_relay_message, -EBADMSG, "operation 0", "a2 01 00 03 01" },
+                { decode_relay_message, -EBADMSG, "operation 5", "a2 01 05 03 01" },
+                { decode_relay_message, -EBADMSG, "allocation 0", "a2 01 04 03 00" },
+                { decode_relay_message, -EBADMSG, "allocation of 33 bits",
+                  "a2 01 04 03 1b 0000000100000000" },
+                { decode_relay_message, -EBADMSG, "announced without a machine", "a2 01 02 03 01" },
+                { decode_relay_message, -EBADMSG, "an empty first one",
+                  "a3 01 01 02 5820" HEX32("44") "04 40" },
+                { decode_relay_response, -EBADMSG, "allocation 0 given", "a1 01 00" },
                 { decode_gossip, -EBADMSG, "operation 0", "a2 01 00 02 40" },
                 { decode_gossip, -EBADMSG, "operation 5", "a2 01 05 02 40" },
                 { decode_gossip, -EBADMSG, "digest of 8", "a2 01 01 02 48" HEX8("00") },
@@ -501,6 +588,8 @@ int main(void) {
                 cmocka_unit_test(test_dhcp),
                 cmocka_unit_test(test_tunnel),
                 cmocka_unit_test(test_path),
+                cmocka_unit_test(test_relay),
+                cmocka_unit_test(test_relay_first),
                 cmocka_unit_test(test_gossip),
                 cmocka_unit_test(test_gossip_empty),
                 cmocka_unit_test(test_bad_records),

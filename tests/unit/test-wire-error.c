@@ -29,6 +29,7 @@ static const struct {
         { "InviteUsed", WIRE_ERROR_INVITE_USED },
         { "ClockWrong", WIRE_ERROR_CLOCK },
         { "AbsentTooLong", WIRE_ERROR_ABSENT },
+        { "NotLinked", WIRE_ERROR_NOT_LINKED },
 };
 
 static void test_names_of_the_wire(void **state) {

@@ -61,10 +61,15 @@ static RecordBody presence_body(void) {
                 .kind = RECORD_PRESENCE,
                 .version = 1,
                 .not_after = 1000000000,
-                .presence = { .n_endpoints = 2, .software = "0.1.0" },
+                .presence = { .n_endpoints = 2,
+                              .software = "0.1.0",
+                              .flags = PRESENCE_RELAYS,
+                              .n_relays = 2 },
         };
 
         memset(b.machine.bytes, 0x11, sizeof b.machine.bytes);
+        memset(b.presence.relays[0].bytes, 0x44, sizeof b.presence.relays[0].bytes);
+        memset(b.presence.relays[1].bytes, 0x55, sizeof b.presence.relays[1].bytes);
         assert_int_equal(endpoint_parse("203.0.113.5:18002", 0, &b.presence.endpoints[0]), 0);
         assert_int_equal(endpoint_parse("[2001:db8::1]:18002", 0, &b.presence.endpoints[1]), 0);
         return b;
@@ -94,7 +99,7 @@ static const struct {
           "presence",
           SAMPLE_PRESENCE_BODY,
           SAMPLE_PRESENCE,
-          { 0xe0, 0xac, 0x0e, 0x9f, 0x32, 0x99, 0x59, 0xb1 } },
+          { 0x63, 0x1b, 0x37, 0xe5, 0xff, 0x23, 0x52, 0xfd } },
 };
 
 /* Bodies have no padding that memcmp would see: they are compared through their encoding, and
@@ -174,6 +179,10 @@ static void test_fields(void **state) {
         assert_string_equal(
                         endpoint_format(&p->body.presence.endpoints[1]).text, "[2001:db8::1]:18002");
         assert_string_equal(p->body.presence.software, "0.1.0");
+        assert_int_equal(p->body.presence.flags, PRESENCE_RELAYS);
+        assert_int_equal(p->body.presence.n_relays, 2);
+        assert_int_equal(p->body.presence.relays[0].bytes[0], 0x44);
+        assert_int_equal(p->body.presence.relays[1].bytes[31], 0x55);
         assert_int_equal(p->body.not_after, 1000000000);
 }
 
@@ -218,7 +227,7 @@ static const MapCodec codecs[] = {
         { "certificate", decode_certificate, .optional = 1 << 3 | 1 << 8 },
         { "lease", decode_lease },
         { "revocation", decode_revocation },
-        { "presence", decode_presence },
+        { "presence", decode_presence, .optional = 1 << 9 | 1 << 10 },
 };
 
 static void test_mangled_bodies(void **state) {
@@ -449,6 +458,8 @@ static void test_encode_refuses(void **state) {
         REFUSED(lease_body, b.not_after = b.not_before - 1);
         REFUSED(revocation_body, b.revocation.reason = (RevocationReason) 3);
         REFUSED(presence_body, b.presence.n_endpoints = 9);
+        REFUSED(presence_body, b.presence.n_relays = 3);
+        REFUSED(presence_body, b.presence.flags = 2);
         REFUSED(presence_body, b.presence.n_endpoints = 3);
         REFUSED(presence_body, endpoint_set_port(&b.presence.endpoints[0], 0));
         REFUSED(presence_body, memset(b.presence.software, 'a', sizeof b.presence.software));

@@ -43,13 +43,15 @@
 #define SAMPLE_REVOCATION "84 03 582a" SAMPLE_REVOCATION_BODY SAMPLE_FRAME_END
 
 #define SAMPLE_PRESENCE_BODY                                                                       \
-        "a5"                                                                                       \
+        "a7"                                                                                       \
         "01 5820" HEX32("11") /* machine */                                                        \
                         "02 82 47 04cb0071054652 53 0620010db80000000000000000000000014652" /* two endpoints */                                                                                      \
-                        "06 1a 3b9aca00"   /* not after */                                         \
-                        "07 01"            /* version */                                           \
-                        "08 65 302e312e30" /* software: 0.1.0 */
-#define SAMPLE_PRESENCE "84 04 5851" SAMPLE_PRESENCE_BODY SAMPLE_FRAME_END
+                        "06 1a 3b9aca00"                            /* not after */                \
+                        "07 01"                                     /* version */                  \
+                        "08 65 302e312e30"                          /* software: 0.1.0 */          \
+                        "09 01"                                     /* flags: relays */            \
+                        "0a 82 5820" HEX32("44") "5820" HEX32("55") /* two relays */
+#define SAMPLE_PRESENCE "84 04 5899" SAMPLE_PRESENCE_BODY SAMPLE_FRAME_END
 
 /* Return: a reference to the record of these digits. */
 static inline Record *sample_record(const char *hex) {

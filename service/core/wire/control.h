@@ -3,7 +3,7 @@
 
 /*
  * Bodies of the control channels (docs/protocol.md, "Channels"): enrol, cert, dhcp, gossip,
- * path, tunnel. Encoders return newly allocated bytes, or NULL if they are more than
+ * path, relay, tunnel. Encoders return newly allocated bytes, or NULL if they are more than
  * CONTROL_PAYLOAD_MAX; decoders refuse with -EBADMSG what is malformed, ignore unknown keys and
  * leave *ret alone when they refuse.
  */
@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/machine-id.h"
 #include "core/wire/invite.h"
+#include "core/wire/messages.h"
 #include "core/wire/record.h"
 
 /* Control messages inside a link (docs/protocol.md, "Messages"). */
@@ -166,3 +167,27 @@ typedef struct TunnelRequest {
 } TunnelRequest;
 GBytes *tunnel_request_encode(const TunnelRequest *r);
 int tunnel_request_decode(const uint8_t *buf, size_t len, TunnelRequest *ret);
+
+/* relay: requests to one, and what one says unasked */
+typedef enum RelayOp {
+        RELAY_ALLOCATE = 1,  /* request */
+        RELAY_ANNOUNCED = 2, /* data, by the relay */
+        RELAY_UNKNOWN = 3,   /* data, by the relay */
+        RELAY_RELEASE = 4,   /* request */
+} RelayOp;
+typedef struct RelayMessage {
+        RelayOp op;
+        MachineId machine;   /* ALLOCATE, ANNOUNCED: the other side */
+        uint32_t allocation; /* of the side that sends or gets this; not ALLOCATE */
+        /* ALLOCATE: a handshake initiation that is passed on at once; 0: none. */
+        size_t first_len;
+        uint8_t first[HANDSHAKE_SIZE_MAX];
+} RelayMessage;
+/* To ALLOCATE; to RELEASE it is an empty map. */
+typedef struct RelayResponse {
+        uint32_t allocation;
+} RelayResponse;
+GBytes *relay_message_encode(const RelayMessage *m);
+int relay_message_decode(const uint8_t *buf, size_t len, RelayMessage *ret);
+GBytes *relay_response_encode(const RelayResponse *r);
+int relay_response_decode(const uint8_t *buf, size_t len, RelayResponse *ret);

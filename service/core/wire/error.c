@@ -35,6 +35,8 @@ static const struct {
         [WIRE_ERROR_ABSENT] = { "AbsentTooLong",
                                 "this machine was away for longer than the network allows; leave "
                                 "it and join again with a new invite" },
+        [WIRE_ERROR_NOT_LINKED] = { "NotLinked",
+                                    "the relay has no connection with the other machine" },
         [WIRE_ERROR_TIMEOUT] = { "Timeout",
                                  "the other machine does not answer; is it running, and "
                                  "does UDP reach it?" },
@@ -53,7 +55,7 @@ static const struct {
 static_assert(ELEMENTSOF(table) == _WIRE_ERROR_MAX, "a name and a sentence for every error");
 
 bool wire_error_is_foreign(WireError e) {
-        return e >= WIRE_ERROR_FAILED && e <= WIRE_ERROR_ABSENT;
+        return e >= WIRE_ERROR_FAILED && e <= WIRE_ERROR_NOT_LINKED;
 }
 
 bool wire_error_is_silence(WireError e) {

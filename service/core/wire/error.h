@@ -25,8 +25,9 @@ typedef enum WireError {
         WIRE_ERROR_INVITE_INVALID,
         WIRE_ERROR_INVITE_EXPIRED,
         WIRE_ERROR_INVITE_USED,
-        WIRE_ERROR_CLOCK,  /* an issuer's clock cannot be right, or is too far from ours */
-        WIRE_ERROR_ABSENT, /* was away for longer than the network allows */
+        WIRE_ERROR_CLOCK,      /* an issuer's clock cannot be right, or is too far from ours */
+        WIRE_ERROR_ABSENT,     /* was away for longer than the network allows */
+        WIRE_ERROR_NOT_LINKED, /* a relay has no link with the machine asked for */
 
         /* Our own verdicts: never sent, and not believed when they come. */
         WIRE_ERROR_TIMEOUT,

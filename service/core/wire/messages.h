@@ -17,14 +17,16 @@ typedef enum MessageType {
         MESSAGE_HANDSHAKE_RESPONSE = 2,
         MESSAGE_COOKIE_REPLY = 3,
         MESSAGE_DATA = 4,
+        MESSAGE_RELAYED = 5,
 } MessageType;
 
 #define MAC_SIZE 16U
 #define TAG_SIZE 16U
 #define TAI64N_SIZE 12U
 
-/* No handshake may need a larger path than the least IPv6 MTU: 1280 - 40 - 8. */
-#define HANDSHAKE_SIZE_MAX 1232U
+/* No handshake may need a larger path than the least IPv6 MTU, not through a relay either:
+ * 1280 - 40 - 8 - RELAY_HEADER_SIZE. */
+#define HANDSHAKE_SIZE_MAX 1224U
 /* An initiation is at least as long as any response, so that a forged source address gains
  * nothing by us. */
 #define INITIATION_SIZE_MIN 960U
@@ -54,6 +56,10 @@ typedef enum MessageType {
 #define DATA_OVERHEAD (DATA_HEADER_SIZE + TAG_SIZE) /* 32 */
 #define DATA_FLAG_CSUM_PARTIAL 0x01U
 #define DATA_FLAGS_KNOWN DATA_FLAG_CSUM_PARTIAL
+
+/* In front of a datagram of another type (core/wire/relayed.h). */
+#define RELAY_HEADER_SIZE 8U
+#define RELAY_ALLOCATION_OFFSET 4U
 
 /* Frames: first plaintext byte with the upper 4 bits 0. */
 typedef enum FrameType {

@@ -10,6 +10,7 @@
 #include "core/wire/fields.h"
 
 #define ROLES_KNOWN (ROLE_MEMBER | ROLE_GATEWAY | ROLE_ISSUER | ROLE_RELAY)
+#define PRESENCE_FLAGS_KNOWN PRESENCE_RELAYS
 
 /* Keys of the bodies: docs/protocol.md, "Signed records". */
 enum {
@@ -33,6 +34,8 @@ enum {
 
         PRESENCE_ENDPOINTS = 2,
         PRESENCE_SOFTWARE = 8,
+        PRESENCE_FLAGS = 9,
+        PRESENCE_RELAY_IDS = 10,
 };
 
 const char *record_kind_to_string(RecordKind kind) {
@@ -66,7 +69,8 @@ static bool body_is_valid(const RecordBody *b) {
         case RECORD_REVOCATION:
                 return b->revocation.reason <= REVOCATION_KEY_LOST;
         case RECORD_PRESENCE:
-                if (b->presence.n_endpoints > ENDPOINTS_MAX ||
+                if (b->presence.n_endpoints > ENDPOINTS_MAX || b->presence.n_relays > RELAYS_MAX ||
+                    (b->presence.flags & ~PRESENCE_FLAGS_KNOWN) != 0 ||
                     strnlen(b->presence.software, SOFTWARE_MAX_LEN + 1) > SOFTWARE_MAX_LEN ||
                     !cbor_text_is_clean(b->presence.software, strlen(b->presence.software)))
                         return false;
@@ -115,6 +119,13 @@ static void write_presence(CborWriter *w, const RecordBody *b) {
         cbor_writer_uint(cbor_writer_key(w, KEY_NOT_AFTER), b->not_after);
         cbor_writer_uint(cbor_writer_key(w, KEY_VERSION), b->version);
         cbor_writer_text(cbor_writer_key(w, PRESENCE_SOFTWARE), b->presence.software);
+        if (b->presence.flags != 0)
+                cbor_writer_uint(cbor_writer_key(w, PRESENCE_FLAGS), b->presence.flags);
+        if (b->presence.n_relays == 0)
+                return;
+        cbor_writer_array(cbor_writer_key(w, PRESENCE_RELAY_IDS), b->presence.n_relays);
+        for (unsigned i = 0; i < b->presence.n_relays; i++)
+                field_write_machine_id(w, &b->presence.relays[i]);
 }
 
 GBytes *record_body_encode(const RecordBody *body) {
@@ -212,6 +223,8 @@ static bool read_revocation_entry(CborReader *r, uint64_t key, RecordBody *b) {
 }
 
 static bool read_presence_entry(CborReader *r, uint64_t key, RecordBody *b) {
+        size_t n;
+
         switch (key) {
         case PRESENCE_ENDPOINTS:
                 b->presence.n_endpoints = field_read_endpoints(r, b->presence.endpoints);
@@ -221,6 +234,16 @@ static bool read_presence_entry(CborReader *r, uint64_t key, RecordBody *b) {
                 return true;
         case PRESENCE_SOFTWARE:
                 cbor_reader_text(r, b->presence.software, sizeof b->presence.software);
+                return true;
+        case PRESENCE_FLAGS:
+                b->presence.flags =
+                                (unsigned) (cbor_reader_uint(r, UINT32_MAX) & PRESENCE_FLAGS_KNOWN);
+                return true;
+        case PRESENCE_RELAY_IDS:
+                n = cbor_reader_array(r, RELAYS_MAX);
+                for (size_t i = 0; i < n; i++)
+                        field_read_machine_id(r, &b->presence.relays[i]);
+                b->presence.n_relays = (unsigned) n;
                 return true;
         }
         return false;

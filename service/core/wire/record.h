@@ -42,6 +42,12 @@ typedef enum RevocationReason {
 #define OWNER_MAX_LEN 64U
 #define GROUPS_MAX 8U
 #define SOFTWARE_MAX_LEN 32U
+/* Relays a machine names through which it is reached: one, and one when that fails. */
+#define RELAYS_MAX 2U
+
+typedef enum PresenceFlag {
+        PRESENCE_RELAYS = 1 << 0, /* it relays for members */
+} PresenceFlag;
 
 /* The decoded body; which fields mean something depends on the kind. */
 typedef struct RecordBody {
@@ -70,6 +76,9 @@ typedef struct RecordBody {
                         unsigned n_endpoints;
                         Endpoint endpoints[ENDPOINTS_MAX];
                         char software[SOFTWARE_MAX_LEN + 1];
+                        unsigned flags; /* PresenceFlag */
+                        unsigned n_relays;
+                        MachineId relays[RELAYS_MAX];
                 } presence;
         };
 } RecordBody;
@@ -106,7 +115,7 @@ int record_new(RecordKind kind,
  *
  * Refuses: more than RECORD_MAX bytes, trailing bytes, indefinite lengths, duplicate keys,
  * unknown kinds, values out of range, names that are no DNS labels, unusable endpoints. Unknown
- * keys are kept in the bytes and ignored, roles that only later versions know are
+ * keys are kept in the bytes and ignored, roles and flags that only later versions know are
  * left out of the body, and an unknown reason to revoke reads as REVOCATION_REMOVED.
  * Return: 0, or -EBADMSG.
  */
