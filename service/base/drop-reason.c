@@ -29,6 +29,13 @@ static const struct {
         [DROP_REPLAYED] = { "replayed", "data seen before" },
         [DROP_FRAME_MALFORMED] = { "frame-malformed", "a message that cannot be read" },
         [DROP_CONTROL_OVERFLOW] = { "control-overflow", "more messages than can be taken" },
+        [DROP_RELAY_UNKNOWN] = { "relay-unknown",
+                                 "to be relayed by an allocation this machine does not have" },
+        [DROP_RELAY_SOURCE] = { "relay-source", "to be relayed, but not from where its sender is" },
+        [DROP_RELAY_BUDGET] = { "relay-budget", "more to be relayed than one machine may send" },
+        [DROP_RELAY_SHARE] = { "relay-share",
+                               "more to be relayed than the sender's share, while there was too "
+                               "much of it" },
         [DROP_NO_CHANNEL] = { "no-channel", "a message on a channel nobody here serves" },
         [DROP_PORT_MAPPING] = { "port-mapping",
                                 "an answer about port mappings that nobody asked for, or that lies" },

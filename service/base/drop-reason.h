@@ -38,6 +38,12 @@ typedef enum DropReason {
 
         DROP_PROBE_BUDGET, /* probes not sent: places that members named and nobody answered at */
 
+        /* Datagrams to be relayed, or that came by a relay. */
+        DROP_RELAY_UNKNOWN, /* no such allocation, and not for us either */
+        DROP_RELAY_SOURCE,  /* not from the endpoint of the machine it was given to */
+        DROP_RELAY_BUDGET,  /* more than one machine may have relayed */
+        DROP_RELAY_SHARE,   /* more than its share, while there was too much */
+
         DROP_NO_CHANNEL,   /* authentic, but nobody here serves this channel */
         DROP_PORT_MAPPING, /* an answer about port mappings that was not asked for, or lies */
         DROP_SOCKET_FULL,  /* by the kernel: the socket's queue was full */

@@ -36,6 +36,19 @@
 /* With nothing in use probes become rarer, up to this: at most one wake-up a minute a machine. */
 #define PROBE_INTERVAL_IDLE_USEC (60 * USEC_PER_SEC)
 
+/* Relaying for others (core/mesh/relay): numbers a daemon gives, two for each pair of machines. Each
+ * takes a few hundred bytes, and a pair costs its relay nothing but that while it is silent. */
+#define RELAY_NUMBERS_MAX 4096U
+/* Pairs one member may ask for: everybody it works with at once, and then some. */
+#define RELAY_PAIRS_PER_MEMBER_MAX 64U
+/* What one member may send through us: 10 Gbit/s, more than a packet thread carries, since the
+ * share (dataplane/relay.c) is what keeps it from the others'; and 20 ms of it at once. */
+#define RELAY_BYTES_PER_SEC UINT64_C(1250000000)
+#define RELAY_BURST_BYTES UINT64_C(25000000)
+/* Pairs of ours with each of which a relay could make us do something: what it announces is kept
+ * no longer than this many. */
+#define RELAY_ANNOUNCED_MAX 256U
+
 /* A control message, sum of its segments. */
 #define CONTROL_MESSAGE_MAX (64U * 1024U)
 /* Control bytes one link may hold unacknowledged; more is -ENOBUFS for the caller. */

@@ -141,6 +141,7 @@ static DropReason post(ControlQueue *q, const ControlItem *message, const uint8_
 static ControlRoom room_of(ControlKind kind) {
         switch (kind) {
         case CONTROL_DATAGRAM:
+        case CONTROL_RELAY_UNKNOWN:
                 return CONTROL_ROOM_HANDSHAKES;
         case CONTROL_FRAME:
         case CONTROL_ARRIVAL:

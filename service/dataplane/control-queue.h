@@ -41,6 +41,7 @@ typedef enum ControlKind {
         CONTROL_SOCKET_FAILED, /* @data: the fd, 4 bytes */
         CONTROL_ECHO,          /* @data: the number, 8 bytes */
         CONTROL_LOCAL_LOST,    /* @from: its local */
+        CONTROL_RELAY_UNKNOWN, /* @from: with the number */
 } ControlKind;
 
 typedef enum ControlRoom {
@@ -71,9 +72,9 @@ int control_queue_fd(const ControlQueue *q);
 
 /* --- producer --- */
 
-/* Copies the message. @from, @data may be NULL. CONTROL_DATAGRAM goes into the room of handshakes,
- * the rest, which is ours, into that of members; what has failed comes through while the ring has
- * any space. Return: false if there is no room. */
+/* Copies the message. @from, @data may be NULL. CONTROL_DATAGRAM and RELAY_UNKNOWN go into the room
+ * of handshakes, the rest, which is ours, into that of members; what has failed comes through while
+ * the ring has any space. Return: false if there is no room. */
 bool control_queue_post(
                 ControlQueue *q,
                 ControlKind kind,

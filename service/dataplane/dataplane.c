@@ -242,6 +242,10 @@ static void dispatch_one(Dataplane *d, ControlItem *m) {
                 if (h->local_lost)
                         h->local_lost(h->userdata, &m->from.local);
                 return;
+        case CONTROL_RELAY_UNKNOWN:
+                if (h->relay_unknown)
+                        h->relay_unknown(h->userdata, &m->from);
+                return;
         case CONTROL_FAILED:
                 h->failed(h->userdata, m->object, m->error);
                 return;

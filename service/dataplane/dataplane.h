@@ -14,6 +14,7 @@
 #include "base/endpoint.h"
 #include "core/crypto/index-table.h"
 #include "core/mesh/link/packet-peer.h"
+#include "core/mesh/relay/relay-table.h"
 #include "core/vnet/route-table.h"
 #include "netif/netif.h"
 
@@ -48,11 +49,14 @@ typedef struct DataplaneHandler {
         void (*socket_failed)(void *userdata, int fd, int error);
         /* The first packet after a pause went to this machine (PacketPeer.quiet); NULL: whatever. */
         void (*sent)(void *userdata, PacketPeer *peer);
+        /* Somebody sends by an allocation that is not there (.relay); NULL: whoever. */
+        void (*relay_unknown)(void *userdata, const Endpoint *from);
 } DataplaneHandler;
 
 typedef struct DataplaneConfig {
         IndexTable *indices;
-        DropCounters *drops; /* of the daemon: datagrams that belong to no network */
+        DropCounters *drops;      /* of the daemon: datagrams that belong to no network */
+        const RelayTable *relays; /* borrowed; NULL: nothing is relayed */
         DataplaneHandler handler;
         uint64_t echo_secret; /* random, for what dataplane_echo() sends */
         /* Kernels and drivers that spoil what is left to them can be spared: datagrams are sent one

@@ -5,6 +5,7 @@
  * packet straight into the send buffer.
  */
 
+#include "core/wire/relayed.h"
 #include "dataplane/gso-split.h"
 #include "dataplane/packet-router-internal.h"
 
@@ -33,7 +34,28 @@ void egress_pending_expired(PacketRouter *r, RouterNetwork *n, const uint8_t *pa
         icmp_reply(r, n, ICMP_REASON_UNREACHABLE, packet, len, 0);
 }
 
-/* Encrypts one packet into the send buffer, which is sent first if it is full. */
+/* Room for one datagram of @len bytes, behind its header where it goes to a relay. The buffer is
+ * sent first if it is full. */
+static uint8_t *
+place(PacketRouter *r,
+      RouterNetwork *n,
+      const void *key,
+      const Endpoint *to,
+      const Endpoint *second,
+      size_t len) {
+        size_t head = endpoint_is_relayed(to) ? RELAY_HEADER_SIZE : 0;
+        uint8_t *out = tx_batch_append(&r->tx, key, to, second, n->config.drops, head + len);
+
+        if (!out) {
+                packet_router_send(r);
+                out = tx_batch_append(&r->tx, key, to, second, n->config.drops, head + len);
+        }
+        if (head > 0)
+                relayed_write(out, to->relay);
+        return out + head;
+}
+
+/* Encrypts one packet into the send buffer. */
 static void
 seal(PacketRouter *r,
      RouterNetwork *n,
@@ -42,14 +64,16 @@ seal(PacketRouter *r,
      uint8_t flags,
      const uint8_t *packet,
      size_t len) {
+        /* A header more or less makes another train: it is copied, while the path is in doubt. */
+        bool copies = endpoint_is_set(&tx->second) &&
+                      (endpoint_is_relayed(&tx->endpoint) || endpoint_is_relayed(&tx->second));
         size_t size = len + DATA_OVERHEAD;
-        uint8_t *out = tx_batch_append(&r->tx, tx, &tx->endpoint, &tx->second, n->config.drops, size);
+        uint8_t *out = place(r, n, tx, &tx->endpoint, copies ? NULL : &tx->second, size);
 
-        if (!out) {
-                packet_router_send(r);
-                out = tx_batch_append(&r->tx, tx, &tx->endpoint, &tx->second, n->config.drops, size);
-        }
         keypair_seal(tx->keypair, counter, flags, packet, len, out);
+        /* Should the buffer be sent for it, what was in there stays until it is written over. */
+        if (copies)
+                memmove(place(r, n, &tx->second, &tx->second, NULL, size), out, size);
 }
 
 /* Counts what was sealed: @packets of @bytes in all. */

@@ -141,6 +141,17 @@ static DropReason hand_up(PacketRouter *r, const uint8_t *frame, size_t len, con
         return r->sink.frame(r->sink.userdata, c->keypair, frame, len, from);
 }
 
+/* Keys that are gone, or of somebody else: it was to be relayed by a number that is not there. Its
+ * sender is told, if it is somebody. */
+static void unknown_keys(PacketRouter *r, const Endpoint *from) {
+        const void *object = GUINT_TO_POINTER(from->relay << 6); /* in the part that is hashed */
+
+        drop_count(r->drops, endpoint_is_relayed(from) ? DROP_RELAY_UNKNOWN : DROP_UNKNOWN_INDEX);
+        if (endpoint_is_relayed(from) && r->sink.relay_unknown &&
+            router_notice(r->unknown, object, from, r->now))
+                (void) r->sink.relay_unknown(r->sink.userdata, from);
+}
+
 static void ingress_data(PacketRouter *r, uint8_t *message, size_t len, const Endpoint *from) {
         RxCurrent *c = &r->rx;
         DropCounters *drops;
@@ -150,7 +161,7 @@ static void ingress_data(PacketRouter *r, uint8_t *message, size_t len, const En
         bool is_first;
 
         if (!look_up_keypair(r, read_le32(message + DATA_RECEIVER_OFFSET))) {
-                drop_count(r->drops, DROP_UNKNOWN_INDEX);
+                unknown_keys(r, from);
                 return;
         }
         drops = c->network ? c->network->config.drops : r->drops;
@@ -160,9 +171,10 @@ static void ingress_data(PacketRouter *r, uint8_t *message, size_t len, const En
                 drop_count(drops, reason);
                 return;
         }
-        if (is_first || !c->endpoint_seen) {
+        if (is_first || !c->endpoint_seen || c->relay != from->relay) {
                 check_arrival(r, is_first, from);
                 c->endpoint_seen = true;
+                c->relay = from->relay;
         }
         /* docs/protocol.md, "Inside a data message" */
         if (plain_len == 0 || plain[0] >> 4 == 0) {
@@ -186,7 +198,7 @@ static void ingress_data(PacketRouter *r, uint8_t *message, size_t len, const En
         drop_count(drops, reason);
 }
 
-static void ingress_datagram(PacketRouter *r, uint8_t *data, size_t len, const Endpoint *from) {
+void ingress_datagram(PacketRouter *r, uint8_t *data, size_t len, const Endpoint *from) {
         if (len >= DATA_OVERHEAD && data[0] == MESSAGE_DATA)
                 ingress_data(r, data, len, from);
         /* The control thread looks at the rest; no handshake is longer than this. */
@@ -202,12 +214,20 @@ void packet_router_ingress(PacketRouter *r, uint8_t *data, size_t len, size_t se
         r->rx.endpoint_seen = false;
         if (segment == 0)
                 segment = len;
-        for (size_t done = 0; done < len; done += segment)
-                ingress_datagram(r, data + done, MIN(segment, len - done), from);
+        for (size_t done = 0; done < len;) {
+                size_t one = MIN(segment, len - done);
+
+                if (data[done] == MESSAGE_RELAYED)
+                        one = relay_ingress(r, data + done, len - done, segment, from);
+                else
+                        ingress_datagram(r, data + done, one, from);
+                done += one;
+        }
 }
 
 void packet_router_deliver(PacketRouter *r) {
         ingress_settle(r);
+        relay_send(r);
         for (unsigned i = 0; i < r->n_networks; i++) {
                 RouterNetwork *n = r->network[i];
 

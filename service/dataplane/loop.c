@@ -150,6 +150,12 @@ static bool sink_echo(void *userdata, struct Mesh *mesh, uint64_t number) {
         return control_queue_post(d->queue, CONTROL_ECHO, mesh, 0, NULL, data, sizeof data);
 }
 
+static bool sink_relay_unknown(void *userdata, const Endpoint *from) {
+        Dataplane *d = userdata;
+
+        return control_queue_post(d->queue, CONTROL_RELAY_UNKNOWN, NULL, 0, from, NULL, 0);
+}
+
 static void sink_failed(void *userdata, Netif *netif, int error) {
         Dataplane *d = userdata;
 
@@ -410,6 +416,7 @@ int loop_init(Dataplane *d) {
                 .sent = d->config.handler.sent ? sink_sent : NULL,
                 .echo = d->config.handler.echo ? sink_echo : NULL,
                 .echo_secret = d->config.echo_secret,
+                .relay_unknown = sink_relay_unknown,
                 .failed = sink_failed,
                 .refused = sink_refused,
                 .no_merging = d->config.no_merging,
@@ -418,6 +425,7 @@ int loop_init(Dataplane *d) {
         for (unsigned i = 0; i < SOCKETS_MAX; i++)
                 d->socket[i].fd = -EBADF;
         d->router = packet_router_new(&sink, d->config.indices, d->config.drops);
+        packet_router_set_relays(d->router, d->config.relays);
         d->receiver = udp_receiver_new();
         d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         if (d->epoll_fd < 0)

@@ -33,9 +33,20 @@ typedef struct RxCurrent {
         Keypair *keypair;
         PacketPeer *peer;
         RouterNetwork *network;
-        bool endpoint_seen; /* in this receive buffer */
+        bool endpoint_seen; /* in this receive buffer, behind this relay */
+        uint32_t relay;
         uint64_t packets, bytes;
 } RxCurrent;
+
+/* What is relayed, until the receive buffers are used again. */
+typedef struct RelayForward {
+        unsigned n;
+        TxTrain train[TX_TRAINS_MAX];
+        DropCounters drops;  /* of those trains; moved on to the daemon's */
+        uint64_t window;     /* the present one */
+        uint64_t top, level; /* bytes of the heaviest sender in it; bytes one may send in one */
+        bool full;           /* not all could be sent */
+} RelayForward;
 
 struct PacketRouter {
         PacketSink sink;
@@ -47,8 +58,10 @@ struct PacketRouter {
         RxCurrent rx;
         TxBatch tx;
         PendingQueues *pending;
-        uint8_t *cut; /* a super-packet that was refused; NULL: none ever was */
-        Notice arrivals[NOTICES], wants[NOTICES];
+        uint8_t *cut;             /* a super-packet that was refused; NULL: none ever was */
+        const RelayTable *relays; /* NULL: never anything */
+        RelayForward relay;
+        Notice arrivals[NOTICES], wants[NOTICES], unknown[NOTICES];
         PacketRouterStats stats;
 };
 
@@ -70,6 +83,12 @@ void router_write(PacketRouter *r, RouterNetwork *n, const PacketOut *packets, u
 void egress_pending_expired(PacketRouter *r, RouterNetwork *n, const uint8_t *packet, size_t len);
 /* A packet that waited for @peer; it waits again if there is still no session. */
 void egress_to_peer(PacketRouter *r, RouterNetwork *n, PacketPeer *peer, const PacketIn *in);
+/* One datagram of type 1 to 4, decrypted in place. */
+void ingress_datagram(PacketRouter *r, uint8_t *data, size_t len, const Endpoint *from);
+/* Datagrams of @segment bytes, the first of which is of type 5. Return: bytes of those looked at. */
+size_t relay_ingress(PacketRouter *r, uint8_t *data, size_t len, size_t segment, const Endpoint *from);
+/* Sends what is to be relayed. */
+void relay_send(PacketRouter *r);
 /* Writes the sums of the current keypair. */
 void ingress_settle(PacketRouter *r);
 

@@ -14,6 +14,7 @@ PacketRouter *packet_router_new(const PacketSink *sink, IndexTable *indices, Dro
         r->indices = indices;
         r->drops = drops;
         r->tx.buffer = g_malloc(TX_BUFFER_SIZE);
+        r->relay.level = UINT64_MAX;
         r->pending = pending_new();
         return r;
 }
@@ -33,6 +34,10 @@ PacketRouter *packet_router_free(PacketRouter *r) {
         g_free(r->cut);
         g_free(r);
         return NULL;
+}
+
+void packet_router_set_relays(PacketRouter *r, const RelayTable *relays) {
+        r->relays = relays;
 }
 
 RouterNetwork *router_find_network(PacketRouter *r, const struct Mesh *mesh) {

@@ -14,6 +14,7 @@
  */
 
 #include "base/ratelimit.h"
+#include "core/mesh/relay/relay-table.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/tx-batch.h"
 
@@ -46,12 +47,17 @@ typedef struct PacketSink {
         bool no_merging;      /* interfaces get packets as they came */
         /* A packet was sent to a peer whose quiet was set; NULL: nobody wants to know. */
         bool (*sent)(void *userdata, PacketPeer *peer);
+        /* A datagram came by an allocation (.relay) that nobody here has given, for keys nobody
+         * here has. NULL: nobody wants to know. */
+        bool (*relay_unknown)(void *userdata, const Endpoint *from);
 } PacketSink;
 
 /* @indices, @drops: borrowed, see DataplaneConfig; @indices may be NULL where
  * packet_router_ingress() is not used. */
 PacketRouter *packet_router_new(const PacketSink *sink, IndexTable *indices, DropCounters *drops);
 PacketRouter *packet_router_free(PacketRouter *r);
+/* What others have relayed through us; borrowed. Until then it is nothing. */
+void packet_router_set_relays(PacketRouter *r, const RelayTable *relays);
 
 /* -EEXIST, -ENOSPC (NETWORKS_MAX). */
 int packet_router_add_network(PacketRouter *r, const DataplaneNetwork *network, RouterNetwork **ret);
@@ -73,7 +79,7 @@ void packet_router_egress(PacketRouter *r, RouterNetwork *network, PacketIn *pac
  * packet_router_ingress() - what one receive call gave
  * @segment: length of every datagram in @data but the last (UDP_GRO); @len if it is one
  *
- * Decrypts in place; @data must stay until packet_router_deliver() or packet_router_end().
+ * Decrypts in place, and relays from there; @data must stay until packet_router_deliver() or packet_router_end().
  */
 void packet_router_ingress(PacketRouter *r, uint8_t *data, size_t len, size_t segment, const Endpoint *from);
 /* A packet that somebody else decrypted (MeshHandler.packet); stays as above. */
@@ -83,7 +89,8 @@ void packet_router_ingress_packet(
                 uint8_t flags,
                 uint8_t *packet,
                 size_t len);
-/* Writes to the interfaces what came in so far; its buffers may be used again. */
+/* Writes to the interfaces what came in so far, and sends what is relayed; its buffers may be used
+ * again. */
 void packet_router_deliver(PacketRouter *r);
 
 /* @peer has keys now: packets that wait for it are sent. */

@@ -26,8 +26,8 @@
 
 typedef struct TxTrain {
         const void *key; /* whom to */
-        Endpoint to;
-        Endpoint second; /* the same goes there too; unset: nowhere else */
+        Endpoint to;     /* behind a relay: the datagrams have its header already */
+        Endpoint second; /* the same goes there too, neither being relayed; unset: nowhere else */
         DropCounters *drops;
         uint16_t segment; /* bytes of every datagram but the last */
         uint16_t n;

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/macros.h"
+#include "core/wire/relayed.h"
 
 /* linux/udp.h, which cannot be included beside netinet/udp.h */
 #ifndef UDP_SEGMENT
@@ -340,15 +341,19 @@ void udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *
 }
 
 int udp_socket_send_one(int fd, const Endpoint *to, const uint8_t *data, size_t len) {
-        struct iovec iov = { (void *) data, len };
+        uint8_t header[RELAY_HEADER_SIZE];
+        struct iovec iov[] = { { header, sizeof header }, { (void *) data, len } };
+        bool relayed = endpoint_is_relayed(to);
         SendControl control = {};
         struct msghdr m = {
                 .msg_name = (void *) &to->sa,
                 .msg_namelen = endpoint_len(to),
-                .msg_iov = &iov,
-                .msg_iovlen = 1,
+                .msg_iov = relayed ? iov : iov + 1,
+                .msg_iovlen = relayed ? 2 : 1,
         };
 
+        if (relayed)
+                relayed_write(header, to->relay);
         append_local(&m, &control, to);
         if (sendmsg(fd, &m, MSG_DONTWAIT) >= 0)
                 return 0;

@@ -62,6 +62,7 @@ uint32_t udp_socket_kernel_drops(int fd);
  * What cannot be sent, be it that the socket's buffer is full, is counted in its train's drops.
  */
 void udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *stats);
-/* One datagram, from @to->local, if that is set and an address of this machine. Any thread.
+/* One datagram, from @to->local, if that is set and an address of this machine; to a machine behind a
+ * relay with the header for that, which trains have already. Any thread.
  * Return: 0 or negative errno. */
 int udp_socket_send_one(int fd, const Endpoint *to, const uint8_t *data, size_t len);

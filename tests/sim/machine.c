@@ -53,11 +53,13 @@ static void sink_send(void *userdata, const TxTrain *trains, unsigned n) {
         const MeshEnv *env = sim_node_env(m->node);
 
         for (unsigned i = 0; i < n; i++) {
+                Endpoint to = trains[i].to;
                 TxCursor cursor = {};
                 struct iovec iov;
 
+                to.relay = 0; /* the header is there */
                 while (tx_train_next(&trains[i], &cursor, &iov))
-                        (void) env->send(env->userdata, &trains[i].to, iov.iov_base, iov.iov_len);
+                        (void) env->send(env->userdata, &to, iov.iov_base, iov.iov_len);
         }
 }
 

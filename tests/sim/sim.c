@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "core/wire/relayed.h"
 
 /* Unix time at the beginning: the MOCK_NOW of the records tests make. */
 #define REALTIME_BASE (UINT64_C(1700000000) * USEC_PER_SEC)
@@ -318,8 +319,7 @@ static usec_t delay_of(Sim *s, const SimModel *m) {
         return delay;
 }
 
-static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, size_t len) {
-        SimNode *n = userdata;
+static int send_one(SimNode *n, const Endpoint *to, const uint8_t *data, size_t len) {
         Sim *s = n->sim;
         IpAddr second = endpoint_address(&n->second);
         Endpoint from = ip_is_set(&second) && ip_equal(&second, &to->local) ? n->second : n->endpoint;
@@ -339,6 +339,19 @@ static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, siz
         if (happens(s, m->duplicate))
                 launch(s, delay_of(s, m), n->side, &from, to, data, len);
         return 0;
+}
+
+static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, size_t len) {
+        g_autofree uint8_t *whole = NULL;
+        Endpoint relay = *to;
+
+        if (!endpoint_is_relayed(to))
+                return send_one(userdata, to, data, len);
+        whole = g_malloc(RELAY_HEADER_SIZE + len);
+        relayed_write(whole, to->relay);
+        memcpy(whole + RELAY_HEADER_SIZE, data, len);
+        relay.relay = 0;
+        return send_one(userdata, &relay, whole, RELAY_HEADER_SIZE + len);
 }
 
 /* --- nodes --- */

@@ -6,7 +6,8 @@
  * get lost, come twice or out of order. All that happens follows from the seed, so a failure is
  * repeated with SIM_SEED=<the number it printed>.
  *
- * Nothing of omerta's protocol is known here: a node has a MeshEnv to hand to whatever is to run
+ * Nothing of omerta's protocol is known here but the header of relayed datagrams, which MeshEnv.send
+ * is to write: a node has a MeshEnv to hand to whatever is to run
  * on it and gets datagrams by a callback.
  *
  *      Sim *sim = sim_new(1);

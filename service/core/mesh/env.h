@@ -23,7 +23,8 @@ typedef struct MeshEnv {
         /* The kernel knows that somebody keeps it right (NTP). NULL: it never knows. */
         bool (*is_synchronised)(void *userdata);
         void (*random)(void *userdata, void *buf, size_t n);
-        /* Sends one datagram, from @to->local if that is set and still an address of this machine.
+        /* Sends one datagram, from @to->local if that is set and still an address of this machine;
+         * behind a relay (@to->relay) with the header for that in front (core/wire/relayed.h).
          * Return: 0 or negative errno; nobody depends on it arriving. */
         int (*send)(void *userdata, const Endpoint *to, const uint8_t *data, size_t len);
         /* Calls @destroy(@object) when no packet thread can still look at @object. */

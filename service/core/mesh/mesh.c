@@ -9,6 +9,7 @@
 #include "core/mesh/mesh-internal.h"
 #include "core/mesh/gossip/neighbours.h"
 #include "core/mesh/gossip/presence.h"
+#include "core/wire/relayed.h"
 
 /* Longer than logind waits for those it told of a sleep (InhibitDelayMaxSec=, 5 s). A machine that
  * is awake after that and was not told so is not asleep. */
@@ -378,6 +379,18 @@ static DropReason handle_data(Mesh *m, uint8_t *data, size_t len, const Endpoint
         return take_frame(m, kp, plain, n, from);
 }
 
+static DropReason dispatch(Mesh *m, uint8_t *data, size_t len, const Endpoint *from);
+
+/* To us: what others have relayed through this machine is the packet path's. */
+static DropReason unwrap(Mesh *m, uint8_t *data, size_t len, const Endpoint *from) {
+        Endpoint behind = *from;
+
+        if (endpoint_is_relayed(from) || !relayed_is_well_formed(data, len))
+                return DROP_MALFORMED;
+        behind.relay = relayed_allocation(data);
+        return dispatch(m, data + RELAY_HEADER_SIZE, len - RELAY_HEADER_SIZE, &behind);
+}
+
 static DropReason dispatch(Mesh *m, uint8_t *data, size_t len, const Endpoint *from) {
         if (len < 4)
                 return DROP_MALFORMED;
@@ -393,6 +406,8 @@ static DropReason dispatch(Mesh *m, uint8_t *data, size_t len, const Endpoint *f
                 return handshake_handle_cookie(m, data, len, from);
         case MESSAGE_DATA:
                 return handle_data(m, data, len, from);
+        case MESSAGE_RELAYED:
+                return unwrap(m, data, len, from);
         }
         return DROP_MALFORMED;
 }
