@@ -308,6 +308,7 @@ int network_alloc(const NetworkConfig *config, const Membership *m, Network **re
                         .ciphers = config->ciphers,
                         .mtu = config->mtu,
                         .software = config->software,
+                        .relays = config->relays,
                         .handler = {
                                 .userdata = n,
                                 .packet = config->handler.packet ? on_packet : NULL,

@@ -104,6 +104,7 @@ typedef struct NetworkConfig {
         unsigned ciphers;
         uint16_t mtu;
         const char *software;
+        RelayTable *relays; /* borrowed; see MeshConfig */
         NetworkHandler handler;
         usec_t lease_lifetime;             /* gateway; 0: the default */
         const SessionPoolConfig *sessions; /* NULL: the default */

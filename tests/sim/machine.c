@@ -13,6 +13,7 @@ typedef enum EventType {
         EVENT_ARRIVAL,
         EVENT_WANT_SESSION,
         EVENT_SENT,
+        EVENT_RELAY_UNKNOWN,
 } EventType;
 
 typedef struct Event {
@@ -85,8 +86,20 @@ static bool sink_sent(void *userdata, PacketPeer *peer) {
         return post(userdata, EVENT_SENT, NULL, peer, NULL, 0, NULL);
 }
 
+static bool sink_relay_unknown(void *userdata, const Endpoint *from) {
+        return post(userdata, EVENT_RELAY_UNKNOWN, NULL, NULL, NULL, 0, from);
+}
+
 static void sink_failed(void *userdata, Netif *netif, int error) {
         g_error("the interface of a simulated machine failed");
+}
+
+/* Nobody's: it was to be relayed by a number that is not there. */
+static void handle_datagram(Machine *m, Event *e) {
+        DropReason r = mesh_handle_datagram(network_mesh(m->network), e->data, e->len, &e->from);
+
+        if (endpoint_is_relayed(&e->from) && (r == DROP_MAC1 || r == DROP_HANDSHAKE_UNEXPECTED))
+                (void) mesh_relay_unknown(network_mesh(m->network), &e->from);
 }
 
 /* What the control thread would do when it is told. */
@@ -97,8 +110,7 @@ static void dispatch(Machine *m) {
                 if (m->network)
                         switch (e->type) {
                         case EVENT_DATAGRAM:
-                                (void) mesh_handle_datagram(
-                                                network_mesh(m->network), e->data, e->len, &e->from);
+                                handle_datagram(m, e);
                                 break;
                         case EVENT_FRAME:
                                 (void) mesh_handle_frame(
@@ -107,6 +119,9 @@ static void dispatch(Machine *m) {
                                 break;
                         case EVENT_ARRIVAL:
                                 mesh_handle_arrival(network_mesh(m->network), e->kp, &e->from);
+                                break;
+                        case EVENT_RELAY_UNKNOWN:
+                                (void) mesh_relay_unknown(network_mesh(m->network), &e->from);
                                 break;
                         case EVENT_WANT_SESSION:
                                 network_want_session(m->network, e->peer);
@@ -238,6 +253,7 @@ static NetworkConfig config_of(Machine *m) {
                 .env = sim_node_env(m->node),
                 .identity = m->identity,
                 .indices = m->indices,
+                .relays = m->relays,
                 .store = memory_store_mesh(m->store),
                 .ciphers = CIPHER_CHACHA20_POLY1305,
                 .mtu = OMERTA_MTU_DEFAULT,
@@ -271,11 +287,14 @@ static void begin_life(Machine *m) {
                 .want_session = sink_want_session,
                 .sent = sink_sent,
                 .failed = sink_failed,
+                .relay_unknown = sink_relay_unknown,
         };
 
         m->indices = index_table_new();
+        m->relays = relay_table_new();
         m->netif = mock_netif_new("sim0");
         m->router = packet_router_new(&sink, m->indices, &m->drops);
+        packet_router_set_relays(m->router, m->relays);
         m->is_routed = false;
         sim_node_on_receive(m->node, on_receive, m);
 }
@@ -292,6 +311,7 @@ static void end_life(Machine *m) {
         m->router = packet_router_free(m->router);
         m->netif = netif_free(m->netif);
         m->indices = index_table_free(m->indices);
+        m->relays = relay_table_free(m->relays);
 }
 
 static void publish_endpoint(Machine *m) {

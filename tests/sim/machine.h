@@ -28,6 +28,7 @@ typedef struct Machine {
 
         /* Of one life. */
         IndexTable *indices;
+        RelayTable *relays;
         DropCounters drops;
         Network *network;
         Netif *netif;

@@ -20,6 +20,7 @@ typedef struct Probes Probes;
 typedef struct Neighbours Neighbours;
 typedef struct Presence Presence;
 typedef struct Rendezvous Rendezvous;
+typedef struct MeshRelay MeshRelay;
 typedef struct LinkObserver LinkObserver;
 
 struct Mesh {
@@ -72,6 +73,7 @@ struct Mesh {
         Presence *presence;
         Rendezvous *rendezvous;
         Gossip *gossip;
+        MeshRelay *relay;
 };
 
 /* --- mesh.c --- */
@@ -101,6 +103,15 @@ bool mesh_is_asleep(const Mesh *m);
 /* @o (link/link.h) is borrowed, until mesh_unobserve_links() or the end of the mesh. */
 void mesh_observe_links(Mesh *m, const LinkObserver *o);
 void mesh_unobserve_links(Mesh *m, const LinkObserver *o);
+
+/* --- relay/relay.c --- */
+
+/* It is no member any more. */
+void mesh_relay_machine_gone(MeshRelay *r, const MachineId *machine);
+/* It says that it relays, or that it does not any more. */
+void mesh_relay_offer_changed(MeshRelay *r, const MachineId *machine);
+/* By whom @endpoint is relayed. Return: false: not known. */
+bool mesh_relay_find(const Mesh *m, const Endpoint *endpoint, MachineId *ret);
 
 /* --- channel.c --- */
 

@@ -115,6 +115,7 @@ static void get_info(const Link *link, MeshLinkInfo *ret) {
                 .last_received = link_last_received(link),
                 .cipher = link->current.kp ? link->current.cipher : 0,
         };
+        (void) mesh_relay_find(link->mesh, &ret->endpoint, &ret->relay);
         if (!p)
                 return;
         ret->tx_packets = atomic_load_explicit(&p->tx_packets, memory_order_relaxed);

@@ -9,6 +9,7 @@
 #include "core/mesh/mesh-internal.h"
 #include "core/mesh/gossip/neighbours.h"
 #include "core/mesh/gossip/presence.h"
+#include "core/mesh/relay/relay.h"
 #include "core/wire/relayed.h"
 
 /* Longer than logind waits for those it told of a sleep (InhibitDelayMaxSec=, 5 s). A machine that
@@ -55,12 +56,15 @@ on_record(void *userdata,
                         mesh_we_are_revoked(m);
                 else if (record)
                         dismiss(m, machine, (Record *) record);
+                mesh_relay_machine_gone(m->relay, machine);
                 endpoint_book_forget(m->book, machine);
                 neighbours_changed(m->neighbours);
                 return;
         case RECORD_CERTIFICATE:
-                if (!record)
+                if (!record) {
                         endpoint_book_forget(m->book, machine);
+                        mesh_relay_machine_gone(m->relay, machine);
+                }
                 link = link_find(m, machine);
                 if (link && record &&
                     directory_check_member(m->config.directory, machine, false) == DROP_NONE)
@@ -72,8 +76,11 @@ on_record(void *userdata,
                 /* It was looked for in vain: now we know where it is. */
                 if (record && link && link->attempt && !link_is_up(link))
                         attempt_hurry(link->attempt);
-                if (!old)
+                if (!old || !record || old->body.presence.flags != record->body.presence.flags) {
                         neighbours_changed(m->neighbours);
+                        presence_changed(m->presence);
+                        mesh_relay_offer_changed(m->relay, machine);
+                }
                 return;
         case RECORD_LEASE:
         case _RECORD_KIND_MAX:
@@ -107,6 +114,7 @@ int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret) {
         m->probes = probes_new(m);
         m->presence = presence_new(m);
         m->rendezvous = rendezvous_new(m);
+        m->relay = mesh_relay_new(m);
         /* Before gossip, so that a revoked machine is cut before others hear of it. */
         directory_observe(config->directory, on_record, m);
         m->gossip = gossip_new(&m->provider, env, config->directory, &config->identity->id);
@@ -132,6 +140,7 @@ Mesh *mesh_free(Mesh *m) {
                 link_close(m->lru.head->data, CLOSE_SHUTDOWN);
         directory_unobserve(m->config.directory, on_record, m);
         gossip_free(m->gossip);
+        m->relay = mesh_relay_free(m->relay);
         neighbours_free(m->neighbours);
         presence_free(m->presence);
         rendezvous_free(m->rendezvous);

@@ -18,6 +18,7 @@
 #include "core/mesh/directory/directory.h"
 #include "core/mesh/env.h"
 #include "core/mesh/link/packet-peer.h"
+#include "core/mesh/relay/relay-table.h"
 #include "core/wire/control.h"
 
 typedef struct Mesh Mesh;
@@ -44,6 +45,7 @@ typedef struct MeshConfig {
         unsigned ciphers;              /* aead_ciphers() */
         uint16_t mtu;                  /* inner; see mesh_set_mtu() */
         const char *software;          /* for the presence record */
+        RelayTable *relays; /* borrowed, shared by all networks; NULL: nothing is relayed here */
         MeshHandler handler;
 } MeshConfig;
 
@@ -113,6 +115,27 @@ void mesh_set_mtu(Mesh *m, uint16_t mtu);
 /* @local is no address of this machine any more: nothing is sent from there. */
 void mesh_forget_local(Mesh *m, const IpAddr *local);
 
+/* --- relaying for others: relay/relay.h --- */
+
+typedef enum RelayMode {
+        RELAY_AUTO, /* if this machine can be reached from outside, as far as it can tell */
+        RELAY_ON,
+        RELAY_OFF,
+        _RELAY_MODE_MAX,
+} RelayMode;
+/* Off: what it relays ends at once. */
+void mesh_set_relay(Mesh *m, RelayMode mode);
+/* Whether it relays for members now. */
+bool mesh_relays(const Mesh *m);
+typedef struct MeshRelayStats {
+        unsigned pairs;            /* of machines that reach each other through us */
+        uint64_t datagrams, bytes; /* passed on since the network began */
+} MeshRelayStats;
+void mesh_relay_stats(const Mesh *m, MeshRelayStats *ret);
+/* Somebody at @from sends by an allocation (.relay) that nobody has given. Tells it, if it is a
+ * machine a link is up with. Return: false: it is none of ours. */
+bool mesh_relay_unknown(Mesh *m, const Endpoint *from);
+
 /* Our clock was set: the others hear it at once, and what was from the future is asked for again. */
 void mesh_clock_changed(Mesh *m);
 
@@ -163,7 +186,8 @@ typedef struct MeshLinkInfo {
         LinkState state;   /* LINK_CONNECTING too while it has keys, but was asked in vain */
         Endpoint endpoint; /* of the active path; unset: none */
         bool is_relayed;
-        usec_t rtt; /* smoothed; 0: not known */
+        MachineId relay; /* by whom; zeros: not relayed, or not known */
+        usec_t rtt;      /* smoothed; 0: not known */
         usec_t rtt_min;
         usec_t since, last_handshake, last_received; /* monotonic */
         Cipher cipher;

@@ -6,6 +6,7 @@
 
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
+#include "core/mesh/relay/relay.h"
 
 #define CHOOSE_DELAY USEC_PER_SEC
 #define RETRY_MIN (5 * USEC_PER_SEC)
@@ -14,7 +15,7 @@
 #define PROBES_MISSED_MAX 2U
 /* Issuers and gateways are few; more than these are served by the ring. */
 #define FIXED_MAX 8U
-#define CHOSEN_MAX (FIXED_MAX + NEIGHBOUR_SUCCESSORS)
+#define CHOSEN_MAX (FIXED_MAX + NEIGHBOUR_SUCCESSORS + RELAYS_MAX)
 
 typedef struct Neighbour {
         Neighbours *neighbours;
@@ -50,6 +51,14 @@ static Neighbour *find(const Neighbours *n, const MachineId *machine) {
 
 bool neighbours_has(const Neighbours *n, const MachineId *machine) {
         return n && find(n, machine);
+}
+
+void neighbours_foreach(
+                const Neighbours *n,
+                void (*callback)(void *userdata, const MachineId *machine),
+                void *userdata) {
+        for (GList *l = n->list.head; l; l = l->next)
+                callback(userdata, &((Neighbour *) l->data)->machine);
 }
 
 unsigned neighbours_count(const Neighbours *n) {
@@ -226,6 +235,12 @@ typedef struct Choice {
         MachineId near[NEIGHBOUR_SUCCESSORS];
         uint64_t distance[NEIGHBOUR_SUCCESSORS];
         unsigned n_near;
+        /* Relays this machine can be reached through, should it not be directly: those an
+         * administrator prefers, then the nearest. */
+        unsigned n_relays_fixed; /* that are links anyway */
+        MachineId relay[RELAYS_MAX];
+        uint64_t relay_distance[RELAYS_MAX];
+        unsigned n_relays;
 } Choice;
 
 /* Ids can be searched for, so that one machine would be everybody's successor; the network's id
@@ -247,6 +262,25 @@ static bool is_avoided(const Neighbours *n, const MachineId *machine) {
         return false;
 }
 
+/* The upper half of the distances is that of relays nobody prefers. */
+static void consider_relay(Choice *c, const Record *certificate, uint64_t distance) {
+        unsigned i;
+
+        distance >>= 1;
+        if (!(certificate->body.certificate.roles & ROLE_RELAY))
+                distance |= UINT64_C(1) << 63;
+        for (i = c->n_relays; i > 0 && c->relay_distance[i - 1] > distance; i--)
+                if (i < RELAYS_MAX) {
+                        c->relay[i] = c->relay[i - 1];
+                        c->relay_distance[i] = c->relay_distance[i - 1];
+                }
+        if (i == RELAYS_MAX)
+                return;
+        c->relay[i] = certificate->body.machine;
+        c->relay_distance[i] = distance;
+        c->n_relays = MIN(c->n_relays + 1, RELAYS_MAX);
+}
+
 static void consider(void *userdata, Record *certificate) {
         Choice *c = userdata;
         Mesh *m = c->neighbours->mesh;
@@ -259,6 +293,7 @@ static void consider(void *userdata, Record *certificate) {
         if (certificate->body.certificate.roles & (ROLE_GATEWAY | ROLE_ISSUER)) {
                 if (c->n_fixed < FIXED_MAX)
                         c->fixed[c->n_fixed++] = *machine;
+                c->n_relays_fixed += mesh_relay_offers(m, machine);
                 return;
         }
         /* Never heard of where it is, or lately in vain. */
@@ -268,6 +303,8 @@ static void consider(void *userdata, Record *certificate) {
         if (is_avoided(c->neighbours, machine))
                 return;
         distance = ring_position(m, machine) - c->self_hash;
+        if (mesh_relay_offers(m, machine))
+                consider_relay(c, certificate, distance);
         for (i = c->n_near; i > 0 && c->distance[i - 1] > distance; i--)
                 if (i < NEIGHBOUR_SUCCESSORS) {
                         c->near[i] = c->near[i - 1];
@@ -326,6 +363,8 @@ static void choose(void *userdata) {
                 take(n, &c.fixed[i], true);
         for (unsigned i = 0; i < c.n_near; i++)
                 take(n, &c.near[i], false);
+        for (unsigned i = 0; i < c.n_relays && c.n_relays_fixed + i < RELAYS_MAX; i++)
+                take(n, &c.relay[i], false);
         for (GList *l = n->list.head, *next; l; l = next) {
                 next = l->next;
                 if (!((Neighbour *) l->data)->keep)

@@ -25,6 +25,11 @@ Neighbours *neighbours_new(Mesh *m);
 Neighbours *neighbours_free(Neighbours *n);
 /* Members or membership changed: choose again, in a moment. */
 void neighbours_changed(Neighbours *n);
+/* In the order in which they were chosen. */
+void neighbours_foreach(
+                const Neighbours *n,
+                void (*callback)(void *userdata, const MachineId *machine),
+                void *userdata);
 bool neighbours_has(const Neighbours *n, const MachineId *machine);
 unsigned neighbours_count(const Neighbours *n);
 /* Addresses changed or we woke up: no more waiting for the next try. */

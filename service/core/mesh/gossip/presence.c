@@ -5,6 +5,7 @@
 
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
+#include "core/mesh/relay/relay.h"
 
 /* Changes come in bursts (an interface goes, another comes); records go to everybody. */
 #define SETTLE_USEC USEC_PER_SEC
@@ -34,9 +35,13 @@ static void add_endpoint(RecordBody *b, const Endpoint *e) {
         b->presence.endpoints[b->presence.n_endpoints++] = *e;
 }
 
-static bool same_endpoints(const RecordBody *a, const RecordBody *b) {
-        if (a->presence.n_endpoints != b->presence.n_endpoints)
+static bool is_same(const RecordBody *a, const RecordBody *b) {
+        if (a->presence.n_endpoints != b->presence.n_endpoints ||
+            a->presence.flags != b->presence.flags || a->presence.n_relays != b->presence.n_relays)
                 return false;
+        for (unsigned i = 0; i < a->presence.n_relays; i++)
+                if (!machine_id_equal(&a->presence.relays[i], &b->presence.relays[i]))
+                        return false;
         for (unsigned i = 0; i < a->presence.n_endpoints; i++)
                 if (!endpoint_equal(&a->presence.endpoints[i], &b->presence.endpoints[i]))
                         return false;
@@ -71,7 +76,9 @@ static void on_timer(void *userdata) {
                 add_endpoint(&b, &m->local[i]);
         if (b.presence.n_endpoints == 0)
                 return;
-        if (old && same_endpoints(&old->body, &b)) {
+        b.presence.flags = mesh_relays(m) ? PRESENCE_RELAYS : 0;
+        b.presence.n_relays = mesh_relay_kept(m, b.presence.relays);
+        if (old && is_same(&old->body, &b)) {
                 usec_t left = usec_sub(old->body.not_after, now);
 
                 /* More than all of it: by a clock that was ahead. */

@@ -296,6 +296,7 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
                 timer_set(m->env->timers, &link->enrol_timer, now + ENROL_LINK_USEC, on_enrol_timer,
                           link);
         set_state(link, LINK_UP);
+        /* By a relay they see the relay. */
         if (!endpoint_is_relayed(from))
                 link_set_seen(link, &link->current.seen);
         link_publish(link);
@@ -692,6 +693,7 @@ void link_publish(Link *link) {
         const MeshEnv *env = link->mesh->env;
         const Path *path = path_set_active(&link->paths);
         PacketTx *old, *tx = NULL;
+        uint16_t mtu = path ? path_inner_mtu(&path->endpoint, link->mesh->config.mtu) : 0;
 
         if (!peer)
                 return;
@@ -700,15 +702,14 @@ void link_publish(Link *link) {
                 if (old && old->keypair == link->current.kp &&
                     endpoint_equal(&old->endpoint, &path->endpoint) &&
                     ip_equal(&old->endpoint.local, &path->endpoint.local) &&
-                    endpoint_equal(&old->second, &link->watch.second) &&
-                    old->mtu == link->mesh->config.mtu)
+                    endpoint_equal(&old->second, &link->watch.second) && old->mtu == mtu)
                         return;
                 tx = NEW(PacketTx);
                 *tx = (PacketTx){
                         .keypair = link->current.kp,
                         .endpoint = path->endpoint,
                         .second = link->watch.second,
-                        .mtu = link->mesh->config.mtu,
+                        .mtu = mtu,
                 };
         }
         keep_heard(link, old, tx);

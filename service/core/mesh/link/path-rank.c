@@ -5,6 +5,7 @@
 #include "base/ip.h"
 #include "base/macros.h"
 #include "core/mesh/link/path.h"
+#include "core/wire/messages.h"
 
 /* Faster by less than the greater of a fifth and this is no reason to move: Tailscale's 1 % flaps,
  * a Wi-Fi's round trip moves by that much by itself. */
@@ -65,8 +66,14 @@ bool path_is_worth_moving(const Path *path, const Path *active) {
                path->srtt <= active->srtt;
 }
 
+uint16_t path_inner_mtu(const Endpoint *endpoint, uint16_t mtu) {
+        if (!endpoint_is_relayed(endpoint) || mtu <= OMERTA_MTU_MIN)
+                return mtu;
+        return MAX((uint16_t) (mtu - RELAY_HEADER_SIZE), (uint16_t) OMERTA_MTU_MIN);
+}
+
 bool path_is_ready(const Path *path, uint16_t mtu, usec_t now) {
-        return path->state == PATH_WORKS && path->mtu >= mtu &&
+        return path->state == PATH_WORKS && path->mtu >= path_inner_mtu(&path->endpoint, mtu) &&
                now <= usec_add(path->last_answered, PATH_FRESH_USEC);
 }
 
@@ -96,7 +103,7 @@ Path *path_set_best(PathSet *set, unsigned but, uint16_t mtu, usec_t now) {
 }
 
 static PathReason reason_of_working(const Path *path, const Path *active, uint16_t mtu, usec_t now) {
-        if (path->mtu < mtu && path->full_missed > 0)
+        if (path->mtu < path_inner_mtu(&path->endpoint, mtu) && path->full_missed > 0)
                 return PATH_REASON_SMALL_ONLY;
         if (!path_is_ready(path, 0, now))
                 return PATH_REASON_STALE;

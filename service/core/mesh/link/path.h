@@ -173,6 +173,9 @@ int path_compare_kind(const Path *a, const Path *b);
 bool path_is_worth_moving(const Path *path, const Path *active);
 /* Whether packets may be moved there now. @mtu: what must pass, 0: anything. */
 bool path_is_ready(const Path *path, uint16_t mtu, usec_t now);
+/* Of packets up to @mtu, the largest that goes by such a path: a relay's header comes out of it,
+ * but for what always passes. */
+uint16_t path_inner_mtu(const Endpoint *endpoint, uint16_t mtu);
 /* The best one that is ready, leaving out path i where bit i of @but is set; NULL: there is none. */
 Path *path_set_best(PathSet *set, unsigned but, uint16_t mtu, usec_t now);
 PathReason path_set_reason(const PathSet *set, const Path *path, uint16_t mtu, usec_t now);

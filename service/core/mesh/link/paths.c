@@ -138,13 +138,13 @@ bool paths_ask(Link *link, Path *path) {
 }
 
 void paths_ask_full(Link *link, Path *path) {
+        uint16_t mtu = path_inner_mtu(&path->endpoint, link->mesh->config.mtu);
         usec_t t = now(link);
 
-        if (path->mtu >= link->mesh->config.mtu ||
-            (path->full_asked > 0 && t < path->full_asked + PATH_ANSWER_USEC) ||
+        if (path->mtu >= mtu || (path->full_asked > 0 && t < path->full_asked + PATH_ANSWER_USEC) ||
             (path->full_missed >= FULL_TRIES && t < path->full_asked + FULL_AGAIN_USEC))
                 return;
-        (void) ask(link, path, &path->endpoint, link->mesh->config.mtu);
+        (void) ask(link, path, &path->endpoint, mtu);
 }
 
 void paths_ask_all(Link *link) {
