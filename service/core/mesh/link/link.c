@@ -32,6 +32,8 @@
 /* After a simultaneous open both are initiators: one of them comes later, or they would open
  * simultaneously for ever. */
 #define REKEY_STAGGER (10 * USEC_PER_SEC)
+/* So long both pairs of a simultaneous open are kept, whichever is used: some round trips. */
+#define KEY_NEW_USEC (5 * USEC_PER_SEC)
 /* How many of the least recently used links are looked at for one that can go. */
 #define EVICT_TRIES 64U
 
@@ -258,11 +260,12 @@ static void on_enrol_timer(void *userdata) {
 }
 
 /* Of the keys that go out of use the one is kept that the other side was last heard with: after a
- * simultaneous open that need not be the one we send with. */
+ * simultaneous open that need not be the one we send with. One that is new has not been heard with
+ * yet, but may be the one the other side goes over to in this moment. */
 static void keep_previous(Link *link) {
         Keypair *a = link->previous.kp, *b = link->current.kp;
 
-        if (a && b &&
+        if (a && b && usec_sub(env_now(link->mesh->env), b->created) >= KEY_NEW_USEC &&
             atomic_load_explicit(&a->last_received, memory_order_relaxed) >
                             atomic_load_explicit(&b->last_received, memory_order_relaxed)) {
                 LinkKey current = TAKE_KEY(link->current);
