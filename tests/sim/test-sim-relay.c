@@ -414,7 +414,7 @@ static void test_requests(void **state) {
         lan_free(&p.lan);
 }
 
-int main(void) {
+int main(int argc, char *argv[]) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_through_the_gateway),
                 cmocka_unit_test(test_lasts),
@@ -432,6 +432,8 @@ int main(void) {
                 cmocka_unit_test(test_requests),
         };
 
+        if (argc > 1)
+                cmocka_set_test_filter(argv[1]);
         if (aead_setup() < 0)
                 return 1;
         return cmocka_run_group_tests(tests, NULL, NULL);
