@@ -119,6 +119,7 @@ void cli_json_machine(JsonBuilder *b, const ClientNetwork *n, const ClientMachin
         cli_json_bool(b, "is_self", m->is_self);
         cli_json_string(b, "link", m->link_state);
         cli_json_string(b, "path", m->via);
+        cli_json_string(b, "relay", m->relay);
         cli_json_string(b, "endpoint", m->endpoint);
         cli_json_strings(b, "endpoints", m->endpoints);
         cli_json_string(b, "software", m->software);
@@ -143,6 +144,7 @@ void cli_json_session(JsonBuilder *b, const ClientNetwork *n, const ClientSessio
         cli_json_string(b, "channel", s->channel);
         cli_json_string(b, "state", s->state);
         cli_json_string(b, "path", s->via);
+        cli_json_string(b, "relay", m ? m->relay : "");
         cli_json_usec(b, "rtt_usec", s->rtt);
         cli_json_time(b, "established", s->established);
         cli_json_time(b, "last_activity", s->last_activity);

@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/bus.h"
 #include "cli/format.h"
+#include "cli/i18n.h"
 #include "cli/json.h"
+#include "cli/network.h"
 #include "cli/peers-watch.h"
 #include "cli/table.h"
 #include "dbus/names.h"
+
+char *cli_network_way(const ClientNetwork *n, const ClientMachine *m) {
+        const ClientMachine *relay = m && *m->relay ? client_network_find_machine(n, m->relay) : NULL;
+        g_autofree char *name = NULL;
+
+        if (!relay)
+                return cli_format_text(m ? m->via : "");
+        name = cli_format_text(relay->host_name);
+        return g_strdup_printf(_("relayed by %s"), name);
+}
 
 static void peer_row(CliTable *t, const ClientNetwork *n, const ClientMachine *m, usec_t now) {
         cli_table_take(t, cli_format_text(n->name));
@@ -14,7 +26,7 @@ static void peer_row(CliTable *t, const ClientNetwork *n, const ClientMachine *m
         cli_table_take(t, cli_format_text(m->owner));
         cli_table_take(t, cli_format_text(m->roles[0] ? m->roles[0] : ""));
         cli_table_take(t, cli_format_text(m->link_state));
-        cli_table_take(t, cli_format_text(m->via));
+        cli_table_take(t, cli_network_way(n, m));
         cli_table_take(t, cli_format_text(m->endpoint));
         cli_table_take(t, cli_format_rtt(m->rtt));
         cli_table_take(t, cli_format_relative(m->last_received, now));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/format.h"
 #include "cli/i18n.h"
+#include "cli/network.h"
 #include "cli/status.h"
 #include "cli/table.h"
 #include "dbus/names.h"
@@ -10,7 +11,7 @@ static void link_row(CliTable *t, const ClientNetwork *n, const ClientMachine *m
         cli_table_take(t, cli_format_text(m->host_name));
         cli_table_take(t, cli_format_id(m->id));
         cli_table_take(t, cli_format_text(m->link_state));
-        cli_table_take(t, cli_format_text(m->via));
+        cli_table_take(t, cli_network_way(n, m));
         cli_table_take(t, cli_format_text(m->endpoint));
         cli_table_take(t, cli_format_rtt(m->rtt));
         cli_table_take(t, cli_format_relative(m->last_received, now));

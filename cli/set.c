@@ -15,9 +15,11 @@
 static const struct {
         const char *name;
         const char *key; /* in JSON */
-        size_t offset;   /* in ClientManager: bool */
+        size_t offset;   /* in ClientManager: bool, or a text */
+        bool is_text;    /* auto, on or off; else on or off */
 } settings[] = {
         { "port-mapping", "port_mapping", offsetof(ClientManager, port_mapping) },
+        { "relay", "relay", offsetof(ClientManager, relay), .is_text = true },
 };
 
 /* Return: CLI_NOT_FOUND without a word: it is one of a network, perhaps. */
@@ -29,26 +31,33 @@ static CliExit find_setting(const char *name, size_t *ret) {
                 }
         if (cli_network_has_setting(name))
                 return CLI_NOT_FOUND;
-        cli_error(_("there is no setting '%s': port-mapping ('omerta network set' has those of a "
-                    "network)"),
+        cli_error(_("there is no setting '%s': port-mapping, relay ('omerta network set' has those "
+                    "of a network)"),
                   name);
         return CLI_USAGE;
 }
 
-static CliExit parse_switch(const char *text, bool *ret) {
-        bool on = strcmp(text, "on") == 0;
-
-        if (!on && strcmp(text, "off") != 0) {
+static CliExit check_value(size_t i, const char *text) {
+        if (strcmp(text, "on") == 0 || strcmp(text, "off") == 0 ||
+            (settings[i].is_text && strcmp(text, "auto") == 0))
+                return CLI_OK;
+        if (settings[i].is_text)
+                cli_error(_("'%s' is none of auto, on, off"), text);
+        else
                 cli_error(_("'%s' is neither on nor off"), text);
-                return CLI_USAGE;
-        }
-        *ret = on;
-        return CLI_OK;
+        return CLI_USAGE;
+}
+
+static const char *value_of(const ClientManager *m, size_t i) {
+        const void *at = (const char *) m + settings[i].offset;
+
+        if (settings[i].is_text)
+                return *(char *const *) at;
+        return *(const bool *) at ? "on" : "off";
 }
 
 CliExit cli_set(Cli *cli, char **args) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        bool on = false;
         size_t i;
         CliExit e;
         int r;
@@ -56,10 +65,14 @@ CliExit cli_set(Cli *cli, char **args) {
         e = find_setting(args[0], &i);
         if (e == CLI_NOT_FOUND)
                 return cli_network_set(cli, args);
-        if (e != CLI_OK || (e = parse_switch(args[1], &on)) != CLI_OK ||
+        if (e != CLI_OK || (e = check_value(i, args[1])) != CLI_OK ||
             (e = cli_bus_method(cli, OMERTA_PATH, OMERTA_IFACE_MANAGER, "SetOptions", &m)) != CLI_OK)
                 return e;
-        r = sd_bus_message_append(m, "a{sv}", 1, settings[i].name, "b", (int) on);
+        if (settings[i].is_text)
+                r = sd_bus_message_append(m, "a{sv}", 1, settings[i].name, "s", args[1]);
+        else
+                r = sd_bus_message_append(
+                                m, "a{sv}", 1, settings[i].name, "b", strcmp(args[1], "on") == 0);
         if (r < 0)
                 return cli_bus_failed(r, NULL);
         e = cli_bus_call(cli, m, NULL);
@@ -88,14 +101,16 @@ CliExit cli_get(Cli *cli, char **args) {
         if (cli->options.json)
                 b = cli_json_new();
         for (size_t i = first; i < end; i++) {
-                bool on = *(const bool *) ((const char *) s->manager + settings[i].offset);
+                const char *text = value_of(s->manager, i);
 
-                if (b)
-                        cli_json_bool(b, settings[i].key, on);
+                if (b && settings[i].is_text)
+                        cli_json_string(b, settings[i].key, text);
+                else if (b)
+                        cli_json_bool(b, settings[i].key, strcmp(text, "on") == 0);
                 else if (args[0])
-                        puts(on ? "on" : "off");
+                        puts(text);
                 else
-                        printf("%-12s %s\n", settings[i].name, on ? "on" : "off");
+                        printf("%-12s %s\n", settings[i].name, text);
         }
         if (b)
                 cli_json_print(b);

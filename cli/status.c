@@ -178,6 +178,11 @@ void cli_json_daemon(JsonBuilder *b, const ClientManager *m, GArray *drops) {
         cli_json_string(b, "mapped_endpoint6", m->mapped_endpoint6);
         cli_json_string(b, "mapping_router6", m->mapping_router6);
         cli_json_string(b, "mapping_reason6", m->mapping_reason6);
+        cli_json_string(b, "relay", m->relay);
+        cli_json_bool(b, "is_relay", m->is_relay);
+        cli_json_count(b, "relay_pairs", m->relay_pairs);
+        cli_json_count(b, "relayed_datagrams", m->relayed_datagrams);
+        cli_json_count(b, "relayed_bytes", m->relayed_bytes);
         cli_drops_json(b, drops);
         json_builder_end_object(b);
 }
@@ -201,6 +206,18 @@ static void print_mappings(const ClientManager *m) {
                                                     : text_or_null(m->mapping_reason6));
 }
 
+static char *relay_text(const ClientManager *m) {
+        g_autofree char *bytes = NULL;
+
+        if (!m->is_relay)
+                return *m->relay ? g_strdup_printf(_("no (%s)"), m->relay) : NULL;
+        if (m->relay_pairs == 0 && m->relayed_bytes == 0)
+                return g_strdup_printf(_("yes (%s)"), m->relay);
+        bytes = cli_format_bytes(m->relayed_bytes);
+        return g_strdup_printf(
+                        _("yes (%s), %u pairs now, %s passed on"), m->relay, m->relay_pairs, bytes);
+}
+
 void cli_daemon_print(const ClientManager *m) {
         g_autofree char *version = cli_format_text(m->version), *mode = cli_format_text(m->mode);
         g_autofree char *cipher = cli_format_text(m->cipher);
@@ -211,6 +228,7 @@ void cli_daemon_print(const ClientManager *m) {
         cli_field_take(_("Machine"), cli_format_text(m->machine_id));
         cli_field_take(_("UDP port"), g_strdup_printf("%u", m->port));
         print_mappings(m);
+        cli_field_take(_("Relays"), relay_text(m));
         cli_field_take(_("Cipher"), g_steal_pointer(&cipher));
         if (*m->netstack)
                 cli_field_take(_("Stack"), *m->netstack_reason

@@ -5,6 +5,7 @@
 #include "cli/format.h"
 #include "cli/i18n.h"
 #include "cli/json.h"
+#include "cli/network.h"
 #include "cli/table.h"
 #include "dbus/names.h"
 
@@ -17,7 +18,7 @@ static void session_row(CliTable *t, const ClientNetwork *n, const ClientSession
         cli_table_take(t, cli_format_id(s->machine));
         cli_table_take(t, cli_format_text(s->channel));
         cli_table_take(t, cli_format_text(s->state));
-        cli_table_take(t, cli_format_text(s->via));
+        cli_table_take(t, *s->via ? cli_network_way(n, m) : cli_format_text(s->via));
         cli_table_take(t, cli_format_rtt(s->rtt));
         cli_table_take(t, cli_format_relative(s->established, now));
         cli_table_take(t, cli_format_relative(s->last_activity, now));

@@ -100,8 +100,10 @@ const CliVerb cli_verbs[] = {
         { "set", NULL, "SETTING VALUE", 2, 2, 0, N_("Set something of this machine"),
           N_("Sets what goes for this machine in all networks. port-mapping, on or off, on\n"
              "unless set: whether the router is asked to lead packets from outside to this\n"
-             "machine's UDP port ('omerta mesh status' shows what came of it). What 'omerta\n"
-             "network set' has is taken too."),
+             "machine's UDP port ('omerta mesh status' shows what came of it). relay: whether\n"
+             "it carries packets of members that do not reach each other, which it cannot\n"
+             "read: on, off, or auto (the default), which is on where it is reached from\n"
+             "outside. What 'omerta network set' has is taken too."),
           cli_set, CLI_CHANGES },
         { "get", NULL, "[SETTING]", 0, 1, 0, N_("Show what was set"),
           N_("Shows what was set with 'omerta set', or one setting."), cli_get },

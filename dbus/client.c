@@ -44,6 +44,11 @@ static const Field manager_fields[] = {
         FIELD(ClientManager, "MappedEndpoint6", FIELD_STRING, mapped_endpoint6),
         FIELD(ClientManager, "MappingRouter6", FIELD_STRING, mapping_router6),
         FIELD(ClientManager, "MappingReason6", FIELD_STRING, mapping_reason6),
+        FIELD(ClientManager, "Relay", FIELD_STRING, relay),
+        FIELD(ClientManager, "IsRelay", FIELD_BOOL, is_relay),
+        FIELD(ClientManager, "RelayPairs", FIELD_U32, relay_pairs),
+        FIELD(ClientManager, "RelayedDatagrams", FIELD_U64, relayed_datagrams),
+        FIELD(ClientManager, "RelayedBytes", FIELD_U64, relayed_bytes),
         END_OF_FIELDS,
 };
 
@@ -82,6 +87,7 @@ static const Field machine_fields[] = {
         FIELD(ClientMachine, "IsSelf", FIELD_BOOL, is_self),
         FIELD(ClientMachine, "LinkState", FIELD_STRING, link_state),
         FIELD(ClientMachine, "Path", FIELD_STRING, via),
+        FIELD(ClientMachine, "Relay", FIELD_STRING, relay),
         FIELD(ClientMachine, "Endpoint", FIELD_STRING, endpoint),
         FIELD(ClientMachine, "Endpoints", FIELD_STRINGS, endpoints),
         FIELD(ClientMachine, "Software", FIELD_STRING, software),

@@ -35,6 +35,11 @@ typedef struct ClientManager {
         char *mapped_endpoint6;
         char *mapping_router6;
         char *mapping_reason6;
+        char *relay;
+        bool is_relay;
+        uint32_t relay_pairs;
+        uint64_t relayed_datagrams;
+        uint64_t relayed_bytes;
 } ClientManager;
 
 typedef struct ClientMachine {
@@ -49,6 +54,7 @@ typedef struct ClientMachine {
         bool is_self;
         char *link_state;
         char *via; /* property Path: "direct", "relay", "" */
+        char *relay;
         char *endpoint;
         char **endpoints;
         char *software;

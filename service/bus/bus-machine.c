@@ -83,6 +83,10 @@ static char *text_property(const MachineRef *m, const char *property) {
                 return g_strdup("");
         if (strcmp(property, "Path") == 0)
                 return g_strdup(info.is_relayed ? "relay" : "direct");
+        if (strcmp(property, "Relay") == 0)
+                return g_strdup(machine_id_equal(&info.relay, &(MachineId){})
+                                                ? ""
+                                                : machine_id_format(&info.relay).text);
         if (strcmp(property, "Cipher") == 0)
                 return g_strdup(cipher_to_string(info.cipher));
         return g_strdup(endpoint_is_set(&info.endpoint) ? endpoint_format(&info.endpoint).text : "");
@@ -216,6 +220,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("IsSelf", "b", get_is_self, 0, CONSTANT),
         SD_BUS_PROPERTY("LinkState", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Path", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("Relay", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Endpoint", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Endpoints", "as", get_list, 0, CHANGES),
         SD_BUS_PROPERTY("Software", "s", get_text, 0, CHANGES),

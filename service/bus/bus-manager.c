@@ -399,22 +399,33 @@ static int method_backup(sd_bus_message *call, void *userdata, sd_bus_error *err
 
 static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
+        const char *relay = NULL;
         int port_mapping = -1;
         const BusOption table[] = {
                 { "port-mapping", "b", &port_mapping },
+                { "relay", "s", &relay },
                 {},
         };
         ManagerError e = {};
+        RelayMode mode;
         int r;
 
         r = bus_read_options(call, table, error);
         if (r < 0)
                 return r;
+        if (relay && relay_mode_from_string(relay, &mode) < 0)
+                return sd_bus_error_setf(
+                                error, OMERTA_ERROR_INVALID_ARGUMENT, "relay is auto, on or off");
         r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_NETWORKS, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         if (port_mapping >= 0) {
                 r = manager_set_port_mapping(b->manager, port_mapping > 0, &e);
+                if (r < 0)
+                        return bus_set_error(error, &e);
+        }
+        if (relay) {
+                r = manager_set_relay(b->manager, mode, &e);
                 if (r < 0)
                         return bus_set_error(error, &e);
         }
@@ -502,6 +513,29 @@ static int get_port_mapping(
         return sd_bus_message_append(reply, "s", mapper_reason(mapper));
 }
 
+static int
+get_relay(sd_bus *bus,
+          const char *path,
+          const char *interface,
+          const char *property,
+          sd_bus_message *reply,
+          void *userdata,
+          sd_bus_error *error) {
+        const Manager *m = ((Bus *) userdata)->manager;
+        MeshRelayStats stats;
+
+        if (strcmp(property, "Relay") == 0)
+                return sd_bus_message_append(reply, "s", relay_mode_to_string(manager_relay_mode(m)));
+        if (strcmp(property, "IsRelay") == 0)
+                return sd_bus_message_append(reply, "b", manager_relays(m));
+        manager_relay_stats(m, &stats);
+        if (strcmp(property, "RelayPairs") == 0)
+                return sd_bus_message_append(reply, "u", stats.pairs);
+        return sd_bus_message_append(
+                        reply, "t",
+                        strcmp(property, "RelayedBytes") == 0 ? stats.bytes : stats.datagrams);
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS(
@@ -575,6 +609,11 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("MappedEndpoint6", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("MappingRouter6", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("MappingReason6", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Relay", "s", get_relay, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("IsRelay", "b", get_relay, 0, 0),
+        SD_BUS_PROPERTY("RelayPairs", "u", get_relay, 0, 0),
+        SD_BUS_PROPERTY("RelayedDatagrams", "t", get_relay, 0, 0),
+        SD_BUS_PROPERTY("RelayedBytes", "t", get_relay, 0, 0),
         SD_BUS_PROPERTY("Networks", "ao", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,
 };

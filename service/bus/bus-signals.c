@@ -373,6 +373,10 @@ static void on_port_mapping_changed(void *userdata) {
         touch(userdata, OMERTA_PATH, false);
 }
 
+static void on_relay_changed(void *userdata) {
+        touch(userdata, OMERTA_PATH, false);
+}
+
 ManagerObserver bus_signals_observer(BusSignals *s) {
         return (ManagerObserver){
                 .userdata = s,
@@ -386,6 +390,7 @@ ManagerObserver bus_signals_observer(BusSignals *s) {
                 .forward_changed = on_forward_changed,
                 .netstack_changed = on_netstack_changed,
                 .port_mapping_changed = on_port_mapping_changed,
+                .relay_changed = on_relay_changed,
         };
 }
 

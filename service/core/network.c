@@ -309,6 +309,7 @@ int network_alloc(const NetworkConfig *config, const Membership *m, Network **re
                         .mtu = config->mtu,
                         .software = config->software,
                         .relays = config->relays,
+                        .relay_mode = config->relay_mode,
                         .handler = {
                                 .userdata = n,
                                 .packet = config->handler.packet ? on_packet : NULL,

@@ -105,6 +105,7 @@ typedef struct NetworkConfig {
         uint16_t mtu;
         const char *software;
         RelayTable *relays; /* borrowed; see MeshConfig */
+        RelayMode relay_mode;
         NetworkHandler handler;
         usec_t lease_lifetime;             /* gateway; 0: the default */
         const SessionPoolConfig *sessions; /* NULL: the default */

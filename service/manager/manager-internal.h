@@ -62,6 +62,8 @@ struct Manager {
         TimerQueue *timers;
         MeshEnv env;
         IndexTable *indices;
+        RelayTable *relays;
+        RelayMode relay_mode;
         Dataplane *dataplane;
         DropCounters drops; /* of no network, or of one that is gone */
         GArray *retired;    /* of Retired: handed to the packet thread when this turn is over */
@@ -178,6 +180,12 @@ int manager_choose_subnet(Manager *m, const CreateOptions *options, IpPrefix *re
 /* --- dialer.c --- */
 /* @only: NULL: whichever network a target is in. Borrows all. */
 void manager_dialer_init(ManagerDialer *d, Manager *m, ManagedNetwork *only);
+
+/* --- relay.c --- */
+/* The setting, and the table that networks and packet thread share. */
+int manager_load_relay(Manager *m);
+/* Somebody sends by an allocation that is not there. */
+void manager_relay_unknown(Manager *m, const Endpoint *from);
 
 /* --- proxy.c --- */
 /* With the sockets systemd passes for it, and on the port of the options. */

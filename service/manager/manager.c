@@ -139,6 +139,9 @@ static void on_datagram(void *userdata, uint8_t *data, size_t len, const Endpoin
                 (void) mesh_handle_datagram(mesh, data, len, from);
         else
                 drop_count(&m->drops, reason);
+        /* It was to be relayed by a number that is not there. */
+        if (!mesh && endpoint_is_relayed(from))
+                manager_relay_unknown(m, from);
 }
 
 static ManagedNetwork *network_of(Manager *m, const Mesh *mesh) {
@@ -189,6 +192,10 @@ static void on_local_lost(void *userdata, const IpAddr *local) {
                 if (n->core)
                         mesh_forget_local(network_mesh(n->core), local);
         }
+}
+
+static void on_relay_unknown(void *userdata, const Endpoint *from) {
+        manager_relay_unknown(userdata, from);
 }
 
 static void on_echo(void *userdata, Mesh *mesh, uint64_t number) {
@@ -372,6 +379,7 @@ static int setup_dataplane(Manager *m) {
         DataplaneConfig config = {
                 .indices = m->indices,
                 .drops = &m->drops,
+                .relays = m->relays,
                 .no_trains = m->options.no_trains,
                 .no_merging = m->options.no_merging,
                 .handler = {
@@ -383,6 +391,7 @@ static int setup_dataplane(Manager *m) {
                         .echo = on_echo,
                         .local_lost = on_local_lost,
                         .sent = on_sent,
+                        .relay_unknown = on_relay_unknown,
                         .failed = on_failed,
                         .socket_failed = on_socket_failed,
                 },
@@ -431,6 +440,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 r = open_state(m);
         if (r >= 0)
                 manager_watch_state(m);
+        if (r >= 0)
+                r = manager_load_relay(m);
         if (r >= 0)
                 r = rtnl_open(&m->rtnl);
         if (r >= 0)
@@ -481,6 +492,7 @@ Manager *manager_free(Manager *m) {
         g_array_unref(m->retired);
         g_array_unref(m->observers);
         index_table_free(m->indices);
+        relay_table_free(m->relays);
         identity_free(m->identity);
         store_close(m->store);
         sd_event_unref(m->event);

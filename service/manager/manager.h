@@ -59,6 +59,8 @@ typedef struct ManagerObserver {
         void (*netstack_changed)(void *userdata);
         /* manager_maps_ports(), manager_port_mapping(). */
         void (*port_mapping_changed)(void *userdata);
+        /* manager_relay_mode(). */
+        void (*relay_changed)(void *userdata);
 } ManagerObserver;
 
 /**
@@ -87,6 +89,13 @@ void manager_drops(Manager *m, DropCounters *ret);
 const MeshEnv *manager_env(const Manager *m);
 /* "AES-256-GCM (libipsec-mb)" */
 const char *manager_cipher(const Manager *m);
+
+/* Whether this machine relays for members of its networks: what was set, and whether it does in one
+ * at least. */
+RelayMode manager_relay_mode(const Manager *m);
+bool manager_relays(const Manager *m);
+/* Of all networks that are up. */
+void manager_relay_stats(const Manager *m, MeshRelayStats *ret);
 
 /* What connections into the networks go by: what was asked for until a network is up, then what
  * is in use; and why. Borrowed. */
@@ -117,6 +126,9 @@ const Mapper *manager_port_mapping(const Manager *m, int family);
 
 /* Stored before it returns. Return: 0, or negative errno and @error. */
 int manager_set_port_mapping(Manager *m, bool on, ManagerError *error);
+
+/* Stored, and in use, before it returns. Return: 0, or negative errno and @error. */
+int manager_set_relay(Manager *m, RelayMode mode, ManagerError *error);
 
 /* All that this machine is, for 'omertad restore': store_backup(). */
 int manager_backup(Manager *m, int *ret_fd, ManagerError *error);

@@ -281,6 +281,8 @@ NetworkConfig managed_network_core_config(ManagedNetwork *n) {
                 .env = &m->env,
                 .identity = n->identity ?: m->identity,
                 .indices = m->indices,
+                .relays = m->relays,
+                .relay_mode = m->relay_mode,
                 .store = &n->store,
                 .ciphers = aead_ciphers(),
                 .mtu = (uint16_t) managed_network_mtu(n),

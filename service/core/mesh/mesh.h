@@ -34,6 +34,13 @@ typedef struct MeshHandler {
         void (*link_changed)(void *userdata, const MachineId *machine);
 } MeshHandler;
 
+typedef enum RelayMode {
+        RELAY_AUTO, /* if this machine can be reached from outside, as far as it can tell */
+        RELAY_ON,
+        RELAY_OFF,
+        _RELAY_MODE_MAX,
+} RelayMode;
+
 typedef struct MeshConfig {
         NetworkId network;
         const Identity *identity;      /* borrowed, outlives the mesh */
@@ -46,6 +53,7 @@ typedef struct MeshConfig {
         uint16_t mtu;                  /* inner; see mesh_set_mtu() */
         const char *software;          /* for the presence record */
         RelayTable *relays; /* borrowed, shared by all networks; NULL: nothing is relayed here */
+        RelayMode relay_mode;
         MeshHandler handler;
 } MeshConfig;
 
@@ -117,12 +125,9 @@ void mesh_forget_local(Mesh *m, const IpAddr *local);
 
 /* --- relaying for others: relay/relay.h --- */
 
-typedef enum RelayMode {
-        RELAY_AUTO, /* if this machine can be reached from outside, as far as it can tell */
-        RELAY_ON,
-        RELAY_OFF,
-        _RELAY_MODE_MAX,
-} RelayMode;
+const char *relay_mode_to_string(RelayMode mode); /* "auto", "on", "off" */
+/* Return: 0, or -EINVAL. */
+int relay_mode_from_string(const char *text, RelayMode *ret);
 /* Off: what it relays ends at once. */
 void mesh_set_relay(Mesh *m, RelayMode mode);
 /* Whether it relays for members now. */

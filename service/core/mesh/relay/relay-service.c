@@ -45,6 +45,7 @@ RelayService *relay_service_new(Mesh *m) {
 
         s->mesh = m;
         s->table = m->config.relays;
+        s->mode = m->config.relay_mode;
         s->members = g_hash_table_new_full(machine_id_hash, machine_id_hash_equal, NULL, g_free);
         s->asked = g_hash_table_new_full(machine_id_hash, machine_id_hash_equal, g_free, g_free);
         g_queue_init(&s->pairs);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/mesh/relay/relay.h"
 
+#include <string.h>
+
 #include "core/mesh/gossip/neighbours.h"
 
 static void on_link_event(void *userdata, Link *link, LinkEvent event) {
@@ -108,6 +110,27 @@ unsigned mesh_relay_kept(const Mesh *m, MachineId ret[static RELAYS_MAX]) {
 }
 
 /* --- of mesh.h --- */
+
+static const char *const modes[] = {
+        [RELAY_AUTO] = "auto",
+        [RELAY_ON] = "on",
+        [RELAY_OFF] = "off",
+};
+static_assert(ELEMENTSOF(modes) == _RELAY_MODE_MAX, "a name for every mode");
+
+const char *relay_mode_to_string(RelayMode mode) {
+        assert((unsigned) mode < _RELAY_MODE_MAX);
+        return modes[mode];
+}
+
+int relay_mode_from_string(const char *text, RelayMode *ret) {
+        for (unsigned i = 0; i < ELEMENTSOF(modes); i++)
+                if (strcmp(modes[i], text) == 0) {
+                        *ret = (RelayMode) i;
+                        return 0;
+                }
+        return -EINVAL;
+}
 
 void mesh_set_relay(Mesh *m, RelayMode mode) {
         relay_service_set_mode(m->relay->service, mode);
