@@ -125,10 +125,13 @@ _omerta() {
                 word='max-absence grace mtu name'
                 ;;
         set | get)
-                word='port-mapping max-absence grace mtu name'
+                word='port-mapping relay max-absence grace mtu name'
                 ;;
         'set port-mapping')
                 word='on off'
+                ;;
+        'set relay')
+                word='auto on off'
                 ;;
         'network join' | up | backup)
                 compopt -o filenames

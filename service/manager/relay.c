@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Whether this machine relays for the members of its networks: a setting of the machine, since it is
- * its line that pays for it. */
+/* Whether this machine relays for the members of its networks: a setting of the machine, since it
+ * is its line that pays for it. */
 
 #include <string.h>
 

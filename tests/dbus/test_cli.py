@@ -70,6 +70,7 @@ class CliTest(unittest.TestCase):
         self.fake.add(
             ROOT, 'Manager', Version='0.1.0', MachineId=IDS['laptop'], Mode='system', Port=18002,
             Netstack='tun', NetstackReason='the interface belongs to the machine',
+            Relay='auto', IsRelay=True, RelayPairs=2, RelayedDatagrams=7, RelayedBytes=3072,
             Cipher='AES-256-GCM', Networks=networks, PortMapping=True,
             MappedEndpoint='203.0.113.9:4660', MappingProtocol='nat-pmp', MappingRouter='192.168.1.1',
             MappingRouter6='fe80::1', MappingReason6='router fe80::1 does not answer PCP')
@@ -90,6 +91,7 @@ class CliTest(unittest.TestCase):
         self.fake.add(
             machine('phone'), 'Machine', Id=IDS['phone'], Network=HOME, HostName='phone',
             Owner='anna', Roles=['member'], Address='10.0.0.20', LinkState='up', Path='relay',
+            Relay=IDS['gateway'],
             Endpoint='203.0.113.5:18002', Rtt=48200, LastReceived=NOW - 2 * HOUR,
             BytesSent=5, BytesReceived=3 * 1024 * 1024)
         self.fake.add(
@@ -232,7 +234,7 @@ class CliTest(unittest.TestCase):
         self.home()
         for words in (['status'], []):
             out = self.ok(*words).out
-            for text in ('omertad 0.1.0 (system)', IDS['laptop'], '18002', 'home: online',
+            for text in ('yes (auto), 2 pairs now, 3.0 KiB passed on', 'omertad 0.1.0 (system)', IDS['laptop'], '18002', 'home: online',
                          '10.0.0.100', 'This machine: laptopxx\n', 'omerta0, MTU 1420',
                          '10.0.0.1, machine gatewayx',
                          'Port mapping: 203.0.113.9:4660, router 192.168.1.1 (nat-pmp)\n',
@@ -244,7 +246,8 @@ class CliTest(unittest.TestCase):
                 'version': '0.1.0', 'mode': 'system', 'machine': IDS['laptop'], 'port': 18002,
                 'cipher': 'AES-256-GCM', 'netstack': 'tun',
                 'netstack_reason': 'the interface belongs to the machine', **self.mapped_json,
-                'drops': {'mac1': 7, 'malformed': 2}},
+                'relay': 'auto', 'is_relay': True, 'relay_pairs': 2, 'relayed_datagrams': 7,
+                'relayed_bytes': 3072, 'drops': {'mac1': 7, 'malformed': 2}},
             'networks': [{**self.home_json, 'drops': {'replayed': 3, 'from-the-future': 1}}]})
 
     mapped_json = {
@@ -262,11 +265,17 @@ class CliTest(unittest.TestCase):
     def test_set(self):
         self.home()
         self.assertEqual(self.ok('get', 'port-mapping').out, 'on\n')
-        self.assertEqual(self.json('get'), {'port_mapping': True})
+        self.assertEqual(self.ok('get', 'relay').out, 'auto\n')
+        self.assertEqual(self.json('get'), {'port_mapping': True, 'relay': 'auto'})
         self.ok('set', 'port-mapping', 'off')
         self.assertEqual(self.called('Manager.SetOptions'),
                          [(ROOT, 'Manager.SetOptions', [{'port-mapping': False}], True)])
+        self.fake.calls.clear()
+        self.ok('set', 'relay', 'off')
+        self.assertEqual(self.called('Manager.SetOptions'),
+                         [(ROOT, 'Manager.SetOptions', [{'relay': 'off'}], True)])
         self.fails(2, 'set', 'port-mapping', 'perhaps', says='neither on nor off')
+        self.fails(2, 'set', 'relay', 'perhaps', says='none of auto, on, off')
         self.fails(2, 'set', 'speed', '1280', says='no setting')
 
     def test_status_without_networks(self):
@@ -309,20 +318,20 @@ class CliTest(unittest.TestCase):
     def test_peers(self):
         self.home()
         self.assertEqual(self.ok('network', 'peers').out, (
-            'HOST    ADDRESS     ID        OWNER  ROLE     LINK  PATH    ENDPOINT'
+            'HOST    ADDRESS     ID        OWNER  ROLE     LINK  PATH           ENDPOINT'
             '              RTT  SEEN       RECEIVED     SENT\n'
-            'gw      10.0.0.1    gatewayx  -      gateway  up    direct  192.0.2.1:18002'
+            'gw      10.0.0.1    gatewayx  -      gateway  up    direct         192.0.2.1:18002'
             '    1.3 ms  3 min ago   1.0 TiB  2.0 KiB\n'
-            'phone   10.0.0.20   phonexxx  anna   member   up    relay   203.0.113.5:18002'
+            'phone   10.0.0.20   phonexxx  anna   member   up    relayed by gw  203.0.113.5:18002'
             '   48 ms  2 h ago     3.0 MiB      5 B\n'
-            'laptop  10.0.0.100  laptopxx  anna   member   self  -       -'
+            'laptop  10.0.0.100  laptopxx  anna   member   self  -              -'
             '                       -  -               0 B      0 B\n'))
         machines = self.json('network', 'peers')['machines']
         self.assertEqual([m['host_name'] for m in machines], ['gw', 'phone', 'laptop'])
         self.assertEqual(machines[0], {
             'network': 'home', 'id': IDS['gateway'], 'host_name': 'gw', 'owner': None,
             'roles': ['gateway', 'issuer'], 'groups': ['all'], 'address': '10.0.0.1',
-            'address6': 'fd00::1', 'is_self': False, 'link': 'up', 'path': 'direct',
+            'address6': 'fd00::1', 'is_self': False, 'link': 'up', 'path': 'direct', 'relay': None,
             'endpoint': '192.0.2.1:18002',
             'endpoints': ['192.0.2.1:18002', '[2001:db8::1]:18002'], 'software': '0.1.0',
             'cipher': 'AES-256-GCM', 'certificate_expires': '2030-01-01T00:00:00Z',
