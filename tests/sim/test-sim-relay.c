@@ -121,21 +121,6 @@ static void test_direct_is_released(void **state) {
         lan_free(&lan);
 }
 
-/* The direct way opens: taken, as it is better than any relay. */
-static void test_becomes_direct(void **state) {
-        Pair p = pair_new(4);
-
-        assert_true(machine_reaches(p.a, p.b, 2 * SEC));
-        assert_true(link_info(p.a, p.b).is_relayed);
-        sim_set_model_between(p.lan.sim, p.a->node, p.b->node, NULL);
-        sim_run_for(p.lan.sim, 5 * USEC_PER_MINUTE);
-        assert_true(machine_reaches(p.a, p.b, 3 * SEC));
-        sim_run_for(p.lan.sim, 5 * USEC_PER_MINUTE);
-        assert_true(machine_reaches(p.b, p.a, 3 * SEC));
-        assert_false(link_info(p.a, p.b).is_relayed);
-        lan_free(&p.lan);
-}
-
 /* With another member that relays, the one that dies is replaced. */
 static void test_killed(void **state) {
         for (uint64_t seed = 5; seed < 8; seed++) {
@@ -419,7 +404,6 @@ int main(int argc, char *argv[]) {
                 cmocka_unit_test(test_through_the_gateway),
                 cmocka_unit_test(test_lasts),
                 cmocka_unit_test(test_direct_is_released),
-                cmocka_unit_test(test_becomes_direct),
                 cmocka_unit_test(test_killed),
                 cmocka_unit_test(test_restarted),
                 cmocka_unit_test(test_unknown),

@@ -413,11 +413,13 @@ void relay_client_link_event(RelayClient *c, Link *link, LinkEvent event) {
         case LINK_EVENT_RESTARTED:
                 forget_announced(c, &machine);
                 each_slot(c, &machine, ask);
-                relay_client_welcome(c, &machine);
+                if (mesh_relay_offers(c->mesh, &machine))
+                        relay_client_welcome(c, &machine);
                 settle(c, &machine);
                 return;
         case LINK_EVENT_UP:
-                relay_client_welcome(c, &machine);
+                if (mesh_relay_offers(c->mesh, &machine))
+                        relay_client_welcome(c, &machine);
                 settle(c, &machine);
                 return;
         case LINK_EVENT_ENDPOINT:

@@ -357,8 +357,8 @@ static bool is_seen_outside(const Mesh *m) {
         for (GList *l = m->lru.head; l; l = l->next) {
                 const Link *link = l->data;
 
-                if (link_is_up(link) && is_outside(&link->seen) &&
-                    mesh_is_local_endpoint(m, &link->seen))
+                if (link_is_up(link) && mesh_is_local_endpoint(m, &link->seen) &&
+                    is_outside(&link->seen))
                         return true;
         }
         return false;
