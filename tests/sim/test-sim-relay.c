@@ -75,9 +75,15 @@ static Pair pair_new(uint64_t seed) {
  * for the session, all by the relay, and each way is twice 10 ms. */
 static void test_through_the_gateway(void **state) {
         Pair p = pair_new(1);
-        usec_t before = sim_now(p.lan.sim);
+        usec_t before;
         uint64_t bytes;
 
+        /* They are neighbours, and have found each other before. */
+        mesh_disconnect(network_mesh(p.a->network), machine_id(p.b), CLOSE_SHUTDOWN);
+        sim_run_for(p.lan.sim, 100 * USEC_PER_MSEC);
+        assert_int_equal(link_info(p.a, p.b).state, LINK_DOWN);
+        assert_int_equal(stats(p.lan.gateway).pairs, 0); /* given back */
+        before = sim_now(p.lan.sim);
         assert_true(machine_reaches(p.a, p.b, 2 * SEC));
         assert_true(sim_now(p.lan.sim) - before <= 2 * 40 * USEC_PER_MSEC + 100 * USEC_PER_MSEC);
         assert_relayed_by(p.a, p.b, p.lan.gateway);
