@@ -80,10 +80,9 @@ static void set_numbers(Fuzz *f, size_t segment) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         Fuzz f = {};
-        const PacketSink sink = { .userdata = &f,
-                                  .send = on_send,
-                                  .datagram = on_datagram,
-                                  .relay_unknown = on_unknown };
+        const PacketSink sink = {
+                .userdata = &f, .send = on_send, .datagram = on_datagram, .relay_unknown = on_unknown
+        };
         RelayShare share = { .rate = RELAY_BYTES_PER_SEC, .burst = RELAY_BURST_BYTES };
         RelayRoute route[NUMBERS];
         RelayUse use = {};

@@ -127,6 +127,13 @@ static void test_direct_is_released(void **state) {
         lan_free(&lan);
 }
 
+static bool reaches_within(Machine *a, Machine *b, unsigned seconds) {
+        for (unsigned i = 0; i < seconds; i++)
+                if (machine_reaches(a, b, SEC))
+                        return true;
+        return false;
+}
+
 /* With another member that relays, the one that dies is replaced. */
 static void test_killed(void **state) {
         for (uint64_t seed = 5; seed < 8; seed++) {
@@ -147,6 +154,34 @@ static void test_killed(void **state) {
                 machine_start(relay);
                 lan_free(&p.lan);
         }
+}
+
+static bool none_is_bad(const void *userdata, const MachineId *relay) {
+        return false;
+}
+
+/* Of two the nearer one; of two that are as near now this one, now that. */
+static void test_choice(void **state) {
+        Pair p = pair_new(20);
+        Machine *other = lan_join(&p.lan);
+        SimModel far = { .latency = 100 * USEC_PER_MSEC };
+        Mesh *a = network_mesh(p.a->network);
+        unsigned n_other = 0;
+        MachineId relay;
+
+        sim_run_for(p.lan.sim, 5 * USEC_PER_MINUTE); /* round trips are known */
+        for (unsigned i = 0; i < 50; i++) {
+                assert_true(relay_choose(a, machine_id(p.b), none_is_bad, NULL, &relay));
+                n_other += machine_id_equal(&relay, machine_id(other));
+        }
+        assert_in_range(n_other, 10, 40);
+        sim_set_model_between(p.lan.sim, p.a->node, p.lan.gateway->node, &far);
+        sim_run_for(p.lan.sim, 30 * USEC_PER_MINUTE); /* the mean of several */
+        for (unsigned i = 0; i < 50; i++) {
+                assert_true(relay_choose(a, machine_id(p.b), none_is_bad, NULL, &relay));
+                assert_true(machine_id_equal(&relay, machine_id(other)));
+        }
+        lan_free(&p.lan);
 }
 
 /* The only one starts anew and knows nothing any more. */
@@ -207,13 +242,6 @@ static void on_moved(Machine *m, const char *endpoint) {
         e = sim_node_endpoint(m->node);
         network_set_endpoints(m->network, &e, 1);
         network_changed(m->network);
-}
-
-static bool reaches_within(Machine *a, Machine *b, unsigned seconds) {
-        for (unsigned i = 0; i < seconds; i++)
-                if (machine_reaches(a, b, SEC))
-                        return true;
-        return false;
 }
 
 /* Either side, and the relay, goes to another address; the pair goes with it. */
@@ -411,6 +439,7 @@ int main(int argc, char *argv[]) {
                 cmocka_unit_test(test_lasts),
                 cmocka_unit_test(test_direct_is_released),
                 cmocka_unit_test(test_killed),
+                cmocka_unit_test(test_choice),
                 cmocka_unit_test(test_restarted),
                 cmocka_unit_test(test_unknown),
                 cmocka_unit_test(test_off),
