@@ -243,7 +243,7 @@ static void announce(const Pair *p, unsigned to) {
 static WireError may_allocate(RelayService *s, const MachineId *sender, const MachineId *other) {
         Endpoint at;
 
-        if (!relay_service_is_open(s) || !s->table)
+        if (!relay_service_is_open(s))
                 return WIRE_ERROR_NOT_PERMITTED;
         if (machine_id_equal(sender, other) || !mesh_knows_machine(s->mesh, other) ||
             !relay_is_near(s->mesh, sender, &at) || !relay_is_near(s->mesh, other, &at))
@@ -365,6 +365,8 @@ static bool is_seen_outside(const Mesh *m) {
 }
 
 bool relay_service_is_open(const RelayService *s) {
+        if (!s->table)
+                return false;
         switch (s->mode) {
         case RELAY_ON:
                 return true;
