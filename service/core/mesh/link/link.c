@@ -514,8 +514,11 @@ void link_heard(Link *link) {
 }
 
 void link_call_back(Link *link, const Endpoint *from) {
-        /* With keys that wait to be confirmed it is only the same initiation by another path. */
-        if (link->attempt || link->next.kp)
+        usec_t now = env_now(link->mesh->env);
+
+        /* With keys that were just made it is only the same initiation by another path; those that
+         * have waited longer are not confirmed any more. */
+        if (link->attempt || (link->next.kp && usec_sub(now, link->next.kp->created) < KEY_NEW_USEC))
                 return;
         link->attempt = attempt_new_once(link, from);
         if (!link->attempt)
