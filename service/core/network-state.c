@@ -157,6 +157,10 @@ void network_update_state(Network *n) {
                 network_set_state(n, NETWORK_OFFLINE, trouble ?: "no member of the network answers");
 }
 
+void network_set_mapped(Network *n, const Endpoint *endpoints, unsigned n_endpoints) {
+        mesh_set_mapped_endpoints(n->mesh, endpoints, n_endpoints);
+}
+
 void network_set_endpoints(Network *n, const Endpoint *endpoints, unsigned n_endpoints) {
         mesh_set_local_endpoints(n->mesh, endpoints, n_endpoints);
         n->is_cut_off = n_endpoints == 0;

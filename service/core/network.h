@@ -174,6 +174,8 @@ void network_want_session(Network *n, PacketPeer *peer);
 /* Where this machine can be reached as far as it knows itself, the best first; copied. None: it is
  * cut off, unless somebody answers all the same. */
 void network_set_endpoints(Network *n, const Endpoint *endpoints, unsigned n_endpoints);
+/* Those of them that a router maps to us. */
+void network_set_mapped(Network *n, const Endpoint *endpoints, unsigned n_endpoints);
 /* What lies inside the other virtual networks of this machine; copied. Our own is known. */
 void network_set_inside(Network *n, const PrefixSet *others);
 /* This machine is about to sleep: the others are told at once. Nothing is answered until

@@ -133,8 +133,8 @@ static void find_inside(Manager *m, PrefixSet *ret) {
 }
 
 void manager_publish_endpoints(Manager *m) {
-        Endpoint endpoints[ENDPOINTS_MAX];
-        unsigned n;
+        Endpoint endpoints[ENDPOINTS_MAX], mapped[2]; /* of a family each */
+        unsigned n, n_mapped;
 
         find_inside(m, &m->inside);
         for (unsigned i = 0; i < m->networks->len; i++) {
@@ -147,10 +147,13 @@ void manager_publish_endpoints(Manager *m) {
         n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
 
         n = MIN(n, (unsigned) ELEMENTSOF(endpoints));
+        n_mapped = MIN(manager_add_mapped(m, mapped, 0, ELEMENTSOF(mapped)), ELEMENTSOF(mapped));
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *net = m->networks->pdata[i];
 
-                if (net->core)
-                        network_set_endpoints(net->core, endpoints, n);
+                if (!net->core)
+                        continue;
+                network_set_mapped(net->core, mapped, n_mapped);
+                network_set_endpoints(net->core, endpoints, n);
         }
 }

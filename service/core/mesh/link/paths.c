@@ -272,6 +272,9 @@ static PathTier our_tier(const Mesh *m, const Endpoint *from, const Endpoint *se
                 return PATH_TIER_RELAYED;
         if (m->n_local == 0 || !endpoint_is_set(seen))
                 return PATH_TIER_PUBLIC;
+        for (unsigned i = 0; i < m->n_mapped; i++)
+                if (endpoint_same_address(&m->mapped[i], seen))
+                        return PATH_TIER_TRANSLATED;
         for (unsigned i = 0; i < m->n_local; i++)
                 if (endpoint_same_address(&m->local[i], seen))
                         return path_is_local_address(seen) ? PATH_TIER_LAN : PATH_TIER_PUBLIC;

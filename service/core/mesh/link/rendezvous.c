@@ -155,10 +155,11 @@ static void tell(Link *link, PathOp op) {
         PathMessage message = { .op = op };
         g_autoptr(GBytes) payload = NULL;
 
-        for (unsigned i = 0; i < m->n_local; i++)
-                (void) path_message_add(&message, PATH_CANDIDATE_HOST, &m->local[i]);
+        /* First, since they are among our own as well. */
         for (unsigned i = 0; i < m->n_mapped; i++)
                 (void) path_message_add(&message, PATH_CANDIDATE_MAPPED, &m->mapped[i]);
+        for (unsigned i = 0; i < m->n_local; i++)
+                (void) path_message_add(&message, PATH_CANDIDATE_HOST, &m->local[i]);
         add_seen(m, &message);
         payload = path_message_encode(&message);
         if (payload)
