@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "sim.h"
+#include "sim-internal.h"
 
-#include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,59 +16,16 @@ typedef struct Between {
         SimModel model;
 } Between;
 
-struct Sim {
-        uint64_t seed, state;
-        bool ended;
-        usec_t now;
-        TimerQueue *flights; /* of Datagram */
-        GPtrArray *nodes, *nats;
-        SimModel model;
-        GArray *between;
-        SimTap tap;
-        void *tap_userdata;
-};
-
 typedef struct Retired {
         void *object;
         void (*destroy)(void *object);
 } Retired;
 
-struct SimNode {
-        Sim *sim;
-        char *name;
-        MeshEnv env;
-        Endpoint endpoint, second; /* second: may be unset */
-        SimNat *nat;
-        unsigned side;
-        bool asleep;
-        int64_t realtime_offset;
-        SimReceive receive;
-        void *userdata;
-        uint64_t sent, received;
-        GArray *retired;
-};
-
-typedef struct Mapping {
-        SimNode *node;
-        Endpoint inside, outside, to; /* to: symmetric only */
-        usec_t used;
-        GArray *allowed; /* of Endpoint: destinations */
-} Mapping;
-
-struct SimNat {
-        Sim *sim;
-        Endpoint address;
-        bool symmetric;
-        usec_t lifetime;
-        uint16_t next_port;
-        GPtrArray *mappings;
-};
-
 typedef struct Datagram {
         Sim *sim;
         Timer timer;
         unsigned side;
-        Endpoint from, to;
+        SimWay way;
         size_t len;
         uint8_t data[];
 } Datagram;
@@ -108,8 +64,6 @@ Sim *sim_new(uint64_t seed) {
         return s;
 }
 
-static void nat_free(SimNat *nat);
-
 Sim *sim_free(Sim *s) {
         if (!s)
                 return NULL;
@@ -121,7 +75,7 @@ Sim *sim_free(Sim *s) {
                 timer_queue_run(s->flights, USEC_INFINITY - 1);
         timer_queue_free(s->flights);
         for (unsigned i = 0; i < s->nats->len; i++)
-                nat_free(s->nats->pdata[i]);
+                sim_nat_free(s->nats->pdata[i]);
         g_ptr_array_unref(s->nats);
         g_ptr_array_unref(s->nodes);
         g_array_unref(s->between);
@@ -171,144 +125,35 @@ static const SimModel *model_between(const Sim *s, const SimNode *a, const SimNo
         return &s->model;
 }
 
-/* --- translators --- */
-
-SimNat *sim_nat_new(Sim *s, const char *address, bool symmetric, usec_t lifetime) {
-        SimNat *nat = NEW(SimNat);
-
-        nat->sim = s;
-        if (endpoint_parse(address, 1, &nat->address) < 0)
-                abort();
-        nat->symmetric = symmetric;
-        nat->lifetime = lifetime;
-        nat->next_port = 40000;
-        nat->mappings = g_ptr_array_new();
-        g_ptr_array_add(s->nats, nat);
-        return nat;
-}
-
-static void mapping_free(Mapping *m) {
-        g_array_unref(m->allowed);
-        g_free(m);
-}
-
-static void nat_free(SimNat *nat) {
-        for (unsigned i = 0; i < nat->mappings->len; i++)
-                mapping_free(nat->mappings->pdata[i]);
-        g_ptr_array_unref(nat->mappings);
-        g_free(nat);
-}
-
-void sim_node_set_nat(SimNode *n, SimNat *nat) {
-        n->nat = nat;
-}
-
-static bool is_alive(const SimNat *nat, const Mapping *m) {
-        return nat->sim->now < m->used + nat->lifetime;
-}
-
-bool sim_nat_is_open(const SimNat *nat, const SimNode *n) {
-        for (unsigned i = 0; i < nat->mappings->len; i++) {
-                const Mapping *m = nat->mappings->pdata[i];
-
-                if (m->node == n && is_alive(nat, m))
-                        return true;
-        }
-        return false;
-}
-
-/* The source address others see. */
-static Endpoint nat_translate_out(SimNat *nat, SimNode *n, const Endpoint *to) {
-        Mapping *m = NULL;
-
-        for (unsigned i = 0; i < nat->mappings->len && !m; i++) {
-                Mapping *x = nat->mappings->pdata[i];
-
-                if (is_alive(nat, x) && x->node == n && endpoint_equal(&x->inside, &n->endpoint) &&
-                    (!nat->symmetric || endpoint_equal(&x->to, to)))
-                        m = x;
-        }
-        if (!m) {
-                m = NEW(Mapping);
-                m->node = n;
-                m->inside = n->endpoint;
-                m->outside = nat->address;
-                endpoint_set_port(&m->outside, nat->next_port++);
-                m->to = *to;
-                m->allowed = g_array_new(false, false, sizeof(Endpoint));
-                g_ptr_array_add(nat->mappings, m);
-        }
-        m->used = nat->sim->now;
-        for (unsigned i = 0; i < m->allowed->len; i++)
-                if (endpoint_same_address(&g_array_index(m->allowed, Endpoint, i), to))
-                        return m->outside;
-        g_array_append_val(m->allowed, *to);
-        return m->outside;
-}
-
-static SimNode *nat_translate_in(SimNat *nat, const Endpoint *to, const Endpoint *from) {
-        for (unsigned i = 0; i < nat->mappings->len; i++) {
-                Mapping *m = nat->mappings->pdata[i];
-
-                if (!is_alive(nat, m) || !endpoint_equal(&m->outside, to))
-                        continue;
-                for (unsigned k = 0; k < m->allowed->len; k++)
-                        if (endpoint_same_address(&g_array_index(m->allowed, Endpoint, k), from))
-                                return m->node;
-        }
-        return NULL;
-}
-
 /* --- datagrams --- */
-
-static SimNode *find_receiver(Sim *s, const Endpoint *to, const Endpoint *from) {
-        for (unsigned i = 0; i < s->nodes->len; i++) {
-                SimNode *n = s->nodes->pdata[i];
-
-                if (!n->nat && (endpoint_equal(&n->endpoint, to) || endpoint_equal(&n->second, to)))
-                        return n;
-        }
-        for (unsigned i = 0; i < s->nats->len; i++) {
-                SimNode *n = nat_translate_in(s->nats->pdata[i], to, from);
-
-                if (n)
-                        return n;
-        }
-        return NULL;
-}
 
 static void arrive(void *userdata) {
         g_autofree Datagram *d = userdata;
-        SimNode *n = d->sim->ended ? NULL : find_receiver(d->sim, &d->to, &d->from);
+        SimNode *n = d->sim->ended ? NULL : sim_route_down(d->sim, &d->way, true);
 
         if (!n || n->asleep || !n->receive || (d->side != UINT_MAX && d->side != n->side))
                 return;
         n->received++;
-        d->from.local = endpoint_address(n->nat ? &n->endpoint : &d->to);
-        n->receive(n->userdata, d->data, d->len, &d->from);
+        d->way.from.local = endpoint_address(&d->way.to);
+        n->receive(n->userdata, d->data, d->len, &d->way.from);
 }
 
 static void
-launch(Sim *s,
-       usec_t delay,
-       unsigned side,
-       const Endpoint *from,
-       const Endpoint *to,
-       const uint8_t *data,
-       size_t len) {
+launch(Sim *s, usec_t delay, unsigned side, const SimWay *way, const uint8_t *data, size_t len) {
         Datagram *d = g_malloc0(sizeof *d + len);
 
         d->sim = s;
         d->side = side;
-        d->from = *from;
-        d->to = *to;
+        d->way = *way;
         d->len = len;
         memcpy(d->data, data, len);
         timer_set(s->flights, &d->timer, s->now + delay, arrive, d);
 }
 
 void sim_inject(Sim *s, const Endpoint *from, const Endpoint *to, const uint8_t *data, size_t len) {
-        launch(s, 0, UINT_MAX, from, to, data, len);
+        SimWay way = { .from = *from, .to = *to };
+
+        launch(s, 0, UINT_MAX, &way, data, len);
 }
 
 static usec_t delay_of(Sim *s, const SimModel *m) {
@@ -319,25 +164,47 @@ static usec_t delay_of(Sim *s, const SimModel *m) {
         return delay;
 }
 
+/* Where what is for @to leaves from: the address it names, if that is the node's, else the first
+ * of its family. */
+static const Endpoint *source_for(const SimNode *n, const Endpoint *to) {
+        for (unsigned i = 0; i < n->addresses->len; i++) {
+                const Endpoint *e = &g_array_index(n->addresses, Endpoint, i);
+                IpAddr address = endpoint_address(e);
+
+                if (ip_is_set(&to->local) && ip_equal(&address, &to->local))
+                        return e;
+        }
+        return sim_node_of_family(n, to->sa.sa_family);
+}
+
+/* It comes back changed by every router on the way down. */
+static SimNode *receiver_of(Sim *s, SimWay way) {
+        return sim_route_down(s, &way, false);
+}
+
 static int send_one(SimNode *n, const Endpoint *to, const uint8_t *data, size_t len) {
+        static const SimModel inside = { .latency = SIM_LAN_LATENCY };
         Sim *s = n->sim;
-        IpAddr second = endpoint_address(&n->second);
-        Endpoint from = ip_is_set(&second) && ip_equal(&second, &to->local) ? n->second : n->endpoint;
+        const Endpoint *from = source_for(n, to);
         const SimModel *m;
+        SimWay way;
 
         if (n->asleep)
                 return -ENETDOWN;
+        if (!from)
+                return -ENETUNREACH;
         n->sent++;
-        if (s->tap && !s->tap(s->tap_userdata, n, to, data, len))
+        if ((s->tap && !s->tap(s->tap_userdata, n, to, data, len)) ||
+            !sim_route_up(n, from, to, &way))
                 return 0;
-        if (n->nat)
-                from = nat_translate_out(n->nat, n, to);
-        m = model_between(s, n, find_receiver(s, to, &from));
+        m = model_between(s, n, receiver_of(s, way));
+        if (way.place && m == &s->model)
+                m = &inside;
         if (happens(s, m->loss))
                 return 0;
-        launch(s, delay_of(s, m), n->side, &from, to, data, len);
+        launch(s, delay_of(s, m), n->side, &way, data, len);
         if (happens(s, m->duplicate))
-                launch(s, delay_of(s, m), n->side, &from, to, data, len);
+                launch(s, delay_of(s, m), n->side, &way, data, len);
         return 0;
 }
 
@@ -409,6 +276,9 @@ SimNode *sim_node_new(Sim *s, const char *name, const char *endpoint) {
                 .retire = env_retire_cb,
         };
         n->retired = g_array_new(false, false, sizeof(Retired));
+        n->addresses = g_array_new(false, true, sizeof(Endpoint));
+        g_array_set_size(n->addresses, 1);
+        n->flows = g_array_new(false, false, sizeof(SimFlow));
         sim_node_move(n, endpoint);
         g_ptr_array_add(s->nodes, n);
         return n;
@@ -420,6 +290,8 @@ SimNode *sim_node_free(SimNode *n) {
         g_ptr_array_remove(n->sim->nodes, n);
         destroy_retired(n);
         g_array_unref(n->retired);
+        g_array_unref(n->addresses);
+        g_array_unref(n->flows);
         timer_queue_free(n->env.timers);
         g_free(n->name);
         g_free(n);
@@ -435,7 +307,31 @@ const MeshEnv *sim_node_env(SimNode *n) {
 }
 
 Endpoint sim_node_endpoint(const SimNode *n) {
-        return n->endpoint;
+        return g_array_index(n->addresses, Endpoint, 0);
+}
+
+unsigned sim_node_endpoints(const SimNode *n, Endpoint *ret, unsigned max) {
+        unsigned count = MIN(max, n->addresses->len);
+
+        memcpy(ret, n->addresses->data, count * sizeof *ret);
+        return count;
+}
+
+const Endpoint *sim_node_of_family(const SimNode *n, sa_family_t family) {
+        for (unsigned i = 0; i < n->addresses->len; i++) {
+                const Endpoint *e = &g_array_index(n->addresses, Endpoint, i);
+
+                if (e->sa.sa_family == family)
+                        return e;
+        }
+        return NULL;
+}
+
+bool sim_node_has(const SimNode *n, const Endpoint *endpoint) {
+        for (unsigned i = 0; i < n->addresses->len; i++)
+                if (endpoint_equal(&g_array_index(n->addresses, Endpoint, i), endpoint))
+                        return true;
+        return false;
 }
 
 void sim_node_on_receive(SimNode *n, SimReceive receive, void *userdata) {
@@ -443,15 +339,37 @@ void sim_node_on_receive(SimNode *n, SimReceive receive, void *userdata) {
         n->userdata = userdata;
 }
 
-void sim_node_set_second(SimNode *n, const char *address) {
-        n->second = (Endpoint){};
-        if (address && endpoint_parse(address, endpoint_port(&n->endpoint), &n->second) < 0)
+void sim_node_add_address(SimNode *n, const char *address) {
+        const Endpoint *first = &g_array_index(n->addresses, Endpoint, 0);
+        Endpoint e;
+
+        if (endpoint_parse(address, endpoint_port(first), &e) < 0)
                 abort();
+        g_array_append_val(n->addresses, e);
+}
+
+void sim_node_set_second(SimNode *n, const char *address) {
+        g_array_set_size(n->addresses, 1);
+        if (address)
+                sim_node_add_address(n, address);
 }
 
 void sim_node_move(SimNode *n, const char *endpoint) {
-        if (endpoint_parse(endpoint, 0, &n->endpoint) < 0)
+        if (endpoint_parse(endpoint, 0, &g_array_index(n->addresses, Endpoint, 0)) < 0)
                 abort();
+}
+
+void sim_node_set_nat(SimNode *n, SimNat *nat) {
+        n->nat = nat;
+}
+
+void sim_node_set_firewall(SimNode *n, usec_t lifetime) {
+        n->firewall = lifetime;
+        g_array_set_size(n->flows, 0);
+}
+
+void sim_node_block_udp(SimNode *n, bool blocked) {
+        n->udp_blocked = blocked;
 }
 
 void sim_node_sleep(SimNode *n, bool asleep) {

@@ -19,12 +19,8 @@
 
 #include <stdbool.h>
 
-#include "base/endpoint.h"
 #include "core/mesh/env.h"
-
-typedef struct Sim Sim;
-typedef struct SimNode SimNode;
-typedef struct SimNat SimNat;
+#include "nat.h"
 
 /* What happens to datagrams between two nodes; probabilities from 0 to 1. */
 typedef struct SimModel {
@@ -72,8 +68,13 @@ Endpoint sim_node_endpoint(const SimNode *n);
 typedef void (*SimReceive)(void *userdata, uint8_t *data, size_t len, const Endpoint *from);
 /* @receive NULL: as if nobody listened. */
 void sim_node_on_receive(SimNode *n, SimReceive receive, void *userdata);
+/* All it has, the first one first. Return: how many, at most @max. */
+unsigned sim_node_endpoints(const SimNode *n, Endpoint *ret, unsigned max);
 /* It receives there as well, at the same port, but sends from there only what is to leave from
- * there (Endpoint.local). NULL: no more; what is to leave from there leaves from the first. */
+ * there (Endpoint.local), or goes where only this address family goes. */
+void sim_node_add_address(SimNode *n, const char *address);
+/* This one and the first, no other. NULL: the first alone; what is to leave from another leaves
+ * from it. */
 void sim_node_set_second(SimNode *n, const char *address);
 /* From now on it sends and receives there. */
 void sim_node_move(SimNode *n, const char *endpoint);
@@ -84,12 +85,3 @@ void sim_node_set_realtime_offset(SimNode *n, int64_t offset);
 /* Datagrams that left it, and that arrived at it. */
 uint64_t sim_node_sent(const SimNode *n);
 uint64_t sim_node_received(const SimNode *n);
-
-/* A translator with one public address; mappings do not depend on the destination (RFC 4787,
- * endpoint-independent) unless @symmetric, and are forgotten when nothing was sent for
- * @lifetime. Only those the inside has sent to get in. */
-SimNat *sim_nat_new(Sim *s, const char *address, bool symmetric, usec_t lifetime);
-/* Whether something sent to @n's public endpoint would get in now. */
-bool sim_nat_is_open(const SimNat *nat, const SimNode *n);
-/* @n is reached through @nat only; its own address means nothing outside. NULL: no more. */
-void sim_node_set_nat(SimNode *n, SimNat *nat);
