@@ -314,10 +314,25 @@ static void end_life(Machine *m) {
         m->relays = relay_table_free(m->relays);
 }
 
-static void publish_endpoint(Machine *m) {
-        Endpoint e = sim_node_endpoint(m->node);
+/* Return: how many. */
+static unsigned endpoints_of(Machine *m, Endpoint ret[static ENDPOINTS_MAX]) {
+        unsigned n = 0;
 
-        mesh_set_local_endpoints(network_mesh(m->network), &e, 1);
+        if (endpoint_is_set(&m->mapped))
+                ret[n++] = m->mapped;
+        return n + sim_node_endpoints(m->node, ret + n, ENDPOINTS_MAX - n);
+}
+
+static void publish_endpoints(Machine *m) {
+        Endpoint e[ENDPOINTS_MAX];
+        unsigned n = endpoints_of(m, e);
+
+        mesh_set_local_endpoints(network_mesh(m->network), e, n);
+}
+
+void machine_moved(Machine *m) {
+        publish_endpoints(m);
+        mesh_network_changed(network_mesh(m->network));
 }
 
 static void new_identity(Machine *m) {
@@ -368,17 +383,17 @@ void machine_create_network(Machine *m, const char *subnet) {
         g_assert_cmpint(ip_prefix_parse(subnet, &m->membership.subnet), ==, 0);
         g_assert_cmpint(network_create(&c, m->root, &m->membership, &m->network), ==, 0);
         m->has_membership = true;
-        publish_endpoint(m);
+        publish_endpoints(m);
 }
 
 char *machine_invite(Machine *m, const InviteOptions *options) {
         InviteOptions o = options ? *options : (InviteOptions){ .uses = 1 };
-        Endpoint endpoint = sim_node_endpoint(m->node);
+        Endpoint endpoints[ENDPOINTS_MAX];
         StoredInvite invite;
         char *link = NULL;
 
-        o.endpoints = &endpoint;
-        o.n_endpoints = 1;
+        o.endpoints = endpoints;
+        o.n_endpoints = endpoints_of(m, endpoints);
         g_assert_cmpint(enrol_service_invite(network_enrol_service(m->network), &o, &link, &invite),
                         ==, 0);
         return link;
@@ -393,7 +408,7 @@ void machine_join_start(Machine *m, const char *link) {
         g_assert_cmpint(network_join(&c, &invite, m->name, "", 10 * USEC_PER_SEC, on_join_done, m,
                                      &m->network),
                         ==, 0);
-        publish_endpoint(m);
+        publish_endpoints(m);
 }
 
 static bool join_finished(void *userdata) {
@@ -429,7 +444,7 @@ void machine_start(Machine *m) {
                 return;
         c = config_of(m);
         g_assert_cmpint(network_new(&c, &m->membership, &m->network), ==, 0);
-        publish_endpoint(m);
+        publish_endpoints(m);
 }
 
 static void on_left(void *userdata, Network *n, bool told) {

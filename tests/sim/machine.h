@@ -25,6 +25,8 @@ typedef struct Machine {
         const SessionPoolConfig *sessions; /* of lives that begin from now on; NULL: the default */
         Identity *root;                    /* of the network it made */
         bool root_is_away;                 /* kept elsewhere */
+        SimNat *site;    /* where it stands, for the test to know; NULL: on the internet */
+        Endpoint mapped; /* published first, where its router gave it one */
 
         /* Of one life. */
         IndexTable *indices;
@@ -65,6 +67,9 @@ bool machine_leave(Machine *m);
 void machine_stop(Machine *m, bool graceful, bool lose_power);
 /* Starts again from what is stored. */
 void machine_start(Machine *m);
+
+/* Its addresses changed, and it noticed. */
+void machine_moved(Machine *m);
 
 IpAddr machine_address(Machine *m);
 const MachineId *machine_id(const Machine *m);
