@@ -30,6 +30,7 @@ set -uo pipefail
 LAB_CACHE=${OMERTA_LAB_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/omerta-lab}
 LAB_PREFIX=omlab-$$ # of network namespaces and cgroups; the pid tells who owns them
 LAB_MACHINES=()
+LAB_ROUTERS=() # network namespaces without a machine, besides "lan"
 LAB_CASES=0
 LAB_FAILED=0
 LAB_STATE=
@@ -180,6 +181,8 @@ lab_topology() {
                 net "$m" ip address add "${LAB_ADDRESS[$m]}/24" dev eth0
                 net "$m" ip link set eth0 up
         done
+        # Networks of a test, in which machines stand before they boot (nat.sh).
+        if declare -F lab_topology_hook >/dev/null; then lab_topology_hook; fi
 }
 
 # ---- machines -----------------------------------------------------------------------------------
@@ -368,7 +371,7 @@ lab_end() {
                         done
                 done
         done
-        for m in lan "${LAB_MACHINES[@]}"; do
+        for m in lan "${LAB_ROUTERS[@]}" "${LAB_MACHINES[@]}"; do
                 while read -r g; do
                         [ ! -d "$g/$LAB_PREFIX-$m" ] || lab_rmdir "$g/$LAB_PREFIX-$m"
                 done <"$LAB_STATE/cgroups"
