@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Homes behind routers that translate, for the machines of machines.py: each router a network
+namespace with a bridge inside, where all of them use the same addresses.
+
+    hub, 192.0.2.0/24 ==+=============+=============+==
+                        |             |             |
+                       gw .1      router .101   router .102
+                                      |             |
+                                  ====+====     ====+====   192.168.1.0/24
+                                    m1 .11        m2 .11
+"""
+
+from machines import run
+
+RULES = """
+table ip nat
+delete table ip nat
+table ip nat {
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        %(blocked)s
+        iifname "br0" oifname "wan" accept
+        ct state established,related accept
+    }
+    chain postrouting {
+        type nat hook postrouting priority srcnat;
+        oifname "wan" masquerade %(ports)s
+    }
+}
+"""
+
+
+class Router:
+    """@kind: "easy": one mapping for all destinations, a filter for each; "random": a mapping for
+    each destination, anywhere."""
+
+    def __init__(self, lab, name, number, kind="easy"):
+        self.lab, self.name = lab, name
+        self.ns = f"{lab.prefix}-{name}"
+        self.address = f"192.0.2.{number}"
+        self.blocked = []
+        run("ip", "netns", "add", self.ns)
+        run("ip", "link", "add", "wan", "netns", self.ns, "type", "veth",
+            "peer", "name", name, "netns", lab.hub)
+        lab.hub_run("ip", "link", "set", name, "master", "br0", "up")
+        self.run("ip", "link", "set", "lo", "up")
+        self.run("ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0")
+        self.run("ip", "address", "add", "192.168.1.1/24", "dev", "br0")
+        self.run("ip", "link", "set", "br0", "up")
+        self.run("ip", "address", "add", f"{self.address}/24", "dev", "wan")
+        self.run("ip", "link", "set", "wan", "up")
+        self.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        # What stays inside passes a switch and no rules; there are kernels without the setting.
+        run("ip", "netns", "exec", self.ns, "sysctl", "-qw",
+            "net.bridge.bridge-nf-call-iptables=0", check=False)
+        self.set_kind(kind)
+
+    def run(self, *args, **kwargs):
+        return run("ip", "netns", "exec", self.ns, *map(str, args), **kwargs)
+
+    def write(self):
+        drops = "\n".join(f"ip saddr {a} meta l4proto udp drop\nip daddr {a} meta l4proto udp drop"
+                          for a in self.blocked)
+        self.run("nft", "-f", "-", input=RULES % {
+            "blocked": drops, "ports": "fully-random" if self.kind == "random" else ""})
+
+    def set_kind(self, kind):
+        self.kind = kind
+        self.write()
+
+    def block_udp(self, *addresses):
+        """Between the inside and these; none: to everybody again."""
+        self.blocked = list(addresses)
+        self.write()
+
+    def restart(self, number=None):
+        """The kernel forgets the translations of an interface that goes down. @number: of its
+        other address then."""
+        self.run("ip", "link", "set", "wan", "down")
+        if number:
+            self.run("ip", "address", "flush", "dev", "wan")
+            self.address = f"192.0.2.{number}"
+            self.run("ip", "address", "add", f"{self.address}/24", "dev", "wan")
+        self.run("ip", "link", "set", "wan", "up")
+
+    def take(self, machine, number):
+        """Puts it inside, before its daemon starts."""
+        self.lab.hub_run("ip", "link", "set", machine.name, "netns", self.ns)
+        self.run("ip", "link", "set", machine.name, "master", "br0", "up")
+        machine.address = f"192.168.1.{number}"
+        machine.run("ip", "address", "flush", "dev", "eth0")
+        machine.run("ip", "address", "add", f"{machine.address}/24", "dev", "eth0")
+        machine.run("ip", "route", "add", "default", "via", "192.168.1.1")
