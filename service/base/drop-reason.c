@@ -36,6 +36,8 @@ static const struct {
         [DROP_RELAY_SHARE] = { "relay-share",
                                "more to be relayed than the sender's share, while there was too "
                                "much of it" },
+        [DROP_BEACON_FOREIGN] = { "beacon-foreign",
+                                  "a LAN beacon of another network: nothing to worry about" },
         [DROP_NO_CHANNEL] = { "no-channel", "a message on a channel nobody here serves" },
         [DROP_PORT_MAPPING] = { "port-mapping",
                                 "an answer about port mappings that nobody asked for, or that lies" },

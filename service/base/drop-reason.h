@@ -36,7 +36,8 @@ typedef enum DropReason {
         DROP_CONTROL_SHARE,    /* the sender has more than its share of that queue waiting */
         DROP_OVER_BUDGET,      /* the sender has caused more work than a machine may */
 
-        DROP_PROBE_BUDGET, /* probes not sent: places that members named and nobody answered at */
+        DROP_PROBE_BUDGET,   /* probes not sent: places that members named and nobody answered at */
+        DROP_BEACON_FOREIGN, /* of another network in the same LAN, or of nobody's */
 
         /* Datagrams to be relayed, or that came by a relay. */
         DROP_RELAY_UNKNOWN, /* no such allocation, and not for us either */

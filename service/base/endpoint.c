@@ -171,6 +171,10 @@ bool endpoint_is_usable(const Endpoint *e) {
         return a >> 24 != 0 && a >> 28 < 0xe; /* not 0/8, 224/4, 240/4 */
 }
 
+bool endpoint_is_link_local(const Endpoint *e) {
+        return e->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&e->in6.sin6_addr);
+}
+
 size_t endpoint_encode(const Endpoint *e, uint8_t buf[static ENDPOINT_WIRE_MAX]) {
         if (e->sa.sa_family == AF_INET6) {
                 buf[0] = 6;

@@ -66,6 +66,9 @@ EndpointText endpoint_format(const Endpoint *e);
  * port not 0. Loopback is allowed: tests and containers use it. */
 bool endpoint_is_usable(const Endpoint *e);
 
+/* fe80::/10, which is somewhere only together with an interface of this machine. */
+bool endpoint_is_link_local(const Endpoint *e);
+
 /* Wire form (docs/protocol.md, "Endpoint"): 4 or 6, address, port big-endian; a relay is left out.
  * Return: bytes written (7 or 19). */
 size_t endpoint_encode(const Endpoint *e, uint8_t buf[static ENDPOINT_WIRE_MAX]);

@@ -97,6 +97,20 @@
 /* Handshakes a second, all sources together, above which cookies are demanded (mac2). */
 #define HANDSHAKES_UNDER_LOAD 200U
 
+/* LAN beacons a second that are opened for one network: an answer of each of some hundred machines
+ * at once, and a thousandth of a CPU. */
+#define BEACONS_PER_SECOND 500U
+#define BEACONS_BURST 500U
+/* Machines of a network that are remembered from beacons: a broadcast domain has no more, or it
+ * does not work. */
+#define LAN_MACHINES_MAX 1024U
+/* Addresses answered lately; more are not answered until the oldest was answered long enough ago. */
+#define LAN_ANSWERS_MAX 256U
+/* Interfaces beacons are sent on. Linux lets a socket be in 20 IPv4 groups (igmp_max_memberships). */
+#define LAN_INTERFACES_MAX 16U
+/* Of these an interface has so many IPv4 addresses that a beacon is sent from. */
+#define LAN_ADDRESSES_MAX 4U
+
 /* Invites and people who wait for an approval: in all, by one link, from one address (IPv6 /64),
  * which is a household; and how many refused ones are told so when they ask again. */
 #define INVITES_MAX 1024U

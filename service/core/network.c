@@ -307,6 +307,7 @@ int network_alloc(const NetworkConfig *config, const Membership *m, Network **re
                         .store = config->store,
                         .ciphers = config->ciphers,
                         .mtu = config->mtu,
+                        .port = config->port,
                         .software = config->software,
                         .relays = config->relays,
                         .relay_mode = config->relay_mode,

@@ -103,6 +103,7 @@ typedef struct NetworkConfig {
         uint8_t boot_id[BOOT_ID_SIZE];
         unsigned ciphers;
         uint16_t mtu;
+        uint16_t port; /* of our UDP sockets; 0: no beacons */
         const char *software;
         RelayTable *relays; /* borrowed; see MeshConfig */
         RelayMode relay_mode;

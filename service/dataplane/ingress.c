@@ -203,7 +203,8 @@ void ingress_datagram(PacketRouter *r, uint8_t *data, size_t len, const Endpoint
                 ingress_data(r, data, len, from);
         /* The control thread looks at the rest; no handshake is longer than this. */
         else if (len >= COOKIE_REPLY_SIZE && len <= HANDSHAKE_SIZE_MAX &&
-                 data[0] >= MESSAGE_HANDSHAKE_INITIATION && data[0] <= MESSAGE_COOKIE_REPLY) {
+                 ((data[0] >= MESSAGE_HANDSHAKE_INITIATION && data[0] <= MESSAGE_COOKIE_REPLY) ||
+                  data[0] == MESSAGE_BEACON)) {
                 if (!r->sink.datagram(r->sink.userdata, data, len, from))
                         drop_count(r->drops, DROP_CONTROL_OVERFLOW);
         } else

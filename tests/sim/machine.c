@@ -257,6 +257,7 @@ static NetworkConfig config_of(Machine *m) {
                 .store = memory_store_mesh(m->store),
                 .ciphers = CIPHER_CHACHA20_POLY1305,
                 .mtu = OMERTA_MTU_DEFAULT,
+                .port = 18002,
                 .software = "omerta-sim",
                 .sessions = m->sessions,
                 .handler = {

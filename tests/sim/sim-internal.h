@@ -35,7 +35,7 @@ struct SimNode {
         GArray *flows;   /* of SimFlow: of its own firewall */
         usec_t firewall; /* life of a flow; 0: no firewall */
         bool udp_blocked;
-        unsigned side;
+        unsigned side, lan; /* lan: whom a multicast reaches; 0: nobody */
         bool asleep;
         int64_t realtime_offset;
         SimReceive receive;

@@ -91,6 +91,7 @@ void test_machine_start(TestMachine *m, bool member) {
                 .store = memory_store_mesh(m->store),
                 .ciphers = aead_ciphers(),
                 .mtu = OMERTA_MTU_DEFAULT,
+                .port = endpoint_port(&endpoint),
                 .software = "test",
                 .handler = { .userdata = m,
                              .packet = on_packet,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sim-internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,39 @@ static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, siz
         return send_one(userdata, &relay, whole, RELAY_HEADER_SIZE + len);
 }
 
+/* --- broadcast domains --- */
+
+void sim_node_set_lan(SimNode *n, unsigned lan) {
+        n->lan = lan;
+}
+
+/* As it is on a wire: to everybody, from the address that has no translator, and lost for each of
+ * them by itself. The sender hears it too, like who has joined the group it sends to. */
+static int env_multicast(void *userdata, unsigned way, const uint8_t *data, size_t len) {
+        SimNode *n = userdata;
+        Sim *s = n->sim;
+
+        if (way > 0 || n->lan == 0)
+                return -ENOENT;
+        if (n->asleep)
+                return -ENETDOWN;
+        n->sent++;
+        for (unsigned i = 0; i < s->nodes->len; i++) {
+                const SimNode *to = s->nodes->pdata[i];
+                const SimModel *m = model_between(s, n, to);
+                SimWay here = { .from = sim_node_endpoint(n), .to = sim_node_endpoint(to) };
+
+                if (to->lan != n->lan)
+                        continue;
+                here.place = n->nat == to->nat ? n->nat : NULL;
+                if (s->tap && !s->tap(s->tap_userdata, n, &here.to, data, len))
+                        continue;
+                if (!happens(s, m->loss))
+                        launch(s, delay_of(s, m), n->side, &here, data, len);
+        }
+        return 0;
+}
+
 /* --- nodes --- */
 
 static usec_t env_now_cb(void *userdata) {
@@ -273,6 +307,7 @@ SimNode *sim_node_new(Sim *s, const char *name, const char *endpoint) {
                 .realtime = env_realtime_cb,
                 .random = env_random_cb,
                 .send = env_send,
+                .multicast = env_multicast,
                 .retire = env_retire_cb,
         };
         n->retired = g_array_new(false, false, sizeof(Retired));

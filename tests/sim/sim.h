@@ -76,6 +76,9 @@ void sim_node_add_address(SimNode *n, const char *address);
 /* This one and the first, no other. NULL: the first alone; what is to leave from another leaves
  * from it. */
 void sim_node_set_second(SimNode *n, const char *address);
+/* It and all others of the same @lan hear each other's multicasts; 0, as at first: nobody. Who is
+ * in another partition does not. */
+void sim_node_set_lan(SimNode *n, unsigned lan);
 /* From now on it sends and receives there. */
 void sim_node_move(SimNode *n, const char *endpoint);
 /* Asleep: no timer runs, nothing is sent or received; clocks go on. */

@@ -27,6 +27,10 @@ typedef struct MeshEnv {
          * behind a relay (@to->relay) with the header for that in front (core/wire/relayed.h).
          * Return: 0 or negative errno; nobody depends on it arriving. */
         int (*send)(void *userdata, const Endpoint *to, const uint8_t *data, size_t len);
+        /* Sends one datagram to whoever listens for beacons (core/wire/messages.h) in a broadcast
+         * domain of this machine: the @way-th interface, family and address, counted from 0. NULL:
+         * there are none. Return: 0, -ENOENT: there are no more ways, or other negative errno. */
+        int (*multicast)(void *userdata, unsigned way, const uint8_t *data, size_t len);
         /* Calls @destroy(@object) when no packet thread can still look at @object. */
         void (*retire)(void *userdata, void *object, void (*destroy)(void *object));
 } MeshEnv;

@@ -22,6 +22,7 @@ typedef struct Presence Presence;
 typedef struct Rendezvous Rendezvous;
 typedef struct MeshRelay MeshRelay;
 typedef struct LinkObserver LinkObserver;
+typedef struct Discovery Discovery;
 
 struct Mesh {
         const MeshEnv *env;
@@ -72,6 +73,7 @@ struct Mesh {
         Neighbours *neighbours;
         Presence *presence;
         Rendezvous *rendezvous;
+        Discovery *discovery;
         Gossip *gossip;
         MeshRelay *relay;
 };

@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "core/mesh/lan/discovery.h"
 #include "core/mesh/link/link-budget.h"
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
@@ -115,6 +116,7 @@ int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret) {
         m->presence = presence_new(m);
         m->rendezvous = rendezvous_new(m);
         m->relay = mesh_relay_new(m);
+        m->discovery = discovery_new(m);
         /* Before gossip, so that a revoked machine is cut before others hear of it. */
         directory_observe(config->directory, on_record, m);
         m->gossip = gossip_new(&m->provider, env, config->directory, &config->identity->id);
@@ -144,6 +146,7 @@ Mesh *mesh_free(Mesh *m) {
         neighbours_free(m->neighbours);
         presence_free(m->presence);
         rendezvous_free(m->rendezvous);
+        discovery_free(m->discovery);
         probes_free(m->probes);
         channels_free(m->channels);
         endpoint_book_free(m->book);
@@ -176,6 +179,7 @@ void mesh_set_membership(Mesh *m, Record *certificate, Record *issuer_certificat
         m->secret = secret_ref(secret);
         secret_unref(old_secret);
         m->is_member = true;
+        discovery_set_secret(m->discovery, secret);
         if (was_member)
                 return;
         /* The links that only enrol have done their work. */
@@ -417,6 +421,8 @@ static DropReason dispatch(Mesh *m, uint8_t *data, size_t len, const Endpoint *f
                 return handle_data(m, data, len, from);
         case MESSAGE_RELAYED:
                 return unwrap(m, data, len, from);
+        case MESSAGE_BEACON:
+                return discovery_handle_beacon(m->discovery, data, len, from);
         }
         return DROP_MALFORMED;
 }
@@ -521,6 +527,21 @@ void mesh_network_changed(Mesh *m) {
         rendezvous_changed(m->rendezvous);
         neighbours_hurry(m->neighbours);
         presence_changed(m->presence);
+        discovery_hurry(m->discovery);
+}
+
+void mesh_set_lan_discovery(Mesh *m, bool on) {
+        discovery_set(m->discovery, on);
+}
+
+DropReason mesh_handle_beacon(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
+        DropReason reason = discovery_handle_beacon(m->discovery, data, len, from);
+
+        return reason == DROP_BEACON_FOREIGN ? reason : counted(m, reason);
+}
+
+LanInfo mesh_lan_info(const Mesh *m) {
+        return discovery_info(m->discovery);
 }
 
 bool mesh_is_asleep(const Mesh *m) {

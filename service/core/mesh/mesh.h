@@ -51,8 +51,9 @@ typedef struct MeshConfig {
         uint8_t boot_id[BOOT_ID_SIZE]; /* one a start of the daemon */
         unsigned ciphers;              /* aead_ciphers() */
         uint16_t mtu;                  /* inner; see mesh_set_mtu() */
-        const char *software;          /* for the presence record */
-        RelayTable *relays; /* borrowed, shared by all networks; NULL: nothing is relayed here */
+        uint16_t port;        /* of our UDP sockets, for beacons; 0: none are sent or taken */
+        const char *software; /* for the presence record */
+        RelayTable *relays;   /* borrowed, shared by all networks; NULL: nothing is relayed here */
         RelayMode relay_mode;
         MeshHandler handler;
 } MeshConfig;
@@ -141,6 +142,12 @@ void mesh_relay_stats(const Mesh *m, MeshRelayStats *ret);
  * machine a link is up with. Return: false: it is none of ours. */
 bool mesh_relay_unknown(Mesh *m, const Endpoint *from);
 
+/* Whether members in the same LAN are found by beacons; off at first. */
+void mesh_set_lan_discovery(Mesh *m, bool on);
+/* A datagram from a beacon group, of whichever network: another than one of ours is not counted
+ * here. Return: DROP_NONE: it was for us; DROP_BEACON_FOREIGN: it was not. */
+DropReason mesh_handle_beacon(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from);
+
 /* Our clock was set: the others hear it at once, and what was from the future is asked for again. */
 void mesh_clock_changed(Mesh *m);
 
@@ -220,5 +227,11 @@ bool mesh_foreach_path(
                 const MachineId *machine,
                 void (*callback)(void *userdata, const MeshPathInfo *info),
                 void *userdata);
+typedef struct LanInfo {
+        bool on;                        /* switched on, and there is a membership */
+        unsigned machines;              /* of the network, heard in this LAN lately */
+        uint64_t sent, heard, answered; /* beacons; heard: fresh ones of others */
+} LanInfo;
+LanInfo mesh_lan_info(const Mesh *m);
 /* Our own endpoint as others see it, if they agree; unset else. */
 Endpoint mesh_observed_endpoint(Mesh *m);

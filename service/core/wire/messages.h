@@ -18,6 +18,7 @@ typedef enum MessageType {
         MESSAGE_COOKIE_REPLY = 3,
         MESSAGE_DATA = 4,
         MESSAGE_RELAYED = 5,
+        MESSAGE_BEACON = 6,
 } MessageType;
 
 #define MAC_SIZE 16U
@@ -60,6 +61,19 @@ typedef enum MessageType {
 /* In front of a datagram of another type (core/wire/relayed.h). */
 #define RELAY_HEADER_SIZE 8U
 #define RELAY_ALLOCATION_OFFSET 4U
+
+/* Who is in the same broadcast domain; at these groups and this port besides unicast. The groups
+ * are of the IPv4 local scope (RFC 2365) and, transient, of the link (RFC 4291 section 2.7, RFC
+ * 3307 section 4.3); 0x4652 is 18002. */
+#define BEACON_PORT 18003
+#define BEACON_GROUP4 "239.255.70.82"
+#define BEACON_GROUP6 "ff12::8000:4652"
+#define BEACON_NONCE_OFFSET 4U
+#define BEACON_NONCE_SIZE 24U
+#define BEACON_SEALED_OFFSET 28U
+#define BEACON_PLAIN_SIZE 64U
+#define BEACON_SIZE 108U
+#define BEACON_LIFE_SIZE 8U
 
 /* Frames: first plaintext byte with the upper 4 bits 0. */
 typedef enum FrameType {

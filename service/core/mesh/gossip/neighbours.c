@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "core/mesh/lan/discovery.h"
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
 #include "core/mesh/relay/relay.h"
@@ -223,6 +224,22 @@ void neighbours_hurry(Neighbours *n) {
         }
 }
 
+void neighbours_found(Neighbours *n, const MachineId *machine) {
+        Neighbour *b = find(n, machine);
+        const Link *link = link_find(n->mesh, machine);
+
+        for (unsigned i = n->avoided->len; i > 0; i--)
+                if (machine_id_equal(&g_array_index(n->avoided, Avoided, i - 1).machine, machine))
+                        g_array_remove_index(n->avoided, i - 1);
+        if (link && link_is_up(link))
+                return;
+        neighbours_changed(n);
+        if (!b)
+                return;
+        b->failures = 0;
+        arm(b, 0);
+}
+
 /* --- choosing --- */
 
 typedef struct Choice {
@@ -298,7 +315,7 @@ static void consider(void *userdata, Record *certificate) {
         }
         /* Never heard of where it is, or lately in vain. */
         if (!directory_get(m->config.directory, RECORD_PRESENCE, machine) &&
-            !endpoint_book_knows(m->book, machine))
+            !endpoint_book_knows(m->book, machine) && !discovery_knows(m->discovery, machine))
                 return;
         if (is_avoided(c->neighbours, machine))
                 return;

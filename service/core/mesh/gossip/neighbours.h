@@ -32,5 +32,7 @@ void neighbours_foreach(
                 void *userdata);
 bool neighbours_has(const Neighbours *n, const MachineId *machine);
 unsigned neighbours_count(const Neighbours *n);
+/* It was found somewhere: where it was passed over, or is waited for, that ends. */
+void neighbours_found(Neighbours *n, const MachineId *machine);
 /* Addresses changed or we woke up: no more waiting for the next try. */
 void neighbours_hurry(Neighbours *n);

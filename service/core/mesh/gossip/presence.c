@@ -27,7 +27,9 @@ static bool is_linked(Mesh *m) {
 }
 
 static void add_endpoint(RecordBody *b, const Endpoint *e) {
-        if (!endpoint_is_usable(e) || b->presence.n_endpoints == ENDPOINTS_MAX)
+        /* Those of the link mean nothing without an interface of the one who hears of them. */
+        if (!endpoint_is_usable(e) || endpoint_is_link_local(e) ||
+            b->presence.n_endpoints == ENDPOINTS_MAX)
                 return;
         for (unsigned i = 0; i < b->presence.n_endpoints; i++)
                 if (endpoint_equal(&b->presence.endpoints[i], e))

@@ -158,7 +158,8 @@ bool endpoint_book_knows(const EndpointBook *b, const MachineId *machine) {
 void endpoint_book_reached(EndpointBook *b, const MachineId *machine, const Endpoint *endpoint) {
         Entry *e = is_member(b, machine) ? get_entry(b, machine) : NULL;
 
-        if (!e || endpoint_equal(&e->reached, endpoint))
+        /* The number of an interface means nothing in the next life. */
+        if (!e || endpoint_is_link_local(endpoint) || endpoint_equal(&e->reached, endpoint))
                 return;
         e->reached = *endpoint;
         e->reached.local = (IpAddr){}; /* the path's affair */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/mesh/link/paths.h"
 
+#include "core/mesh/lan/discovery.h"
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
 
@@ -158,6 +159,7 @@ void paths_add_known(Link *link) {
         Mesh *m = link->mesh;
         const Record *presence = directory_get(m->config.directory, RECORD_PRESENCE, &link->machine);
 
+        discovery_fill(m->discovery, &link->machine, &link->paths, now(link));
         endpoint_book_fill(m->book, &link->machine, &link->paths, now(link));
         if (!presence)
                 return;
