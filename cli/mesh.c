@@ -20,12 +20,46 @@ static void link_row(CliTable *t, const ClientNetwork *n, const ClientMachine *m
         cli_table_take(t, cli_format_text(m->software));
 }
 
+/* Where members in the same LAN are looked for, and how many were heard. */
+static void lan_print(const ClientSnapshot *s) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        bool any = false;
+
+        for (char *const *i = s->manager->lan_interfaces; i && *i; i++) {
+                g_autofree char *name = cli_format_text(*i);
+
+                g_string_append_printf(text, "%s%s", text->len > 0 ? ", " : _("on "), name);
+        }
+        if (text->len == 0) {
+                g_autofree char *reason = cli_escape(s->manager->lan_reason);
+
+                if (*reason)
+                        cli_field_take("LAN", g_steal_pointer(&reason));
+                return;
+        }
+        for (unsigned i = 0; i < s->networks->len; i++) {
+                const ClientNetwork *n = g_ptr_array_index(s->networks, i);
+                g_autofree char *name = cli_format_text(n->name);
+
+                g_string_append_printf(text, "%s%s: ", any ? ", " : "; ", name);
+                if (n->lan_discovery)
+                        g_string_append_printf(
+                                        text, ngettext("%u machine", "%u machines", n->lan_machines),
+                                        n->lan_machines);
+                else
+                        g_string_append(text, _("switched off"));
+                any = true;
+        }
+        cli_field_take("LAN", g_string_free(g_steal_pointer(&text), FALSE));
+}
+
 static void mesh_print(Cli *cli, const ClientSnapshot *s) {
         g_autoptr(CliTable) t =
                         cli_table_new("NETWORK|HOST|ID|LINK|PATH|ENDPOINT|>RTT|SEEN|"
                                       "HANDSHAKE|CIPHER|SOFTWARE");
 
         cli_daemon_print(s->manager);
+        lan_print(s);
         for (unsigned i = 0; i < s->networks->len; i++) {
                 const ClientNetwork *n = g_ptr_array_index(s->networks, i);
 

@@ -22,6 +22,7 @@ static const struct {
         size_t offset;   /* in ClientNetwork */
         bool is_number;  /* uint32_t, else usec_t */
         bool is_text;    /* char *, neither */
+        bool is_switch;  /* bool: on, off */
         bool none;       /* 0 is a value: no limit */
         bool is_own; /* of this machine; the rest is the gateway's, and a member does not know it */
 } settings[] = {
@@ -29,6 +30,8 @@ static const struct {
         { "grace", "grace_usec", offsetof(ClientNetwork, grace) },
         { "mtu", "mtu", offsetof(ClientNetwork, mtu), .is_number = true, .is_own = true },
         { "name", "name", offsetof(ClientNetwork, name), .is_text = true, .is_own = true },
+        { "lan-discovery", "lan_discovery", offsetof(ClientNetwork, lan_discovery),
+          .is_switch = true, .is_own = true },
 };
 
 bool cli_network_has_setting(const char *name) {
@@ -44,13 +47,15 @@ static CliExit find_setting(const char *name, size_t *ret) {
                         *ret = i;
                         return CLI_OK;
                 }
-        cli_error(_("there is no setting '%s': max-absence, grace, mtu, name"), name);
+        cli_error(_("there is no setting '%s': max-absence, grace, mtu, lan-discovery, name"), name);
         return CLI_USAGE;
 }
 
 static uint64_t value_of(const ClientNetwork *n, size_t i) {
         const void *at = (const char *) n + settings[i].offset;
 
+        if (settings[i].is_switch)
+                return *(const bool *) at;
         return settings[i].is_number ? *(const uint32_t *) at : *(const uint64_t *) at;
 }
 
@@ -64,6 +69,8 @@ static char *format_value(const ClientNetwork *n, size_t i) {
         if (settings[i].is_text)
                 return cli_format_text(text_of(n, i));
         v = value_of(n, i);
+        if (settings[i].is_switch)
+                return g_strdup(v ? "on" : "off");
         if (settings[i].is_number)
                 return g_strdup_printf("%" PRIu64, v);
         return v == 0 ? g_strdup(_("none")) : cli_format_duration(v);
@@ -75,6 +82,13 @@ static CliExit parse_value(const char *text, size_t i, uint64_t *ret) {
         if (settings[i].none && strcmp(text, "none") == 0) {
                 *ret = 0;
                 return CLI_OK;
+        }
+        if (settings[i].is_switch) {
+                *ret = strcmp(text, "on") == 0;
+                if (*ret || strcmp(text, "off") == 0)
+                        return CLI_OK;
+                cli_error(_("'%s' is neither on nor off"), text);
+                return CLI_USAGE;
         }
         if (settings[i].is_number) {
                 /* What it may be is for the daemon to say. */
@@ -93,6 +107,8 @@ static CliExit parse_value(const char *text, size_t i, uint64_t *ret) {
 static int append(sd_bus_message *m, size_t i, const char *text, uint64_t value) {
         if (settings[i].is_text)
                 return sd_bus_message_append(m, "{sv}", settings[i].name, "s", text);
+        if (settings[i].is_switch)
+                return sd_bus_message_append(m, "{sv}", settings[i].name, "b", (int) value);
         if (settings[i].is_number)
                 return sd_bus_message_append(m, "{sv}", settings[i].name, "u", (uint32_t) value);
         return sd_bus_message_append(m, "{sv}", settings[i].name, "t", value);
@@ -152,6 +168,8 @@ CliExit cli_network_get(Cli *cli, char **args) {
                 for (size_t i = first; i < end; i++)
                         if (is_known(n, i) && settings[i].is_text)
                                 cli_json_string(b, settings[i].key, text_of(n, i));
+                        else if (settings[i].is_switch)
+                                cli_json_bool(b, settings[i].key, value_of(n, i));
                         else if (is_known(n, i))
                                 cli_json_count(b, settings[i].key, value_of(n, i));
                 cli_json_print(b);
@@ -165,7 +183,7 @@ CliExit cli_network_get(Cli *cli, char **args) {
                 if (args[0])
                         puts(value);
                 else
-                        printf("%-12s %s\n", settings[i].name, value);
+                        printf("%-14s %s\n", settings[i].name, value);
         }
         return CLI_OK;
 }

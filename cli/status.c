@@ -183,6 +183,8 @@ void cli_json_daemon(JsonBuilder *b, const ClientManager *m, GArray *drops) {
         cli_json_count(b, "relay_pairs", m->relay_pairs);
         cli_json_count(b, "relayed_datagrams", m->relayed_datagrams);
         cli_json_count(b, "relayed_bytes", m->relayed_bytes);
+        cli_json_strings(b, "lan_interfaces", m->lan_interfaces);
+        cli_json_string(b, "lan_reason", m->lan_reason);
         cli_drops_json(b, drops);
         json_builder_end_object(b);
 }

@@ -86,11 +86,12 @@ const CliVerb cli_verbs[] = {
              "counts beyond its end among members that reach no gateway, 180d unless set.\n"
              "On the gateway only. mtu: the largest packet of this machine's interface, 1280\n"
              "to 1420 bytes, for lines that take less than 1500; one end is enough. name: what\n"
-             "this machine calls the network."),
+             "this machine calls the network. lan-discovery: on or off, whether this machine\n"
+             "looks for members in its LAN."),
           cli_network_set, CLI_CHANGES },
         { "network", "get", "[SETTING]", 0, 1, 0, N_("Show what was set"),
           N_("Shows what was set with 'omerta network set', or one setting. A member knows its\n"
-             "own mtu and name only."),
+             "own settings only."),
           cli_network_get },
         { "network", "repair-time", "", 0, 0, 0, N_("Say that this machine's clock is right"),
           N_("For when 'omerta status' says that the clock cannot be right, but it is, and no\n"

@@ -26,6 +26,8 @@ typedef struct ClientManager {
         char *netstack_reason;
         char **networks; /* object paths */
         char **endpoints;
+        char **lan_interfaces;
+        char *lan_reason;
         uint32_t port;
         bool port_mapping;
         char *mapped_endpoint;
@@ -127,6 +129,8 @@ typedef struct ClientNetwork {
         char *host_name;
         bool is_gateway;
         uint32_t mtu;
+        bool lan_discovery;
+        uint32_t lan_machines;
         uint32_t members;
         uint32_t pending, invites; /* on the gateway */
         uint64_t certificate_expires;

@@ -122,10 +122,10 @@ _omerta() {
                 word=$(_omerta_column ID "${ask[@]}" forwards)
                 ;;
         'network set' | 'network get')
-                word='max-absence grace mtu name'
+                word='max-absence grace mtu lan-discovery name'
                 ;;
         set | get)
-                word='port-mapping relay max-absence grace mtu name'
+                word='port-mapping relay max-absence grace mtu lan-discovery name'
                 ;;
         'set port-mapping')
                 word='on off'

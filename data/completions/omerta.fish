@@ -134,7 +134,7 @@ for verb in whois path ping nc ssh
     complete -c omerta -n "__omerta_at $verb" -a '(__omerta_column HOST network peers)'
 end
 for verb in set get 'network set' 'network get'
-    complete -c omerta -n "__omerta_at $verb" -a 'max-absence grace mtu name'
+    complete -c omerta -n "__omerta_at $verb" -a 'max-absence grace mtu lan-discovery name'
 end
 complete -c omerta -n '__omerta_at exec' -a '(__fish_complete_command)'
 complete -c omerta -n '__omerta_at unforward' -a '(__omerta_column ID forwards)'

@@ -442,6 +442,16 @@ static int append_endpoints(sd_bus_message *reply, Manager *m) {
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+static int append_lan_interfaces(sd_bus_message *reply, const Manager *m) {
+        const char *names[LAN_INTERFACES_MAX];
+        unsigned n = manager_lan_interfaces(m, names);
+        int r = sd_bus_message_open_container(reply, 'a', "s");
+
+        for (unsigned i = 0; r >= 0 && i < n; i++)
+                r = sd_bus_message_append(reply, "s", names[i]);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int
 get_property(sd_bus *bus,
              const char *path,
@@ -474,6 +484,10 @@ get_property(sd_bus *bus,
 
         if (strcmp(property, "Endpoints") == 0)
                 return append_endpoints(reply, m);
+        if (strcmp(property, "LanInterfaces") == 0)
+                return append_lan_interfaces(reply, m);
+        if (strcmp(property, "LanReason") == 0)
+                return sd_bus_message_append(reply, "s", manager_lan_reason(m));
 
         r = sd_bus_message_open_container(reply, 'a', "o");
         for (unsigned i = 0; r >= 0 && i < manager_n_networks(m); i++) {
@@ -614,6 +628,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("RelayPairs", "u", get_relay, 0, 0),
         SD_BUS_PROPERTY("RelayedDatagrams", "t", get_relay, 0, 0),
         SD_BUS_PROPERTY("RelayedBytes", "t", get_relay, 0, 0),
+        SD_BUS_PROPERTY("LanInterfaces", "as", get_property, 0, 0),
+        SD_BUS_PROPERTY("LanReason", "s", get_property, 0, 0),
         SD_BUS_PROPERTY("Networks", "ao", get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,
 };

@@ -165,6 +165,7 @@ static int method_get_drops(sd_bus_message *call, void *userdata, sd_bus_error *
 typedef struct Settings {
         NetworkPolicy policy, before;
         uint32_t mtu; /* UINT32_MAX: not given */
+        int lan;      /* -1: not given */
         const char *name;
 } Settings;
 
@@ -174,18 +175,18 @@ static int check_settings(const Settings *s, sd_bus_error *error) {
         bool policy = s->policy.max_absence != s->before.max_absence ||
                       s->policy.grace != s->before.grace;
 
-        if ((s->mtu != UINT32_MAX) + (s->name != NULL) + policy <= 1)
+        if ((s->mtu != UINT32_MAX) + (s->lan >= 0) + (s->name != NULL) + policy <= 1)
                 return 0;
         return sd_bus_error_set(
                         error, OMERTA_ERROR_INVALID_ARGUMENT,
-                        "mtu and name are set for this machine, the others for the network: set each "
-                        "of them alone");
+                        "mtu, lan-discovery and name are set for this machine, the others for the "
+                        "network: set each of them alone");
 }
 
 static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         ManagedNetwork *n = bus_network_of_call(b, call, error);
-        Settings s = { .mtu = UINT32_MAX };
+        Settings s = { .mtu = UINT32_MAX, .lan = -1 };
         ManagerError e = {};
         int r;
 
@@ -197,6 +198,7 @@ static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error
                 { "grace", "t", &s.policy.grace },
                 { "mtu", "u", &s.mtu },
                 { "name", "s", &s.name },
+                { "lan-discovery", "b", &s.lan },
                 {},
         };
         r = bus_read_options(call, table, error);
@@ -207,7 +209,9 @@ static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error
         r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_GATEWAY, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        if (s.name)
+        if (s.lan >= 0)
+                r = managed_network_set_lan_discovery(n, s.lan, &e);
+        else if (s.name)
                 r = managed_network_set_name(n, s.name, &e);
         else
                 r = s.mtu != UINT32_MAX ? managed_network_set_mtu(n, s.mtu, &e)
@@ -347,6 +351,19 @@ get_is_gateway(sd_bus *bus,
         return sd_bus_message_append(reply, "b", managed_network_membership(b->network)->is_gateway);
 }
 
+static int get_lan_discovery(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        Bus *b = userdata;
+
+        return sd_bus_message_append(reply, "b", managed_network_lan_discovery(b->network));
+}
+
 static int
 get_number(sd_bus *bus,
            const char *path,
@@ -362,6 +379,8 @@ get_number(sd_bus *bus,
 
         if (strcmp(property, "Mtu") == 0)
                 return sd_bus_message_append(reply, "u", (uint32_t) managed_network_mtu(n));
+        if (strcmp(property, "LanMachines") == 0)
+                return sd_bus_message_append(reply, "u", (uint32_t) managed_network_lan_machines(n));
         if (strcmp(property, "Members") == 0)
                 return sd_bus_message_append(
                                 reply, "u",
@@ -499,6 +518,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("IsGateway", "b", get_is_gateway, 0, CHANGES),
         SD_BUS_PROPERTY("HostName", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Mtu", "u", get_number, 0, CHANGES),
+        SD_BUS_PROPERTY("LanDiscovery", "b", get_lan_discovery, 0, CHANGES),
+        SD_BUS_PROPERTY("LanMachines", "u", get_number, 0, 0),
         SD_BUS_PROPERTY("Members", "u", get_number, 0, CHANGES),
         SD_BUS_PROPERTY("Pending", "u", get_count, 0, CHANGES),
         SD_BUS_PROPERTY("Invites", "u", get_count, 0, CHANGES),

@@ -321,6 +321,8 @@ int network_alloc(const NetworkConfig *config, const Membership *m, Network **re
 
                 memcpy(mc.boot_id, config->boot_id, sizeof mc.boot_id);
                 r = mesh_new(config->env, &mc, &n->mesh);
+                if (r >= 0)
+                        mesh_set_lan_discovery(n->mesh, config->lan_discovery);
         }
         if (r < 0) {
                 network_free(n);

@@ -104,6 +104,7 @@ typedef struct NetworkConfig {
         unsigned ciphers;
         uint16_t mtu;
         uint16_t port; /* of our UDP sockets; 0: no beacons */
+        bool lan_discovery;
         const char *software;
         RelayTable *relays; /* borrowed; see MeshConfig */
         RelayMode relay_mode;

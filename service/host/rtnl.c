@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "host/rtnl-internal.h"
 
 struct Rtnl {
         struct mnl_socket *nl;
@@ -97,6 +98,15 @@ static int dump(Rtnl *r,
                 status = talk(r, nlh, callback, userdata);
         }
         return status;
+}
+
+int rtnl_dump(Rtnl *r,
+              uint16_t type,
+              unsigned family,
+              mnl_cb_t callback,
+              void (*reset)(void *userdata),
+              void *userdata) {
+        return dump(r, type, family, callback, reset, userdata);
 }
 
 static bool listed(unsigned ifindex, const unsigned *list, unsigned n) {

@@ -84,6 +84,19 @@ int rtnl_routes(Rtnl *r, const unsigned *skip, unsigned n_skip, GArray **ret);
  * another daemon of ours on this machine has. */
 int rtnl_prefixes_on(Rtnl *r, const char *name, const unsigned *skip, unsigned n_skip, PrefixSet *set);
 
+/* An interface to a broadcast domain, and from where beacons leave there (core/mesh/lan/). */
+typedef struct RtnlLan {
+        unsigned ifindex;
+        char name[16];                     /* IFNAMSIZ */
+        IpAddr address[LAN_ADDRESSES_MAX]; /* IPv4 */
+        unsigned n_addresses;
+        bool has_ipv6; /* a link-local address that can be used */
+} RtnlLan;
+/* Those that are up, with a carrier and an address, and can multicast: neither loopback nor
+ * point-to-point nor @ours nor a tun "omerta*", no bridge without a port and no port of a bridge.
+ * Return: how many are in @ret, or negative errno. */
+int rtnl_lans(Rtnl *r, const RtnlOurs *ours, RtnlLan *ret, unsigned max);
+
 /* --- monitor --- */
 
 /* fd that is readable when links, addresses or routes changed; non-blocking, CLOEXEC. An IPv6

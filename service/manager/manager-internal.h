@@ -41,6 +41,7 @@ typedef struct MeshSocket {
         uint32_t drops; /* the kernel's when we began */
         Part part;      /* stopped: the kernel has no such family */
 } MeshSocket;
+typedef struct ManagerLan ManagerLan;
 
 struct Manager {
         ManagerOptions options;
@@ -72,6 +73,8 @@ struct Manager {
         int monitor_fd;
         Timer addresses_timer;  /* gathers bursts of rtnetlink changes */
         Timer interfaces_timer; /* the same, of our own interfaces */
+
+        ManagerLan *lan;
 
         GArray *passed;        /* of PassedFd */
         MeshSocket sockets[2]; /* IPv4, IPv6 */
@@ -152,6 +155,22 @@ unsigned manager_add_mapped(const Manager *m, Endpoint *all, unsigned n, unsigne
 /* @e before the first private one, unless it is there; in place of the last of its family where
  * there is no room. As manager_add_mapped(). */
 unsigned endpoint_insert_mapped(const Endpoint *e, Endpoint *all, unsigned n, unsigned max);
+
+/* Of networks that have one. Return: how many. */
+unsigned manager_own_interfaces(const Manager *m, unsigned ret[static NETWORKS_MAX]);
+
+/* --- lan.c --- */
+/* That there is none to be had is no failure. */
+int manager_open_lan(Manager *m);
+void manager_close_lan(Manager *m);
+/* Interfaces, addresses, networks or their settings changed. */
+void manager_refresh_lan(Manager *m);
+/* The next time as if all had changed. */
+void manager_lan_woke(Manager *m);
+/* One that came to our own port is an answer. */
+void manager_handle_beacon(Manager *m, const uint8_t *data, size_t len, const Endpoint *from);
+/* MeshEnv.multicast; @userdata: the manager. */
+int manager_multicast(void *userdata, unsigned way, const uint8_t *data, size_t len);
 
 /* --- names.c --- */
 bool manager_name_is_visible(const char *text);

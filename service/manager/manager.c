@@ -128,6 +128,10 @@ static void on_datagram(void *userdata, uint8_t *data, size_t len, const Endpoin
         unsigned n_meshes = 0;
         DropReason reason;
 
+        if (len > 0 && data[0] == MESSAGE_BEACON) {
+                manager_handle_beacon(m, data, len, from);
+                return;
+        }
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *n = m->networks->pdata[i];
 
@@ -267,6 +271,7 @@ void manager_sleep(Manager *m) {
 void manager_wake(Manager *m) {
         for (unsigned i = 0; i < m->networks->len; i++)
                 managed_network_changed(m->networks->pdata[i], PART_CHANGED_SLEEP);
+        manager_lan_woke(m);
         timer_set(m->timers, &m->addresses_timer, now_usec(CLOCK_BOOTTIME), on_addresses_settled, m);
 }
 
@@ -430,6 +435,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 .is_synchronised = env_is_synchronised,
                 .random = env_randombytes,
                 .send = env_send,
+                .multicast = manager_multicast,
                 .retire = env_retire,
         };
         randombytes_buf(m->boot_id, sizeof m->boot_id);
@@ -450,6 +456,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 r = manager_open_sockets(m);
         if (r >= 0)
                 r = setup_loop(m);
+        if (r >= 0)
+                r = manager_open_lan(m);
         if (r >= 0)
                 r = manager_open_proxy(m);
         if (r >= 0)
@@ -480,6 +488,7 @@ Manager *manager_free(Manager *m) {
         m->dataplane_source = sd_event_source_disable_unref(m->dataplane_source);
         m->monitor_source = sd_event_source_disable_unref(m->monitor_source);
         m->clock_source = sd_event_source_disable_unref(m->clock_source);
+        manager_close_lan(m);
         dataplane_free(m->dataplane);
         closep(&m->monitor_fd);
         manager_close_passed_fds(m);

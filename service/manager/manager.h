@@ -112,6 +112,10 @@ int manager_find_network(const Manager *m, const char *text, ManagedNetwork **re
 /* Where this machine can be reached, as far as it knows itself, the best first (host/rtnl.h).
  * Return: how many there are, of which the first @max are in @ret. */
 unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
+/* Interfaces on which members in the same LAN are looked for; borrowed. Return: how many. */
+unsigned manager_lan_interfaces(const Manager *m, const char *ret[static LAN_INTERFACES_MAX]);
+/* Why there are none; never NULL, "": there are. */
+const char *manager_lan_reason(const Manager *m);
 /* Where a machine may be reached besides what it says itself (--bootstrap), in all networks. */
 void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endpoint);
 /* The machine is about to sleep: the others are told before this returns. It may go on all the same. */

@@ -57,7 +57,7 @@ void manager_close_passed_fds(Manager *m) {
         g_array_set_size(m->passed, 0);
 }
 
-static unsigned own_interfaces(const Manager *m, unsigned ret[static NETWORKS_MAX]) {
+unsigned manager_own_interfaces(const Manager *m, unsigned ret[static NETWORKS_MAX]) {
         unsigned n = 0;
 
         for (unsigned i = 0; i < m->networks->len; i++) {
@@ -78,7 +78,7 @@ typedef struct OwnLinks {
 static void find_own_links(const Manager *m, OwnLinks *ret) {
         ret->ours = (RtnlOurs){
                 .ifindex = ret->ifindex,
-                .n_ifindex = own_interfaces(m, ret->ifindex),
+                .n_ifindex = manager_own_interfaces(m, ret->ifindex),
                 .prefix = ret->prefix,
         };
         for (unsigned i = 0; i < m->networks->len; i++) {
@@ -113,7 +113,7 @@ unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max) {
 /* What lies inside a virtual network of this machine: of ours, and of another daemon's as far as
  * its interfaces have our name. */
 static void find_inside(Manager *m, PrefixSet *ret) {
-        unsigned own[NETWORKS_MAX], n_own = own_interfaces(m, own);
+        unsigned own[NETWORKS_MAX], n_own = manager_own_interfaces(m, own);
         int r;
 
         *ret = (PrefixSet){};
@@ -137,6 +137,7 @@ void manager_publish_endpoints(Manager *m) {
         unsigned n, n_mapped;
 
         find_inside(m, &m->inside);
+        manager_refresh_lan(m);
         for (unsigned i = 0; i < m->networks->len; i++) {
                 ManagedNetwork *net = m->networks->pdata[i];
 

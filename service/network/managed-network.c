@@ -286,6 +286,8 @@ NetworkConfig managed_network_core_config(ManagedNetwork *n) {
                 .store = &n->store,
                 .ciphers = aead_ciphers(),
                 .mtu = (uint16_t) managed_network_mtu(n),
+                .port = m->port,
+                .lan_discovery = managed_network_lan_discovery(n),
                 .software = "omerta " OMERTA_VERSION,
                 .handler = {
                         .userdata = n,

@@ -46,6 +46,11 @@ int managed_network_set_policy(ManagedNetwork *n, const NetworkPolicy *policy, M
 /* Stored, and in use, before it returns; this machine only. Return: 0, or negative errno and
  * @error. */
 int managed_network_set_mtu(ManagedNetwork *n, unsigned mtu, ManagerError *error);
+bool managed_network_lan_discovery(const ManagedNetwork *n);
+/* Whether members in the same LAN are found by beacons. As before. */
+int managed_network_set_lan_discovery(ManagedNetwork *n, bool on, ManagerError *error);
+/* Members heard in a LAN of this machine lately. */
+unsigned managed_network_lan_machines(const ManagedNetwork *n);
 /* What this machine calls it. As before. */
 int managed_network_set_name(ManagedNetwork *n, const char *name, ManagerError *error);
 /* For what the network must not sign while its clock cannot be right; it is up. Return: -ETIME. */

@@ -40,6 +40,7 @@ static bool read_network(sqlite3_stmt *st, StoredNetwork *ret) {
         m->grace = (usec_t) sqlite3_column_int64(st, 12);
         m->is_revoked = sqlite3_column_int(st, 13) != 0;
         ret->mtu = (uint32_t) sqlite3_column_int64(st, 14);
+        ret->lan_off = sqlite3_column_int(st, 15) != 0;
         return true;
 }
 
@@ -89,6 +90,7 @@ int store_put_network(Store *s, const StoredNetwork *network) {
                 sqlite3_bind_int64(st, 13, (sqlite3_int64) m->grace);
                 sqlite3_bind_int(st, 14, m->is_revoked);
                 sqlite3_bind_int64(st, 15, network->mtu);
+                sqlite3_bind_int(st, 16, network->lan_off);
         }
         return store_run(s, st);
 }

@@ -69,6 +69,7 @@ static const char *const migrations[] = {
         "ALTER TABLE network ADD COLUMN mtu INTEGER NOT NULL DEFAULT 0;",
         "CREATE TABLE setting (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)"
         "  STRICT, WITHOUT ROWID;",
+        "ALTER TABLE network ADD COLUMN lan_off INTEGER NOT NULL DEFAULT 0;",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 

@@ -21,6 +21,7 @@ typedef struct StoredNetwork {
         Membership membership;
         char interface[16]; /* IFNAMSIZ; "": none yet */
         uint32_t mtu;       /* 0: not set */
+        bool lan_off;       /* no beacons in LANs */
         bool up;
         usec_t created; /* realtime */
 } StoredNetwork;

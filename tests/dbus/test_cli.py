@@ -71,7 +71,7 @@ class CliTest(unittest.TestCase):
             ROOT, 'Manager', Version='0.1.0', MachineId=IDS['laptop'], Mode='system', Port=18002,
             Netstack='tun', NetstackReason='the interface belongs to the machine',
             Relay='auto', IsRelay=True, RelayPairs=2, RelayedDatagrams=7, RelayedBytes=3072,
-            Cipher='AES-256-GCM', Networks=networks, PortMapping=True,
+            Cipher='AES-256-GCM', LanInterfaces=['eth0'], Networks=networks, PortMapping=True,
             MappedEndpoint='203.0.113.9:4660', MappingProtocol='nat-pmp', MappingRouter='192.168.1.1',
             MappingRouter6='fe80::1', MappingReason6='router fe80::1 does not answer PCP')
 
@@ -81,7 +81,8 @@ class CliTest(unittest.TestCase):
         values = dict(
             Id=NETWORK_ID, Name='home', MachineId=IDS['laptop'], State='online', Interface='omerta0',
             Address='10.0.0.100', Address6='fd00::64', Subnet='10.0.0.0/16',
-            Gateway=IDS['gateway'], GatewayAddress='10.0.0.1', HostName='laptop', Mtu=1420,
+            Gateway=IDS['gateway'], GatewayAddress='10.0.0.1', HostName='laptop', Mtu=1420, LanDiscovery=True,
+            LanMachines=2,
             Members=3, CertificateExpires=UNTIL)
         self.fake.add(HOME, 'Network', **(values | properties))
         # In no order, and 10.0.0.20 before 10.0.0.100 once sorted.
@@ -247,7 +248,8 @@ class CliTest(unittest.TestCase):
                 'cipher': 'AES-256-GCM', 'netstack': 'tun',
                 'netstack_reason': 'the interface belongs to the machine', **self.mapped_json,
                 'relay': 'auto', 'is_relay': True, 'relay_pairs': 2, 'relayed_datagrams': 7,
-                'relayed_bytes': 3072, 'drops': {'mac1': 7, 'malformed': 2}},
+                'relayed_bytes': 3072, 'lan_interfaces': ['eth0'], 'lan_reason': None,
+                'drops': {'mac1': 7, 'malformed': 2}},
             'networks': [{**self.home_json, 'drops': {'replayed': 3, 'from-the-future': 1}}]})
 
     mapped_json = {
@@ -259,7 +261,8 @@ class CliTest(unittest.TestCase):
         'name': 'home', 'id': NETWORK_ID, 'machine': IDS['laptop'], 'state': 'online', 'state_reason': None,
         'interface': 'omerta0', 'address': '10.0.0.100', 'address6': 'fd00::64',
         'subnet': '10.0.0.0/16', 'gateway': IDS['gateway'], 'gateway_address': '10.0.0.1',
-        'is_gateway': False, 'host_name': 'laptop', 'mtu': 1420, 'members': 3, 'pending': 0, 'invites': 0,
+        'is_gateway': False, 'host_name': 'laptop', 'mtu': 1420, 'lan_discovery': True,
+        'lan_machines': 2, 'members': 3, 'pending': 0, 'invites': 0,
         'certificate_expires': '2030-01-01T00:00:00Z', 'certificate_expires_usec': UNTIL}
 
     def test_set(self):
@@ -377,6 +380,7 @@ class CliTest(unittest.TestCase):
         rows = [line.split() for line in out.split('\n\n')[1].splitlines()]
         self.assertEqual([r[0] for r in rows], ['HOST', 'gw', 'phone'])
         self.assertIn('192.0.2.1:18002', rows[1])
+        self.assertIn('LAN: on eth0; home: 2 machines\n', out)
         drops = [line.split() for line in out.split('\n\n')[2].splitlines()]
         self.assertEqual([d[0] for d in drops], ['DROPPED', 'mac1', 'malformed', 'in'])
         self.assertEqual(drops[1][1:3], ['7', 'a'])
@@ -704,6 +708,8 @@ class CliTest(unittest.TestCase):
         self.home()
         for words, options in (
                 (['mtu', '1300'], {'mtu': 1300}),
+                (['lan-discovery', 'on'], {'lan-discovery': True}),
+                (['lan-discovery', 'off'], {'lan-discovery': False}),
                 (['grace', '10d'], {'grace': 10 * 24 * HOUR}),
                 (['max-absence', 'none'], {'max-absence': 0}),
                 (['name', 'mtu 7'], {'name': 'mtu 7'})):
@@ -714,15 +720,22 @@ class CliTest(unittest.TestCase):
                                  [(HOME, 'Network.SetOptions', [options], True)])
         self.fake.calls.clear()
         for words in (['mtu', '13OO'], ['mtu', '-1'], ['mtu', '70000'], ['mtu', 'none'],
-                      ['mtu', ''], ['grace', 'none'], ['size', '1']):
+                      ['mtu', ''], ['grace', 'none'], ['size', '1'],
+                      ['lan-discovery', 'yes'], ['lan-discovery', '']):
             self.fails(2, 'network', 'set', *words)
         self.assertEqual(self.called('Network.SetOptions'), [])
         self.assertEqual(self.ok('network', 'get', 'mtu').out, '1420\n')
         self.assertRegex(self.ok('network', 'get').out, r'(?m)^mtu +1420$')
         self.assertEqual(self.json('network', 'get', 'mtu'), {'mtu': 1420})
+        self.assertEqual(self.ok('network', 'get', 'lan-discovery').out, 'on\n')
+        self.fake.calls.clear()
+        self.ok('set', 'lan-discovery', 'off')
+        self.assertEqual(self.called('Network.SetOptions'),
+                         [(HOME, 'Network.SetOptions', [{'lan-discovery': False}], True)])
         # A member knows what is its own, and no more.
-        self.assertEqual(self.json('network', 'get'), {'mtu': 1420, 'name': 'home'})
+        self.assertEqual(self.json('network', 'get'), {'mtu': 1420, 'lan_discovery': True, 'name': 'home'})
         self.assertEqual(self.ok('get', 'name').out, 'home\n')
+        self.fake.calls.clear()
         self.ok('set', 'name', 'house')
         self.assertEqual(self.called('Network.SetOptions')[0][2], [{'name': 'house'}])
         self.fails(1, 'network', 'get', 'grace', says='gateway')

@@ -95,6 +95,7 @@ static void take_away(World *w) {
                 e = sim_node_endpoint(w->member[i]->node);
                 network_set_endpoints(w->member[i]->network, &e, 1);
                 network_changed(w->member[i]->network);
+                mesh_lan_changed(mesh_of(w->member[i]));
         }
 }
 

@@ -554,6 +554,7 @@ static void assert_network(const StoredNetwork *a, const StoredNetwork *b) {
         assert_int_equal(a->up, b->up);
         assert_int_equal(a->created, b->created);
         assert_int_equal(a->mtu, b->mtu);
+        assert_int_equal(a->lan_off, b->lan_off);
 }
 
 static void test_networks(void **state) {
@@ -575,6 +576,7 @@ static void test_networks(void **state) {
 
         n[1].up = !n[1].up;
         n[1].mtu = 1280;
+        n[1].lan_off = true;
         n[1].membership.is_gateway = true;
         g_strlcpy(n[1].interface, "", sizeof(n[1].interface));
         assert_int_equal(store_put_network(f->store, &n[1]), 0);

@@ -527,6 +527,9 @@ void mesh_network_changed(Mesh *m) {
         rendezvous_changed(m->rendezvous);
         neighbours_hurry(m->neighbours);
         presence_changed(m->presence);
+}
+
+void mesh_lan_changed(Mesh *m) {
         discovery_hurry(m->discovery);
 }
 

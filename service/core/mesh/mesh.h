@@ -144,6 +144,8 @@ bool mesh_relay_unknown(Mesh *m, const Endpoint *from);
 
 /* Whether members in the same LAN are found by beacons; off at first. */
 void mesh_set_lan_discovery(Mesh *m, bool on);
+/* An interface or an address of one came, or we woke up: who is there hears of us at once. */
+void mesh_lan_changed(Mesh *m);
 /* A datagram from a beacon group, of whichever network: another than one of ours is not counted
  * here. Return: DROP_NONE: it was for us; DROP_BEACON_FOREIGN: it was not. */
 DropReason mesh_handle_beacon(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from);
