@@ -23,6 +23,7 @@ typedef enum CliExit {
         CLI_NOT_FOUND = 4,
         CLI_DENIED = 5,
         CLI_TIMEOUT = 6,
+        CLI_WARNED = 7, /* doctor: nothing is broken, but not all is well */
         /* As shells have them, for a program that is to be run. */
         CLI_CANNOT_EXECUTE = 126,
         CLI_NO_PROGRAM = 127,
@@ -77,6 +78,7 @@ bool cli_ask(bool by_default, const char *format, ...) _printf_(2, 3);
 /* The same, always. */
 void cli_note(const char *format, ...) _printf_(1, 2);
 
+CliExit cli_doctor(Cli *cli, char **args);
 CliExit cli_status(Cli *cli, char **args);
 CliExit cli_help(Cli *cli, char **args);
 CliExit cli_version(Cli *cli, char **args);

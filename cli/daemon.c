@@ -16,19 +16,13 @@
 #define SYSTEMD_UNIT SYSTEMD ".Unit"
 #define SYSTEMD_SERVICE SYSTEMD ".Service"
 
-/* What systemd says of omertad.service; all NULL where there is no systemd on the bus. */
-typedef struct Unit {
-        char *load, *active, *file, *result, *status;
-        int exit_status;
-} Unit;
-
-static void unit_done(Unit *u) {
+void cli_unit_done(CliUnit *u) {
         g_free(u->load);
         g_free(u->active);
         g_free(u->file);
         g_free(u->result);
         g_free(u->status);
-        *u = (Unit){};
+        *u = (CliUnit){};
 }
 
 /* Return: the answer, or NULL. */
@@ -58,11 +52,11 @@ static char *property(sd_bus *bus, const char *path, const char *interface, cons
         return reply && sd_bus_message_read(reply, "v", "s", &value) >= 0 ? g_strdup(value) : NULL;
 }
 
-static void unit_read(sd_bus *bus, Unit *u) {
+void cli_unit_read(sd_bus *bus, CliUnit *u) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL, *status = NULL;
         const char *path;
 
-        unit_done(u);
+        cli_unit_done(u);
         reply = ask(bus, "/org/freedesktop/systemd1", SYSTEMD ".Manager", "LoadUnit",
                     "omertad.service", NULL);
         if (!reply || sd_bus_message_read_basic(reply, 'o', &path) < 0)
@@ -82,7 +76,7 @@ static bool is(const char *text, const char *wanted) {
         return text && strcmp(text, wanted) == 0;
 }
 
-static void say_failed(const Unit *u) {
+static void say_failed(const CliUnit *u) {
         const char *said = u->status && *u->status ? u->status : NULL;
 
         cli_error(_("omertad has failed (%s%s%s)"), u->result ?: "?", said ? ": " : "", said ?: "");
@@ -94,7 +88,7 @@ static void say_failed(const Unit *u) {
                            "tries again."));
 }
 
-static CliExit say(const Unit *u) {
+static CliExit say(const CliUnit *u) {
         if (!u->load) {
                 const ClientErrorText *text =
                                 client_error_text("org.freedesktop.DBus.Error.ServiceUnknown");
@@ -141,12 +135,12 @@ static int name_owned(sd_bus *bus) {
 
 CliExit cli_daemon_find(Cli *cli) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(unit_done) Unit u = {};
+        _cleanup_(cli_unit_done) CliUnit u = {};
         int r;
 
         if (cli->options.user || name_owned(cli->bus) != 0)
                 return CLI_OK;
-        unit_read(cli->bus, &u);
+        cli_unit_read(cli->bus, &u);
         if (cli->verb->kind != CLI_CHANGES)
                 return say(&u);
         if (u.load && !(is(u.load, "loaded") && is(u.active, "inactive") && is(u.file, "enabled")))
@@ -157,6 +151,6 @@ CliExit cli_daemon_find(Cli *cli) {
                         OMERTA_BUS_NAME, 0);
         if (r >= 0)
                 return CLI_OK;
-        unit_read(cli->bus, &u);
+        cli_unit_read(cli->bus, &u);
         return u.load ? say(&u) : cli_bus_failed(r, &error);
 }

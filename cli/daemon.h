@@ -5,6 +5,15 @@
 
 #include "cli/cli.h"
 
+/* What systemd says of omertad.service; all NULL where there is no systemd on the bus. */
+typedef struct CliUnit {
+        char *load, *active, *file, *result, *status;
+        int exit_status;
+} CliUnit;
+/* @u: zeroed, or read before. */
+void cli_unit_read(sd_bus *bus, CliUnit *u);
+void cli_unit_done(CliUnit *u);
+
 /**
  * cli_daemon_find() - before the first call to the daemon
  *

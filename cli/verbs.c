@@ -179,6 +179,13 @@ const CliVerb cli_verbs[] = {
              "read. Keep it in a safe place: whoever has it is this machine. 'omertad restore'\n"
              "makes a state directory of it."),
           cli_backup, CLI_CHANGES },
+        { "doctor", NULL, "", 0, 0, 0, N_("Find what is wrong here, and what mends it"),
+          N_("Looks at units, interface, clock, firewall, port, permissions, routes,\n"
+             "certificate and speed of this machine, and says what is wrong and which\n"
+             "command mends it.\n"
+             "Changes nothing. Ends with 0; 7: something could be better; 1: something is\n"
+             "broken. Some of it takes root to see."),
+          cli_doctor },
         { "version", NULL, "", 0, 0, 0, N_("Show the versions of omerta and omertad"),
           N_("Shows the version of this program and of the running daemon."), cli_version },
         { "help", NULL, "[COMMAND...]", 0, 2, 0, N_("Show this help, or that of a command"),

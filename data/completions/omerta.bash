@@ -100,7 +100,7 @@ _omerta() {
         case "${words[*]}" in
         '')
                 word='status network up down whois path set get mesh dhcp tunnel ping nc ssh exec
-                        forward expose forwards unforward backup version help'
+                        forward expose forwards unforward backup doctor version help'
                 ;;
         network | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}

@@ -66,6 +66,7 @@ complete -c omerta -n '__omerta_at' -a expose -d 'Let the network reach a port o
 complete -c omerta -n '__omerta_at' -a forwards -d 'List forwarded and exposed ports'
 complete -c omerta -n '__omerta_at' -a unforward -d 'End a forwarded or exposed port'
 complete -c omerta -n '__omerta_at' -a backup -d 'Write all that this machine is to a file'
+complete -c omerta -n '__omerta_at' -a doctor -d 'Find what is wrong here'
 complete -c omerta -n '__omerta_at' -a version -d 'Show versions'
 complete -c omerta -n '__omerta_at' -a help -d 'Show help'
 

@@ -24,7 +24,6 @@
  * daemons on two busy cores with one TCP stream: 128 KiB 3.6 to 4.4 Gbit/s and 0.3 to 0.4 ms,
  * 256 KiB 4.3 to 5.8 Gbit/s and 0.5 to 0.6 ms. Sending: three trains, what a queue of a device
  * with 2.5 Gbit/s takes a millisecond for. */
-#define RECEIVE_BUFFER (160 * 1024)
 #define SEND_BUFFER (128 * 1024)
 
 struct UdpReceiver {
@@ -89,7 +88,7 @@ int udp_socket_init(UdpSocket *s, int fd) {
         if (r < 0)
                 return r;
         /* Short of what we ask for still works. */
-        (void) set_int(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER);
+        (void) set_int(fd, SOL_SOCKET, SO_RCVBUF, UDP_RECEIVE_BUFFER);
         (void) set_int(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
         /* Where each datagram came to. Without it answers leave from where the route says. */
         (void) (s->family == AF_INET ? set_int(fd, IPPROTO_IP, IP_PKTINFO, 1)

@@ -11,6 +11,8 @@
 /* Receive calls of one batch, and the longest datagram or train. */
 #define UDP_RECEIVE_MAX 8U
 #define UDP_BUFFER_SIZE 65536U
+/* Of a socket's queue, in bytes; the kernel may give less (udp-socket.c has why so many). */
+#define UDP_RECEIVE_BUFFER (160 * 1024)
 
 typedef struct UdpSocket {
         int fd;

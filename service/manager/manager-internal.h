@@ -75,6 +75,7 @@ struct Manager {
         Timer interfaces_timer; /* the same, of our own interfaces */
 
         ManagerLan *lan;
+        usec_t started; /* realtime */
 
         GArray *passed;        /* of PassedFd */
         MeshSocket sockets[2]; /* IPv4, IPv6 */

@@ -416,6 +416,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
         int r;
 
         m->options = *options;
+        m->started = now_usec(CLOCK_REALTIME);
         m->interface = g_strdup(options->interface ?: "omerta0");
         m->netstack = options->user_mode ? options->netstack : NETSTACK_TUN;
         m->netstack_reason = g_strdup("no network is up");

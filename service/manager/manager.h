@@ -112,6 +112,16 @@ int manager_find_network(const Manager *m, const char *text, ManagedNetwork **re
 /* Where this machine can be reached, as far as it knows itself, the best first (host/rtnl.h).
  * Return: how many there are, of which the first @max are in @ret. */
 unsigned manager_local_endpoints(Manager *m, Endpoint *ret, unsigned max);
+/* How this machine is; borrowed but for .clock_trouble: manager_health_clear(). */
+typedef struct ManagerHealth {
+        const char *state_dir, *state_trouble; /* "": none */
+        char *clock_trouble;                   /* NULL: none */
+        bool clock_synchronised, ipv6;
+        unsigned receive_buffer, receive_buffer_wanted; /* bytes, of the UDP sockets */
+        usec_t started;                                 /* realtime */
+} ManagerHealth;
+void manager_health(Manager *m, ManagerHealth *ret);
+void manager_health_clear(ManagerHealth *h);
 /* Interfaces on which members in the same LAN are looked for; borrowed. Return: how many. */
 unsigned manager_lan_interfaces(const Manager *m, const char *ret[static LAN_INTERFACES_MAX]);
 /* Why there are none; never NULL, "": there are. */
