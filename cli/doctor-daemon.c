@@ -87,10 +87,11 @@ static void check_version(Doctor *d) {
 }
 
 static void check_state_of(Doctor *d, const ClientNetwork *n) {
-        bool is_broken = is(n->state, "failed") || is(n->state, "revoked") || is(n->state, "conflict");
-        char *text = g_strdup_printf(
-                        "%s: %s%s%s", n->name, n->state, *n->state_reason ? ", " : "",
-                        n->state_reason);
+        bool is_broken = is(n->state, "failed") || is(n->state, "revoked") ||
+                         is(n->state, "conflict");
+        char *text =
+                        g_strdup_printf("%s: %s%s%s", n->name, n->state,
+                                        *n->state_reason ? ", " : "", n->state_reason);
         char *fix = NULL;
 
         if (is(n->state, "down"))
@@ -102,7 +103,8 @@ static void check_state_of(Doctor *d, const ClientNetwork *n) {
         else if (is(n->state, "failed"))
                 fix = restart_command(d);
         if (is(n->state, "online"))
-                doctor_take(d, "network", *n->state_reason ? DOCTOR_WARNING : DOCTOR_FINE, text, NULL);
+                doctor_take(d, "network", *n->state_reason ? DOCTOR_WARNING : DOCTOR_FINE, text,
+                            NULL);
         else
                 doctor_take(d, "network", is_broken ? DOCTOR_BROKEN : DOCTOR_WARNING, text, fix);
 }
@@ -115,7 +117,8 @@ static void check_certificate(Doctor *d, const ClientNetwork *n) {
                 return;
         if (end <= now)
                 doctor_take(d, "certificate", DOCTOR_BROKEN,
-                            g_strdup_printf(_("%s: this machine's certificate ended %s"), n->name, when),
+                            g_strdup_printf(_("%s: this machine's certificate ended %s"), n->name,
+                                            when),
                             g_strdup_printf("omerta ping --network %s %s", n->name,
                                             *n->gateway_address ? n->gateway_address : "gateway"));
         else if (end < now + CERTIFICATE_SOON_USEC)
@@ -131,7 +134,8 @@ static void check_certificate(Doctor *d, const ClientNetwork *n) {
 
 static void check_networks(Doctor *d) {
         if (d->all->networks->len == 0)
-                doctor_take(d, "network", DOCTOR_WARNING, g_strdup(_("this machine is in no network")),
+                doctor_take(d, "network", DOCTOR_WARNING,
+                            g_strdup(_("this machine is in no network")),
                             g_strdup("omerta network join LINK"));
         for (unsigned i = 0; i < d->all->networks->len; i++) {
                 const ClientNetwork *n = d->all->networks->pdata[i];
@@ -230,9 +234,8 @@ void doctor_check_daemon(Doctor *d) {
         check_polkit(d);
         if (!d->all) {
                 doctor_take(d, "daemon", DOCTOR_BROKEN, g_strdup(_("omertad does not answer")),
-                            g_strdup(d->cli->options.user
-                                                     ? "systemctl --user enable --now omertad"
-                                                     : "sudo systemctl enable --now omertad"));
+                            g_strdup(d->cli->options.user ? "systemctl --user enable --now omertad"
+                                                          : "sudo systemctl enable --now omertad"));
                 return;
         }
         check_version(d);

@@ -81,7 +81,8 @@ static bool check_nft(Doctor *d, unsigned port) {
                 doctor_take(d, "firewall", DOCTOR_WARNING,
                             g_strdup_printf(_("nftables: chain %s drops, and has no word of UDP port %u"),
                                             chain, port),
-                            g_strdup_printf("sudo nft insert rule %s udp dport %u accept", chain, port));
+                            g_strdup_printf("sudo nft insert rule %s udp dport %u accept", chain,
+                                            port));
         else
                 doctor_take(d, "firewall", DOCTOR_FINE,
                             g_strdup(_("nftables: no chain that drops all but what it names")), NULL);
@@ -100,7 +101,8 @@ static bool check_iptables(Doctor *d, unsigned port) {
                 doctor_take(d, "firewall", DOCTOR_WARNING,
                             g_strdup_printf(_("iptables: INPUT drops, and has no word of UDP port %u"),
                                             port),
-                            g_strdup_printf("sudo iptables -I INPUT -p udp --dport %u -j ACCEPT", port));
+                            g_strdup_printf("sudo iptables -I INPUT -p udp --dport %u -j ACCEPT",
+                                            port));
         else
                 doctor_take(d, "firewall", DOCTOR_FINE,
                             g_strdup(_("iptables: INPUT does not drop all but what it names")), NULL);
@@ -129,7 +131,8 @@ static bool check_firewalld(Doctor *d, unsigned port) {
                                             port));
         else
                 doctor_take(d, "firewall", DOCTOR_UNSEEN,
-                            g_strdup(_("firewalld runs, and there is no firewall-cmd to ask it")), NULL);
+                            g_strdup(_("firewalld runs, and there is no firewall-cmd to ask it")),
+                            NULL);
         return true;
 }
 

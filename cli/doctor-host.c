@@ -111,11 +111,12 @@ static void check_interface(Doctor *d, const ClientNetwork *n, const GArray *rou
         IpPrefix subnet;
 
         if (!read_number(d, &flags, "/sys/class/net", name, "flags"))
-                doctor_take(d, "interface", DOCTOR_BROKEN, g_strdup_printf(_("%s is not there"), name),
-                            restart_command());
+                doctor_take(d, "interface", DOCTOR_BROKEN,
+                            g_strdup_printf(_("%s is not there"), name), restart_command());
         else if (!read_number(d, &tun, "/sys/class/net", name, "tun_flags"))
                 doctor_take(d, "interface", DOCTOR_BROKEN,
-                            g_strdup_printf(_("%s is somebody else's: no tun"), name), restart_command());
+                            g_strdup_printf(_("%s is somebody else's: no tun"), name),
+                            restart_command());
         else if (!(flags & FLAG_UP))
                 doctor_take(d, "interface", DOCTOR_BROKEN,
                             g_strdup_printf(_("%s is switched off"), name),
@@ -153,7 +154,8 @@ static void check_conflict(Doctor *d, const ClientNetwork *n, const GArray *rout
                         continue;
                 doctor_take(d, "conflict", DOCTOR_BROKEN,
                             g_strdup_printf(_("%s: %s is also reached over %s, as %s"), n->name,
-                                            n->subnet, r->interface, ip_prefix_format(&r->prefix).text),
+                                            n->subnet, r->interface,
+                                            ip_prefix_format(&r->prefix).text),
                             *n->address6 ? g_strdup_printf(_("use the IPv6 addresses: omerta network "
                                                              "peers --network %s"),
                                                            n->name)
@@ -237,8 +239,8 @@ static bool find_port(const Doctor *d, unsigned port, unsigned *ret_uid) {
                 for (unsigned i = 1; lines[0] && lines[i]; i++) {
                         unsigned found, uid;
 
-                        if (sscanf(lines[i], " %*[0-9]: %*[0-9A-Fa-f]:%x %*s %*s %*s %*s %*s %u", &found,
-                                   &uid) != 2 ||
+                        if (sscanf(lines[i], " %*[0-9]: %*[0-9A-Fa-f]:%x %*s %*s %*s %*s %*s %u",
+                                   &found, &uid) != 2 ||
                             found != port)
                                 continue;
                         *ret_uid = uid;
@@ -254,7 +256,8 @@ static void check_port(Doctor *d) {
         char *command = g_strdup_printf("sudo ss -lunp 'sport = :%u'", port);
 
         if (found && d->all)
-                doctor_take(d, "port", DOCTOR_FINE, g_strdup_printf(_("UDP port %u is bound"), port), NULL);
+                doctor_take(d, "port", DOCTOR_FINE,
+                            g_strdup_printf(_("UDP port %u is bound"), port), NULL);
         else if (found)
                 doctor_take(d, "port", DOCTOR_WARNING,
                             g_strdup_printf(_("UDP port %u is held by user %u, and omertad does not run"),

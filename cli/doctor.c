@@ -217,5 +217,7 @@ CliExit cli_doctor(Cli *cli, char **args) {
         g_ptr_array_unref(d.findings);
         health_free(d.health);
         g_clear_pointer(&d.all, client_snapshot_free);
-        return verdict == DOCTOR_BROKEN ? CLI_FAILED : verdict == DOCTOR_WARNING ? CLI_WARNED : CLI_OK;
+        return verdict == DOCTOR_BROKEN    ? CLI_FAILED
+               : verdict == DOCTOR_WARNING ? CLI_WARNED
+                                           : CLI_OK;
 }

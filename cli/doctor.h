@@ -26,8 +26,8 @@ typedef struct DoctorHealth {
 
 typedef struct Doctor {
         Cli *cli;
-        const char *root;    /* before /proc, /sys and whatever else is read: "" but for tests */
-        ClientSnapshot *all; /* NULL: the daemon is not there */
+        const char *root;     /* before /proc, /sys and whatever else is read: "" but for tests */
+        ClientSnapshot *all;  /* NULL: the daemon is not there */
         DoctorHealth *health; /* NULL: it does not say */
         GPtrArray *findings;
 } Doctor;

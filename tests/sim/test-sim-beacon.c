@@ -298,6 +298,43 @@ static void test_relayed(void **state) {
         world_done(&w);
 }
 
+/* A member that has the others ask a victim: by as many beacons as it likes, in another's name. */
+static void test_forged_by_member(void **state) {
+        Secret *key;
+        Endpoint to;
+        World w;
+
+        world_init(&w);
+        take_away(&w);
+        for (unsigned i = 0; i < N; i++)
+                set_discovery(w.member[i], true);
+        assert_true(all_reach(&w, 5 * USEC_PER_SEC));
+        sim_run_for(w.lan.sim, 2 * USEC_PER_MINUTE);
+        assert_true(all_reach(&w, 5 * USEC_PER_SEC));
+        key = beacon_derive_key(&w.member[0]->membership.id, w.member[0]->membership.secret);
+        to = sim_node_endpoint(w.member[1]->node);
+        for (unsigned i = 0; i < 400; i++) {
+                uint8_t nonce[BEACON_NONCE_SIZE], data[BEACON_SIZE];
+                Beacon b = {
+                        .machine = *machine_id(w.member[0]),
+                        .stamp = i + 1,
+                        .port = (uint16_t) (1000 + i),
+                        .unsure = true,
+                        .asks = true,
+                };
+
+                env_random(sim_node_env(w.member[2]->node), nonce, sizeof nonce);
+                beacon_seal(key, nonce, &b, data);
+                sim_inject(w.lan.sim, &w.stranger, &to, data, sizeof data);
+        }
+        sim_run_for(w.lan.sim, USEC_PER_SEC);
+        assert_in_range(w.to_stranger, 2, 1 + 4);
+        assert_int_equal(w.answers_to_stranger, 1);
+        assert_true(all_reach(&w, 5 * USEC_PER_SEC));
+        secret_unref(key);
+        world_done(&w);
+}
+
 static void test_foreign(void **state) {
         uint8_t junk[BEACON_SIZE] = { MESSAGE_BEACON };
         Endpoint to;
@@ -358,6 +395,7 @@ int main(void) {
                 cmocka_unit_test(test_replays),
                 cmocka_unit_test(test_replay_elsewhere),
                 cmocka_unit_test(test_relayed),
+                cmocka_unit_test(test_forged_by_member),
                 cmocka_unit_test(test_foreign),
                 cmocka_unit_test(test_off),
                 cmocka_unit_test(test_idle),

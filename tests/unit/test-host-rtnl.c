@@ -297,6 +297,51 @@ static void test_endpoints_in_order(void **state) {
         assert_return_code(system("for l in br7 wan7 lan7 omerta7 vpn7; do ip link del $l; done"), 0);
 }
 
+static const RtnlLan *lan_named(const RtnlLan *lans, int n, const char *name) {
+        for (int i = 0; i < n; i++)
+                if (strcmp(lans[i].name, name) == 0)
+                        return &lans[i];
+        return NULL;
+}
+
+/* A cable, a bridge with nobody behind it, one with a port, and a tunnel. */
+static void test_lans(void **state) {
+        Rtnl *r = need_root(state);
+        RtnlLan lans[8];
+        const RtnlLan *l;
+        unsigned ours;
+        int n;
+
+        if (system("ip link add lan7 type veth peer name lan8 && ip link set lan7 up && "
+                   "ip link set lan8 up && ip addr add 192.0.2.1/24 dev lan7 && "
+                   "ip addr add 198.51.100.1/24 dev lan7 && "
+                   "ip link add br7 type bridge && ip addr add 203.0.113.1/24 dev br7 && "
+                   "ip link set br7 up && ip tuntap add vpn7 mode tun && ip link set vpn7 up && "
+                   "ip addr add 10.1.0.1/24 dev vpn7") != 0) {
+                print_message("skipped: no veth, bridge or tun\n");
+                skip();
+        }
+        n = rtnl_lans(r, &(RtnlOurs){}, lans, ELEMENTSOF(lans));
+        assert_int_equal(n > 0, 1);
+        l = lan_named(lans, n, "lan7");
+        assert_non_null(l);
+        assert_int_equal(l->n_addresses, 2);
+        assert_string_equal(ip_format(&l->address[0]).text, "192.0.2.1");
+        assert_null(lan_named(lans, n, "lo"));
+        assert_null(lan_named(lans, n, "vpn7"));
+        assert_null(lan_named(lans, n, "br7"));
+        ours = l->ifindex;
+        n = rtnl_lans(r, &(RtnlOurs){ .ifindex = &ours, .n_ifindex = 1 }, lans, ELEMENTSOF(lans));
+        assert_null(lan_named(lans, n, "lan7"));
+        /* Its frames go through the bridge now. */
+        assert_return_code(system("ip link set lan7 master br7"), 0);
+        n = rtnl_lans(r, &(RtnlOurs){}, lans, ELEMENTSOF(lans));
+        assert_null(lan_named(lans, n, "lan7"));
+        assert_non_null(lan_named(lans, n, "br7"));
+        assert_int_equal(rtnl_lans(r, &(RtnlOurs){}, lans, 0), 0);
+        assert_return_code(system("for l in lan7 br7 vpn7; do ip link del $l; done"), 0);
+}
+
 static bool readable(int fd) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
 
@@ -381,6 +426,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_local_endpoints, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_endpoints_in_order, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_default_router, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_lans, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_monitor, setup, teardown),
         };
 

@@ -13,6 +13,7 @@
 #define STAMP_OFFSET 40U
 #define PORT_OFFSET 48U
 #define FLAGS_OFFSET 50U
+#define ANSWERED_OFFSET 52U
 
 #define FLAG_ASKS 0x01U
 #define FLAG_ANSWERS 0x02U
@@ -48,6 +49,7 @@ void beacon_seal(
                         (uint8_t) ((beacon->asks ? FLAG_ASKS : 0) |
                                    (beacon->answers ? FLAG_ANSWERS : 0) |
                                    (beacon->unsure ? FLAG_UNSURE : 0));
+        memcpy(plain + ANSWERED_OFFSET, beacon->answered, sizeof beacon->answered);
         memset(ret, 0, BEACON_SIZE);
         ret[0] = MESSAGE_BEACON;
         memcpy(ret + BEACON_NONCE_OFFSET, nonce, BEACON_NONCE_SIZE);
@@ -72,6 +74,7 @@ DropReason beacon_open(const Secret *key, const uint8_t *data, size_t len, Beaco
         memcpy(b.life, plain + LIFE_OFFSET, sizeof b.life);
         b.stamp = read_le64(plain + STAMP_OFFSET);
         b.port = (uint16_t) (plain[PORT_OFFSET] | plain[PORT_OFFSET + 1] << 8);
+        memcpy(b.answered, plain + ANSWERED_OFFSET, sizeof b.answered);
         flags = plain[FLAGS_OFFSET];
         b.asks = flags & FLAG_ASKS;
         b.answers = flags & FLAG_ANSWERS;

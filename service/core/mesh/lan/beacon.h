@@ -22,9 +22,10 @@ typedef struct Beacon {
         uint8_t life[BEACON_LIFE_SIZE]; /* new with each start of the sender's network */
         uint64_t stamp; /* Unix time in microseconds, but later than each before in this life */
         uint16_t port;
-        bool asks;    /* who hears it answers */
-        bool answers; /* to one that asked; sent to its sender alone */
-        bool unsure;  /* nobody keeps the sender's clock right: .stamp says only what came first */
+        bool asks;                          /* who hears it answers */
+        bool answers;                       /* to one that asked; sent to its sender alone */
+        uint8_t answered[BEACON_LIFE_SIZE]; /* whose life that is; else 0 */
+        bool unsure; /* nobody keeps the sender's clock right: .stamp says only what came first */
 } Beacon;
 
 /* What beacons of a network are sealed with; the caller unrefs. */

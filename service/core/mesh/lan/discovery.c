@@ -49,8 +49,10 @@ static const usec_t again[] = { USEC_PER_SEC, 3 * USEC_PER_SEC };
 #define ANSWER_INTERVAL (3 * USEC_PER_SEC)
 /* Three rounds missed: it is not here any more. */
 #define HERE_USEC (3 * INTERVAL + USEC_PER_MINUTE)
-/* How often one machine can make us ask it. */
+/* How often what comes in one machine's name makes us ask somewhere: both families and a second
+ * interface at once. */
 #define OFFER_INTERVAL (2 * USEC_PER_SEC)
+#define OFFER_BURST 4U
 
 typedef enum HeardFamily { HEARD_4, HEARD_6, _HEARD_MAX } HeardFamily;
 
@@ -62,7 +64,7 @@ typedef struct Heard {
         uint64_t floor;  /* none up to this is taken any more */
         usec_t last;     /* monotonic */
         usec_t new_life; /* monotonic: when the life changed without a clock to vouch for it */
-        usec_t offered;  /* monotonic */
+        RateLimit offers;
         Endpoint endpoint[_HEARD_MAX];
         usec_t endpoint_heard[_HEARD_MAX];
 } Heard;
@@ -132,20 +134,24 @@ static bool clock_is_kept(const Discovery *d) {
         return env->is_synchronised && env->is_synchronised(env->userdata);
 }
 
-static void make_beacon(Discovery *d, bool asks, bool answers, uint8_t ret[static BEACON_SIZE]) {
+/* @answered: life of the one that asked; NULL: to all. */
+static void
+make_beacon(Discovery *d, bool asks, const uint8_t *answered, uint8_t ret[static BEACON_SIZE]) {
         Mesh *m = d->mesh;
         uint8_t nonce[BEACON_NONCE_SIZE];
         Beacon b = {
                 .machine = m->config.identity->id,
                 .port = m->config.port,
                 .asks = asks,
-                .answers = answers,
+                .answers = answered != NULL,
                 .unsure = !clock_is_kept(d),
         };
 
         d->last_stamp = MAX(d->last_stamp + 1, env_realtime(m->env));
         b.stamp = d->last_stamp;
         memcpy(b.life, d->life, sizeof b.life);
+        if (answered)
+                memcpy(b.answered, answered, sizeof b.answered);
         env_random(m->env, nonce, sizeof nonce);
         beacon_seal(d->key, nonce, &b, ret);
 }
@@ -174,7 +180,7 @@ static void send_round(Discovery *d, bool asks) {
         for (unsigned way = 0;; way++) {
                 int r;
 
-                make_beacon(d, asks, false, beacon);
+                make_beacon(d, asks, NULL, beacon);
                 r = env->multicast(env->userdata, way, beacon, sizeof beacon);
                 if (r == -ENOENT)
                         break;
@@ -271,13 +277,13 @@ static bool may_answer(Discovery *d, const Endpoint *to) {
         return true;
 }
 
-static void answer(Discovery *d, const Endpoint *to) {
+static void answer(Discovery *d, const Beacon *asking, const Endpoint *to) {
         const MeshEnv *env = d->mesh->env;
         uint8_t beacon[BEACON_SIZE];
 
         if (!may_answer(d, to))
                 return;
-        make_beacon(d, false, true, beacon);
+        make_beacon(d, false, asking->life, beacon);
         d->n_answers++;
         (void) env->send(env->userdata, to, beacon, sizeof beacon);
 }
@@ -349,6 +355,12 @@ static DropReason check_fresh(const Discovery *d, const Heard *h, const Beacon *
         return DROP_NONE;
 }
 
+/* An answer to somebody else is nobody's affair, though it may be new here. */
+static bool is_awaited(const Discovery *d, const Beacon *answer) {
+        return d->asked != 0 && env_now(d->mesh->env) <= d->asked + ANSWER_USEC &&
+               memcmp(answer->answered, d->life, sizeof d->life) == 0;
+}
+
 /* It was found fresh. Return: its entry. */
 static Heard *take(Discovery *d, Heard *h, const Beacon *b) {
         usec_t now = env_now(d->mesh->env);
@@ -360,6 +372,7 @@ static Heard *take(Discovery *d, Heard *h, const Beacon *b) {
                         forget_oldest(d);
                 h = NEW(Heard);
                 h->machine = b->machine;
+                h->offers = (RateLimit){ .interval = OFFER_INTERVAL, .burst = OFFER_BURST };
                 memcpy(h->life, b->life, sizeof h->life);
                 g_hash_table_insert(d->heard, &h->machine, h);
         } else if (new_life) {
@@ -381,16 +394,14 @@ static Heard *take(Discovery *d, Heard *h, const Beacon *b) {
 /* A hint, as those of an invite: it is asked there. */
 static void offer(Discovery *d, Heard *h, const Endpoint *endpoint) {
         HeardFamily family = endpoint->sa.sa_family == AF_INET6 ? HEARD_6 : HEARD_4;
-        bool is_new = !endpoint_equal(&h->endpoint[family], endpoint);
         Mesh *m = d->mesh;
         usec_t now = env_now(m->env);
         Link *link = link_find(m, &h->machine);
 
         h->endpoint[family] = *endpoint;
         h->endpoint_heard[family] = now;
-        if (!is_new && h->offered != 0 && now < h->offered + OFFER_INTERVAL)
+        if (!ratelimit_take(&h->offers, now))
                 return;
-        h->offered = now;
         if (link)
                 link_offer_path(link, PATH_LAN, endpoint);
         /* Its keys are there, but nobody is where it was. */
@@ -421,7 +432,7 @@ discovery_handle_beacon(Discovery *d, const uint8_t *data, size_t len, const End
                 return DROP_NONE;
         if (directory_is_revoked(m->config.directory, &b.machine))
                 return DROP_REVOKED;
-        if (b.answers && (d->asked == 0 || env_now(m->env) > d->asked + ANSWER_USEC))
+        if (b.answers && !is_awaited(d, &b))
                 return DROP_HANDSHAKE_UNEXPECTED;
         h = g_hash_table_lookup(d->heard, &b.machine);
         reason = check_fresh(d, h, &b);
@@ -434,7 +445,7 @@ discovery_handle_beacon(Discovery *d, const uint8_t *data, size_t len, const End
         if (!endpoint_is_usable(&there) || mesh_is_local_endpoint(m, &there))
                 return DROP_NONE;
         if (b.asks)
-                answer(d, &there);
+                answer(d, &b, &there);
         /* One whose certificate we do not have yet knows us, and asks by itself. */
         if (mesh_knows_machine(m, &b.machine))
                 offer(d, h, &there);
