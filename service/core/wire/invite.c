@@ -4,20 +4,17 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "base/base32.h"
 #include "base/macros.h"
 #include "core/wire/cbor-reader.h"
 #include "core/wire/cbor-writer.h"
 #include "core/wire/fields.h"
+#include "core/wire/link-text.h"
 
 #define INVITE_VERSION 1U
-#define SCHEME_LEN (sizeof INVITE_SCHEME - 1)
-/* Bytes that fit into a link. */
-#define INVITE_BYTES_MAX ((INVITE_LINK_MAX - SCHEME_LEN) * 5 / 8)
+#define INVITE_BYTES_MAX LINK_TEXT_BYTES_MAX(sizeof INVITE_SCHEME - 1)
 
 /* docs/protocol.md, "Invites". */
 enum {
-        KEY_VERSION = 1,
         KEY_NETWORK = 2,
         KEY_ISSUER = 3,
         KEY_ENDPOINTS = 4,
@@ -34,15 +31,12 @@ bool network_name_is_valid(const char *name) {
 
 char *invite_format(const Invite *invite) {
         g_autoptr(GBytes) bytes = NULL;
-        const void *data;
         CborWriter w;
-        size_t len;
-        char *link;
 
         if (invite->n_endpoints > ENDPOINTS_MAX || !network_name_is_valid(invite->network_name))
                 return NULL;
         cbor_writer_init_map(&w);
-        cbor_writer_uint(cbor_writer_key(&w, KEY_VERSION), INVITE_VERSION);
+        cbor_writer_uint(cbor_writer_key(&w, LINK_KEY_VERSION), INVITE_VERSION);
         field_write_machine_id(cbor_writer_key(&w, KEY_NETWORK), &invite->network);
         field_write_machine_id(cbor_writer_key(&w, KEY_ISSUER), &invite->issuer);
         field_write_endpoints(
@@ -56,32 +50,7 @@ char *invite_format(const Invite *invite) {
         }
         bytes = cbor_writer_finish(&w, INVITE_BYTES_MAX);
         assert(bytes); /* 8 endpoints and the longest name are half of it */
-
-        data = g_bytes_get_data(bytes, &len);
-        link = g_malloc(SCHEME_LEN + BASE32_LEN(len) + 1);
-        memcpy(link, INVITE_SCHEME, SCHEME_LEN);
-        base32_encode(data, len, link + SCHEME_LEN);
-        return link;
-}
-
-/* A later version may give the other keys other types, so the version is looked for first. */
-static int check_version(const uint8_t *buf, size_t len) {
-        uint64_t key, version = 0;
-        CborReader r;
-        int k;
-
-        cbor_reader_init_map(&r, buf, len);
-        while (cbor_reader_next_key(&r, &key))
-                if (key == KEY_VERSION)
-                        version = cbor_reader_uint(&r, UINT64_MAX);
-                else
-                        cbor_reader_skip(&r);
-        k = cbor_reader_end(&r, CBOR_KEY(KEY_VERSION));
-        if (k < 0)
-                return k;
-        if (version == 0)
-                return -EBADMSG;
-        return version == INVITE_VERSION ? 0 : -EPROTONOSUPPORT;
+        return link_text_format(INVITE_SCHEME, bytes);
 }
 
 static int decode(const uint8_t *buf, size_t len, Invite *ret) {
@@ -90,9 +59,6 @@ static int decode(const uint8_t *buf, size_t len, Invite *ret) {
         uint64_t key, has = 0;
         int k;
 
-        k = check_version(buf, len);
-        if (k < 0)
-                return k;
         cbor_reader_init_map(&r, buf, len);
         while (cbor_reader_next_key(&r, &key))
                 switch (key) {
@@ -141,21 +107,12 @@ static int decode(const uint8_t *buf, size_t len, Invite *ret) {
 }
 
 int invite_parse(const char *link, Invite *ret) {
-        uint8_t buf[INVITE_BYTES_MAX];
-        size_t len;
+        uint8_t buf[LINK_TEXT_MAX];
         int r;
 
-        while (g_ascii_isspace(*link))
-                link++;
-        len = strnlen(link, INVITE_LINK_MAX * 2);
-        while (len > 0 && g_ascii_isspace(link[len - 1]))
-                len--;
-        if (len > INVITE_LINK_MAX || g_ascii_strncasecmp(link, INVITE_SCHEME, SCHEME_LEN) != 0)
-                return -EBADMSG;
-        r = base32_decode(link + SCHEME_LEN, len - SCHEME_LEN, buf, sizeof buf);
-        if (r < 0)
-                return -EBADMSG;
-        r = decode(buf, (size_t) r, ret);
+        r = link_text_parse(INVITE_SCHEME, INVITE_VERSION, link, buf);
+        if (r >= 0)
+                r = decode(buf, (size_t) r, ret);
         sodium_memzero(buf, sizeof buf);
         return r;
 }

@@ -10,11 +10,12 @@
 #include "base/limits.h"
 #include "base/machine-id.h"
 #include "base/time.h"
+#include "core/wire/link-text.h"
 
 #define INVITE_SCHEME "omerta://join/"
 #define INVITE_TOKEN_SIZE 16U
 #define NETWORK_NAME_MAX_LEN 63U
-#define INVITE_LINK_MAX 1024U
+#define INVITE_LINK_MAX LINK_TEXT_MAX
 
 typedef struct Invite {
         NetworkId network;
