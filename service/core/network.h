@@ -180,6 +180,17 @@ void network_set_endpoints(Network *n, const Endpoint *endpoints, unsigned n_end
 void network_set_mapped(Network *n, const Endpoint *endpoints, unsigned n_endpoints);
 /* What lies inside the other virtual networks of this machine; copied. Our own is known. */
 void network_set_inside(Network *n, const PrefixSet *others);
+/* A line that says where this machine is (core/wire/offer.h), newly allocated. Return: 0, or
+ * -ENODATA: it does not know. */
+int network_offer(Network *n, char **ret);
+/**
+ * network_take_offer() - what another member's line says: tries to reach it there
+ * @ret: whose it is
+ *
+ * Return: 0, also where it is reached already; -EBADMSG, -EPROTONOSUPPORT: offer_parse(); -EXDEV: of
+ * another network; -ELOOP: our own; -ENOENT: no member we know; -EKEYREVOKED: none any more; -ENOBUFS.
+ */
+int network_take_offer(Network *n, const char *line, MachineId *ret);
 /* This machine is about to sleep: the others are told at once. Nothing is answered until
  * network_changed(), or some seconds later. */
 void network_sleep(Network *n);
