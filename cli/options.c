@@ -143,6 +143,14 @@ const CliOption cli_options[_CLI_OPTION_MAX] = {
                                CLI_OPTION_TRUE,
                                keep_invite,
                                N_("Leave the invite it came by as it is")),
+        [OPTION_OFFER] = OPTION("offer", 0, NULL, CLI_OPTION_TRUE, offer, N_("Print this machine's line")),
+        [OPTION_ANSWER] =
+                        OPTION("answer",
+                               0,
+                               NULL,
+                               CLI_OPTION_TRUE,
+                               answer,
+                               N_("Print this machine's line, too")),
 };
 
 /* What getopt_long() returns for an option without a letter. */

@@ -39,6 +39,8 @@ typedef enum CliOptionId {
         OPTION_YES,
         OPTION_WITHDRAW_INVITE,
         OPTION_KEEP_INVITE,
+        OPTION_OFFER,
+        OPTION_ANSWER,
         _CLI_OPTION_MAX,
 } CliOptionId;
 
@@ -77,7 +79,7 @@ typedef struct CliOptions {
         unsigned count;   /* 0: not given */
         usec_t interval;  /* 0: not given */
         bool any_subnet, approval, qr, force, fdpass, reverse, keep, watch, yes, withdraw_invite;
-        bool keep_invite;
+        bool keep_invite, offer, answer;
 
         unsigned given; /* CLI_OPTION_BITs */
 } CliOptions;

@@ -125,6 +125,13 @@ const CliVerb cli_verbs[] = {
           N_("Shows every way to a machine that is known: by which it is reached, how long\n"
              "that takes, and why the others are not used."),
           cli_path, CLI_ASKS },
+        { "connect", NULL, "[LINE]", 0, 1, B(OFFER) | B(ANSWER) | B(QR),
+          N_("Reach a machine that nobody else can tell of"),
+          N_("For two members while everybody who could tell them of each other is away: here\n"
+             "'connect --offer' prints a line, on the other machine 'connect --answer LINE'\n"
+             "takes it and prints another, which 'connect LINE' takes here. Both wait until\n"
+             "the other answers, five minutes at most. A line is no secret."),
+          cli_connect, CLI_ASKS },
         { "mesh", "status", "", 0, 0, 0, N_("Show the links to other machines"),
           N_("Shows the encrypted links beneath the networks: paths, endpoints, handshakes,\n"
              "and what was not taken, with reasons."),

@@ -26,6 +26,7 @@ _omerta() {
                 ['network leave']='--force'
                 ['network revoke']='--yes --withdraw-invite --keep-invite'
                 ['up']='--any-subnet --host-name --owner'
+                ['connect']='--offer --answer --qr'
                 ['nc']='--fdpass'
                 ['ping']='--count --interval'
                 ['status']='--watch'
@@ -99,7 +100,7 @@ _omerta() {
 
         case "${words[*]}" in
         '')
-                word='status network up down whois path set get mesh dhcp tunnel ping nc ssh exec
+                word='status network up down whois path connect set get mesh dhcp tunnel ping nc ssh exec
                         forward expose forwards unforward backup doctor version help'
                 ;;
         network | mesh | dhcp | tunnel)

@@ -54,6 +54,7 @@ complete -c omerta -n '__omerta_at' -a whois -d 'Show whose an address or a name
 complete -c omerta -n '__omerta_at' -a path -d 'Show the ways to a machine'
 complete -c omerta -n '__omerta_at' -a set -d 'Change a setting of a network'
 complete -c omerta -n '__omerta_at' -a get -d 'Show what was set for a network'
+complete -c omerta -n '__omerta_at' -a connect -d 'Reach a machine that nobody else can tell of'
 complete -c omerta -n '__omerta_at' -a mesh -d 'Links to other machines'
 complete -c omerta -n '__omerta_at' -a dhcp -d 'Addresses'
 complete -c omerta -n '__omerta_at' -a tunnel -d 'Sessions'
@@ -129,6 +130,9 @@ for verb in forward expose
     complete -c omerta -n "__omerta_in $verb" -l keep -d 'Have it again after a restart'
 end
 
+complete -c omerta -n '__omerta_at connect' -l offer -d "Print this machine's line"
+complete -c omerta -n '__omerta_at connect' -l answer -d "Print this machine's line, too"
+complete -c omerta -n '__omerta_at connect' -l qr -d 'Show a QR code first'
 complete -c omerta -n '__omerta_at network join' -F
 complete -c omerta -n '__omerta_at up' -F
 for verb in whois path ping nc ssh

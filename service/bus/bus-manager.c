@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bus/bus-offer.h"
 #include "bus/bus-internal.h"
 #include "bus/bus-options.h"
 #include "bus/object.h"
@@ -609,6 +610,12 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_ARGS("s", host, "q", port, "a{sv}", options),
                         SD_BUS_RESULT("h", socket),
                         method_dial,
+                        SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "TakeOffer",
+                        SD_BUS_ARGS("s", line),
+                        SD_BUS_RESULT("o", machine),
+                        bus_manager_take_offer,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
                         "Ping",

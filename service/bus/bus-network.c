@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "bus/bus-internal.h"
 #include "bus/bus-network.h"
+#include "bus/bus-offer.h"
 #include "bus/bus-options.h"
 #include "bus/bus-signals.h"
 #include "bus/object.h"
@@ -485,6 +486,7 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_RESULT("o", forward),
                         method_add_forward,
                         ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("Offer", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", line), bus_network_offer, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(
                         "FindMachine",
                         SD_BUS_ARGS("s", machine),

@@ -185,7 +185,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 43)
+        self.assertEqual(len(verbs), 44)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -703,6 +703,26 @@ class CliTest(unittest.TestCase):
         self.assertEqual(self.json('path', 'phone')['paths'], [])
         self.fake.answers['Network.FindMachine'] = Error(ERROR + 'NoSuchMachine', 'no x')
         self.fails(4, 'path', 'x', says='no x')
+
+    def test_connect(self):
+        self.home()
+        mine, theirs = 'omerta://path/aaaa', 'omerta://path/bbbb'
+        self.fake.answers['Network.Offer'] = (mine,)
+        self.fake.answers['Manager.TakeOffer'] = (machine('phone'),)
+        self.fake.answers['Manager.Ping'] = (1300, machine('phone'))
+        self.assertEqual(self.ok('connect', '--offer').out, mine + '\n')
+        self.assertEqual(self.json('connect', '--offer'), {'line': mine})
+        self.assertEqual(self.called('Manager.TakeOffer'), [])
+        self.assertEqual(self.ok('connect', '--answer', theirs).out, mine + '\n')
+        self.assertEqual(self.called('Manager.TakeOffer')[0][2], [theirs])
+        self.assertEqual(self.ok('connect', theirs).out, '')
+        self.assertEqual(self.json('connect', theirs),
+                         {'line': None, 'host_name': 'phone', 'address': '10.0.0.20',
+                          'connected': True, 'path': 'relay'})
+        for words in (['connect'], ['connect', '--offer', theirs], ['connect', '--offer', '--answer']):
+            self.fails(2, *words, says='--offer')
+        self.fake.answers['Manager.TakeOffer'] = Error(ERROR + 'InvalidArgument', 'no whole line')
+        self.fails(2, 'connect', 'x', says='no whole line')
 
     def test_settings(self):
         self.home()

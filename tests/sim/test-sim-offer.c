@@ -111,9 +111,11 @@ static void test_refused(void **state) {
 
         /* Whom we know no more, or no more as a member. */
         sim_partition(p.lan.sim, p.lan.gateway->node, 0);
-        assert_int_equal(enrol_service_revoke(network_enrol_service(p.lan.gateway->network),
-                                              machine_id(p.a), 0),
-                         0);
+        assert_int_equal(
+                        enrol_service_revoke(
+                                        network_enrol_service(p.lan.gateway->network),
+                                        machine_id(p.a), 0),
+                        0);
         sim_run_for(p.lan.sim, USEC_PER_MINUTE);
         assert_int_equal(network_take_offer(b, ours, &id), -EKEYREVOKED);
         lan_free(&p.lan);
