@@ -3,14 +3,15 @@
 
 /*
  * The matrix of docs/reach.md. A letter is a cell: what a pair gets now at least, and what it is
- * to get. What is not reached yet has a small letter, which stands for RELAYS_NOW and PUNCHED_NOW
- * (reach-world.h).
+ * to get. What is not reached yet has a small letter, which stands for RELAYS_NOW, PUNCHED_NOW and
+ * PREDICTED_NOW (reach-world.h).
  */
 
 /* A table: */
 /* clang-format off */
 #define D { DIRECT, DIRECT }
 #define d { PUNCHED_NOW, DIRECT }
+#define p { PREDICTED_NOW, DIRECT }
 #define r { RELAYS_NOW, RELAYED }
 #define N { NONE, NONE }
 
@@ -22,20 +23,21 @@ static const Expected matrix[_END_MAX][_END_MAX] = {
          *                           cone              mapped          dual
          *                               easy */
         [END_OPEN]        = { D,  D,  D,  D,  D,  D,  D,  D,  D,  D,  r,  N },
-        [END_FIREWALL]    = { D,  d,  d,  d,  d,  r,  D,  d,  d,  d,  r,  N },
+        [END_FIREWALL]    = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  N },
         [END_CONE]        = { D,  d,  d,  d,  d,  d,  D,  d,  d,  d,  r,  N },
-        [END_EASY]        = { D,  d,  d,  d,  d,  r,  D,  d,  d,  d,  r,  N },
-        [END_PREDICTABLE] = { D,  d,  d,  d,  d,  r,  D,  d,  d,  d,  r,  N },
+        [END_EASY]        = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  N },
+        [END_PREDICTABLE] = { D,  p,  d,  p,  p,  r,  D,  p,  p,  p,  r,  N },
         [END_RANDOM]      = { D,  r,  d,  r,  r,  r,  D,  r,  r,  r,  r,  N },
         [END_MAPPED]      = { D,  D,  D,  D,  D,  D,  D,  D,  D,  D,  r,  N },
-        [END_DOUBLE]      = { D,  d,  d,  d,  d,  r,  D,  d,  d,  d,  r,  N },
-        [END_CARRIER]     = { D,  d,  d,  d,  d,  r,  D,  d,  d,  d,  r,  N },
-        [END_DUAL]        = { D,  d,  d,  d,  d,  r,  D,  d,  d,  d,  d,  N },
+        [END_DOUBLE]      = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  N },
+        [END_CARRIER]     = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  N },
+        [END_DUAL]        = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  d,  N },
         [END_ONLY6]       = { r,  r,  r,  r,  r,  r,  r,  r,  r,  d,  d,  N },
         [END_BLOCKED]     = { N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N },
 };
 #undef D
 #undef d
+#undef p
 #undef r
 #undef N
 /* clang-format on */

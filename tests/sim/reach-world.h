@@ -39,9 +39,11 @@ typedef enum Kind {
 const char *kind_name(Kind kind);
 
 /* What the code does for those that cannot reach each other by themselves: RELAYED when members
- * relay, DIRECT when both sides punch. Nothing is asserted of NONE. */
-#define RELAYS_NOW NONE
-#define PUNCHED_NOW RELAYS_NOW
+ * relay, DIRECT when both sides punch; and where one has a mapping for each destination, DIRECT
+ * when its next port is foretold. Nothing is asserted of NONE. */
+#define RELAYS_NOW RELAYED
+#define PUNCHED_NOW DIRECT
+#define PREDICTED_NOW RELAYED
 
 /* What a pair gets now at least, and what it is to get (reach-expected.c). */
 typedef struct Expected {

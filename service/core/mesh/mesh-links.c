@@ -177,7 +177,7 @@ bool mesh_foreach_path(
         return true;
 }
 
-Endpoint mesh_observed_endpoint(Mesh *m) {
+static Endpoint observed_by(const Mesh *m, int family) {
         Endpoint best = {};
         unsigned n = 0, n_best = 0;
 
@@ -188,19 +188,26 @@ Endpoint mesh_observed_endpoint(Mesh *m) {
 
                 for (GList *l = m->lru.head; l; l = l->next) {
                         const Link *link = l->data;
+                        const Endpoint *seen = link_seen(link, family);
 
-                        if (!link_is_up(link) || !endpoint_is_set(&link->seen) ||
-                            mesh_is_local_endpoint(m, &link->seen))
+                        if (!link_is_up(link) || !endpoint_is_set(seen) ||
+                            mesh_is_local_endpoint(m, seen))
                                 continue;
                         if (pass == 1) {
                                 n++;
-                                n_best += endpoint_equal(&best, &link->seen);
+                                n_best += endpoint_equal(&best, seen);
                         } else if (lead == 0) {
-                                best = link->seen;
+                                best = *seen;
                                 lead = 1;
                         } else
-                                lead += endpoint_equal(&best, &link->seen) ? 1 : -1;
+                                lead += endpoint_equal(&best, seen) ? 1 : -1;
                 }
         }
         return 2 * n_best > n ? best : (Endpoint){};
+}
+
+Endpoint mesh_observed_endpoint(Mesh *m) {
+        Endpoint observed = observed_by(m, AF_INET);
+
+        return endpoint_is_set(&observed) ? observed : observed_by(m, AF_INET6);
 }

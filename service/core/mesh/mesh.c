@@ -455,8 +455,9 @@ void mesh_set_inside(Mesh *m, const PrefixSet *inside) {
         for (GList *l = m->lru.head; l; l = l->next) {
                 Link *link = l->data;
 
-                if (mesh_is_inside(m, &link->seen))
-                        link->seen = (Endpoint){};
+                for (unsigned i = 0; i < ELEMENTSOF(link->seen); i++)
+                        if (mesh_is_inside(m, &link->seen[i]))
+                                link->seen[i] = (Endpoint){};
                 if (path_set_purge(&link->paths, is_inside, m))
                         link_publish(link);
         }

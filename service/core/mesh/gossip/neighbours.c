@@ -85,7 +85,8 @@ static void arm(Neighbour *b, usec_t delay) {
 
 static usec_t keepalive_interval(Mesh *m, const Link *link) {
         /* Not knowing where we are seen is like being translated. */
-        bool direct = endpoint_is_set(&link->seen) && mesh_is_local_endpoint(m, &link->seen);
+        const Endpoint *seen = link_seen_now(link);
+        bool direct = endpoint_is_set(seen) && mesh_is_local_endpoint(m, seen);
 
         return direct ? NEIGHBOUR_KEEPALIVE_USEC : NEIGHBOUR_KEEPALIVE_NAT_USEC;
 }

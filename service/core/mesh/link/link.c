@@ -752,8 +752,8 @@ usec_t link_last_received(const Link *link) {
 
 void link_set_seen(Link *link, const Endpoint *seen) {
         if (!endpoint_is_usable(seen) || mesh_is_inside(link->mesh, seen) ||
-            endpoint_equal(&link->seen, seen))
+            endpoint_equal(link_seen(link, seen->sa.sa_family), seen))
                 return;
-        link->seen = *seen;
+        link->seen[seen->sa.sa_family == AF_INET6] = *seen;
         link_tell(link, LINK_EVENT_SEEN);
 }

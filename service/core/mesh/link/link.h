@@ -97,8 +97,9 @@ struct Link {
         Attempt *attempt;
         PathSet paths;
         PathWatch watch;
-        Punch *punch;  /* rendezvous.c; NULL: never needed */
-        Endpoint seen; /* us, as they see us */
+        Punch *punch; /* rendezvous.c; NULL: never needed */
+        /* Us, as they see us: by IPv4 and by IPv6, which are two ways out of here. */
+        Endpoint seen[2];
 
         Reliable *reliable;
         GQueue requests;       /* of ours that wait for an answer (channel.c) */
@@ -218,3 +219,11 @@ void link_publish(Link *link);
 void link_set_packets(Link *link, bool open);
 usec_t link_last_received(const Link *link);
 void link_set_seen(Link *link, const Endpoint *seen);
+/* How they see us by datagrams of this family; unset: not known. */
+static inline const Endpoint *link_seen(const Link *link, int family) {
+        return &link->seen[family == AF_INET6];
+}
+/* And by the active path. */
+static inline const Endpoint *link_seen_now(const Link *link) {
+        return link_seen(link, path_set_endpoint(&link->paths).sa.sa_family);
+}

@@ -155,9 +155,11 @@ static usec_t look_at_active(Link *link, Path *active) {
 /* --- spares --- */
 
 static usec_t spare_interval(const Link *link, const Path *path) {
+        const Endpoint *seen = link_seen(link, path->endpoint.sa.sa_family);
+
         return path->ours == PATH_TIER_TRANSLATED || path->ours == PATH_TIER_RELAYED ||
-                                               !endpoint_is_set(&link->seen) ||
-                                               !mesh_is_local_endpoint(link->mesh, &link->seen)
+                                               !endpoint_is_set(seen) ||
+                                               !mesh_is_local_endpoint(link->mesh, seen)
                                ? SPARE_TRANSLATED_USEC
                                : SPARE_USEC;
 }

@@ -366,7 +366,7 @@ void paths_proven(Link *link, const Endpoint *from, bool new_life) {
                 return;
         }
         path = path_set_prove(&link->paths, from, now(link));
-        path->ours = our_tier(m, from, &link->seen);
+        path->ours = our_tier(m, from, link_seen(link, from->sa.sa_family));
         move_to(link, path, false);
         path = link->mesh ? active_of(link) : NULL;
         if (path)

@@ -8,6 +8,11 @@
 #define PATH_CHANNEL "path"
 /* The other side is told, and answered, no more often; nor is punching begun anew. */
 #define TELL_USEC USEC_PER_SEC
+/* So many are asked how they see us by the family no link goes by: two agree on what is true for
+ * all (PATH_CANDIDATE_SEEN); and asked again before translators forget, the hastiest of which do so
+ * after 30 s. */
+#define SEERS 2U
+#define SEEN_AGAIN_USEC (20 * USEC_PER_SEC)
 
 /* The questions to candidates of one family. */
 typedef struct Turn {
@@ -126,27 +131,88 @@ static void begin(Link *link) {
 
 /* --- telling --- */
 
+/* How many see us there; more than two are as good. */
+static unsigned count_seen(const Mesh *m, const Endpoint *seen) {
+        unsigned n = 0;
+
+        for (GList *l = m->lru.head; l && n < 2; l = l->next) {
+                const Link *link = l->data;
+
+                n += link_is_up(link) && endpoint_equal(link_seen(link, seen->sa.sa_family), seen);
+        }
+        return n;
+}
+
 /* Where others see us, but for our own addresses; by how many. */
 static void add_seen(Mesh *m, PathMessage *message) {
         for (GList *l = m->lru.head; l; l = l->next) {
                 const Link *link = l->data;
+
+                for (unsigned i = 0; i < ELEMENTSOF(link->seen) && link_is_up(link); i++) {
+                        const Endpoint *seen = &link->seen[i];
+
+                        if (!endpoint_is_set(seen) || mesh_is_local_endpoint(m, seen))
+                                continue;
+                        if (message->n == PATH_CANDIDATES_MAX)
+                                return;
+                        (void) path_message_add(
+                                        message,
+                                        count_seen(m, seen) > 1 ? PATH_CANDIDATE_SEEN
+                                                                : PATH_CANDIDATE_SEEN_ONCE,
+                                        seen);
+                }
+        }
+}
+
+/* Whether some link goes out by it, beyond the LAN, and so keeps a translator's mapping alive. */
+static bool is_used_family(const Mesh *m, int family) {
+        for (GList *l = m->lru.head; l; l = l->next) {
+                const Link *link = l->data;
+                const Path *active = path_set_active(&link->paths);
+
+                if (is_talking(link) && active && active->endpoint.sa.sa_family == family &&
+                    !endpoint_is_relayed(&active->endpoint) && active->theirs != PATH_TIER_LAN)
+                        return true;
+        }
+        return false;
+}
+
+/* Return: whether it was asked by that family, now or lately. */
+static bool ask_seen_by(Link *link, int family) {
+        bool asked = false;
+
+        if (!is_talking(link) || is_relayed(link))
+                return false;
+        paths_add_known(link);
+        for (unsigned i = 0; i < link->paths.n; i++) {
+                Path *p = &link->paths.path[i];
+
+                if (p->endpoint.sa.sa_family != family || p->theirs != PATH_TIER_PUBLIC ||
+                    endpoint_is_relayed(&p->endpoint))
+                        continue;
+                if ((p->last_asked > 0 && now(link) < p->last_asked + SEEN_AGAIN_USEC) ||
+                    paths_ask(link, p))
+                        asked = true;
+        }
+        return asked;
+}
+
+/* A machine with IPv4 and IPv6 may have its links by one of them alone, and learns nothing of how
+ * the other is translated: that is asked of those who have both. News is told when it comes
+ * (LINK_EVENT_SEEN). */
+static void learn_seen(Mesh *m) {
+        static const int families[] = { AF_INET, AF_INET6 };
+
+        for (unsigned i = 0; i < ELEMENTSOF(families); i++) {
+                bool has = false;
                 unsigned n = 0;
 
-                if (!link_is_up(link) || !endpoint_is_set(&link->seen) ||
-                    mesh_is_local_endpoint(m, &link->seen))
+                for (unsigned k = 0; k < m->n_local && !has; k++)
+                        has = m->local[k].sa.sa_family == families[i];
+                if (!has || is_used_family(m, families[i]))
                         continue;
-                for (GList *k = m->lru.head; k; k = k->next) {
-                        const Link *other = k->data;
-
-                        n += link_is_up(other) && endpoint_equal(&other->seen, &link->seen);
-                        if (n > 1)
-                                break;
-                }
-                (void) path_message_add(
-                                message, n > 1 ? PATH_CANDIDATE_SEEN : PATH_CANDIDATE_SEEN_ONCE,
-                                &link->seen);
-                if (message->n == PATH_CANDIDATES_MAX)
-                        return;
+                for (GList *l = m->lru.head; l && n < SEERS; l = l->next)
+                        n += ask_seen_by(l->data, families[i]);
         }
 }
 
@@ -155,6 +221,7 @@ static void tell(Link *link, PathOp op) {
         PathMessage message = { .op = op };
         g_autoptr(GBytes) payload = NULL;
 
+        learn_seen(m);
         /* First, since they are among our own as well. */
         for (unsigned i = 0; i < m->n_mapped; i++)
                 (void) path_message_add(&message, PATH_CANDIDATE_MAPPED, &m->mapped[i]);

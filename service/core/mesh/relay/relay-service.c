@@ -357,9 +357,10 @@ static bool is_seen_outside(const Mesh *m) {
         for (GList *l = m->lru.head; l; l = l->next) {
                 const Link *link = l->data;
 
-                if (link_is_up(link) && mesh_is_local_endpoint(m, &link->seen) &&
-                    is_outside(&link->seen))
-                        return true;
+                for (unsigned i = 0; i < ELEMENTSOF(link->seen); i++)
+                        if (link_is_up(link) && mesh_is_local_endpoint(m, &link->seen[i]) &&
+                            is_outside(&link->seen[i]))
+                                return true;
         }
         return false;
 }
