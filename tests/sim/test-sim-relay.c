@@ -134,6 +134,29 @@ static bool reaches_within(Machine *a, Machine *b, unsigned seconds) {
         return false;
 }
 
+/* The direct way opens: taken while they talk, and by an idle pair as soon as it says something. */
+static void test_becomes_direct(void **state) {
+        for (unsigned idle = 0; idle < 2; idle++) {
+                Pair p = pair_new(4);
+
+                assert_true(machine_reaches(p.a, p.b, 2 * SEC));
+                assert_relayed_by(p.a, p.b, p.lan.gateway);
+                if (idle)
+                        sim_run_for(p.lan.sim, 20 * USEC_PER_MINUTE);
+                sim_set_model_between(p.lan.sim, p.a->node, p.b->node, NULL);
+                /* They try again once a minute at the latest. */
+                for (unsigned i = 0; i < 90 && link_info(p.a, p.b).is_relayed; i++) {
+                        assert_true(machine_reaches(p.a, p.b, 2 * SEC));
+                        assert_true(machine_reaches(p.b, p.a, 2 * SEC));
+                        sim_run_for(p.lan.sim, SEC);
+                }
+                assert_false(link_info(p.a, p.b).is_relayed);
+                sim_run_for(p.lan.sim, 5 * SEC);
+                assert_false(link_info(p.b, p.a).is_relayed);
+                lan_free(&p.lan);
+        }
+}
+
 /* With another member that relays, the one that dies is replaced. */
 static void test_killed(void **state) {
         for (uint64_t seed = 5; seed < 8; seed++) {
@@ -438,6 +461,7 @@ int main(int argc, char *argv[]) {
                 cmocka_unit_test(test_through_the_gateway),
                 cmocka_unit_test(test_lasts),
                 cmocka_unit_test(test_direct_is_released),
+                cmocka_unit_test(test_becomes_direct),
                 cmocka_unit_test(test_killed),
                 cmocka_unit_test(test_choice),
                 cmocka_unit_test(test_restarted),

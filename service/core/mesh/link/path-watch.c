@@ -119,8 +119,13 @@ static usec_t look_in_doubt(Link *link, Path *active) {
         }
         choose_second(link);
         ask_round(link);
-        if (w->rounds == PATH_ROUNDS_PATIENT)
+        if (w->rounds == PATH_ROUNDS_PATIENT) {
                 link_repair(link);
+                if (link->mesh)
+                        mesh_relay_want(link->mesh, link);
+        }
+        if (!link->mesh)
+                return USEC_INFINITY;
         paths_choose(link);
         return link->mesh ? w->round_at + patience(active) : USEC_INFINITY;
 }

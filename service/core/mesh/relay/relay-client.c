@@ -277,15 +277,18 @@ RelayClient *relay_client_free(RelayClient *c) {
 
 static bool is_wanted(Target *t) {
         const Link *link = link_find(t->client->mesh, &t->machine);
-        Endpoint active;
+        const Path *active;
 
         if (!link || link->dismissed || link->enrolling)
                 return false;
         if (!link_is_up(link) || link->lost)
                 return link->attempt && !link->attempt->once;
-        active = path_set_endpoint(&link->paths);
-        t->went_by = t->went_by || endpoint_is_relayed(&active);
-        return endpoint_is_relayed(&active) || (t->went_by && link->packets_open);
+        active = path_set_active(&link->paths);
+        /* It may hear the other side and not be heard: that is not lost, but no way either. */
+        if (!active || active->state != PATH_WORKS || link->watch.distress)
+                return true;
+        t->went_by = t->went_by || endpoint_is_relayed(&active->endpoint);
+        return endpoint_is_relayed(&active->endpoint) || (t->went_by && link->packets_open);
 }
 
 static void on_target_timer(void *userdata) {
@@ -334,6 +337,10 @@ void relay_client_welcome(RelayClient *c, const MachineId *relay) {
         (void) unavoid(c, relay, &whomever);
         for (GList *l = c->targets.head; l; l = l->next)
                 arm(l->data, 0);
+}
+
+void relay_client_want(RelayClient *c, const Link *link) {
+        want(c, link);
 }
 
 /* Nothing comes by them: are they there? */
@@ -488,10 +495,18 @@ static void heard_unknown(RelayClient *c, const MachineId *relay, uint32_t numbe
                 }
         }
         for (unsigned i = c->announced->len; i > 0; i--) {
-                const Announced *a = &g_array_index(c->announced, Announced, i - 1);
+                const Announced a = g_array_index(c->announced, Announced, i - 1);
+                const Link *link;
+                Endpoint active;
 
-                if (a->path.relay == number && machine_id_equal(&a->relay, relay))
-                        g_array_remove_index(c->announced, i - 1);
+                if (a.path.relay != number || !machine_id_equal(&a.relay, relay))
+                        continue;
+                g_array_remove_index(c->announced, i - 1);
+                link = link_find(c->mesh, &a.machine);
+                active = link ? path_set_endpoint(&link->paths) : (Endpoint){};
+                /* The other side needs it no more, and gave it back; this one does. */
+                if (endpoint_equal(&active, &a.path))
+                        want(c, link);
         }
 }
 
