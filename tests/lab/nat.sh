@@ -23,7 +23,8 @@
 #
 # Linux translates so that one mapping serves all destinations while the port is free, and lets in
 # who was asked (easy), or with "fully-random" makes a mapping for each destination (random). It has
-# no hairpin.
+# no hairpin. What comes to the router itself is dropped, as at home: else it would note who came
+# first, and give another port to what goes there next; two who ask at once would never meet.
 
 declare -A NAT_ADDRESS=([nata]=192.0.2.101 [natb]=192.0.2.102 [natd]=192.0.2.104 [natc]=192.168.1.50)
 declare -A NAT_OUTER=([nata]=lan [natb]=lan [natd]=lan [natc]=natd)
@@ -59,6 +60,10 @@ table ip nat {
                 ct state established,related accept
                 ct status dnat accept
         }
+        chain input {
+                type filter hook input priority filter; policy accept;
+                iifname "wan" ct state new drop
+        }
         chain prerouting {
                 type nat hook prerouting priority dstnat;
                 ${cone:+iifname "wan" meta l4proto udp dnat to udp dport map @cone}
@@ -76,7 +81,10 @@ nat_router() { # ROUTER
         ip netns add "$LAB_PREFIX-$r" || return 1
         LAB_ROUTERS+=("$r")
         net "$r" ip link set lo up
-        net "$r" ip link add br0 type bridge forward_delay 0 mcast_snooping 0
+        # The lowest address of its ports, else: another one when a machine goes, and those that stay
+        # send to the one before until they ask again, up to a minute later.
+        net "$r" ip link add br0 address "02:00:5e:00:00:0${#LAB_ROUTERS[@]}" \
+                type bridge forward_delay 0 mcast_snooping 0
         net "$r" ip address add "${NAT_INSIDE[$r]}.1/24" dev br0
         net "$r" ip link set br0 up
         ip link add wan netns "$LAB_PREFIX-$r" type veth peer name "$r" \

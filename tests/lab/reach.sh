@@ -10,11 +10,6 @@ homes a1=nata:192.168.1.11 a2=nata:192.168.1.12 b1=natb:192.168.1.11
 lab_start gw a1 a2 b1
 mesh_up a1 a2 b1
 
-# What a pair gets that cannot reach each other by itself: "relay" when members relay, "direct" when
-# both sides punch. Nothing is asserted of "none", only said.
-RELAYED=none
-PUNCHED=$RELAYED
-
 declare -A ADDRESS SUM
 for m in gw a1 a2 b1; do
         offer_blob $m
@@ -44,62 +39,78 @@ at_least() { [ "${RANK[$(kind_of_pair "$1" "$2")]}" -ge "${RANK[$3]}" ]; } # FRO
 
 settled() { talks "$1" "$2" && at_least "$1" "$2" "$3" && at_least "$2" "$1" "$3"; } # FROM TO KIND
 
-# NOW is what is reached at present, and may be better.
-reaches() { # WHAT FROM TO NOW GOAL
-        local what=$1 a=$2 b=$3 now=$4 goal=$5 i
-        if [ "$now" = none ]; then
-                for i in 1 2 3; do talks "$a" "$b" >/dev/null 2>&1 && break; done
-                note "$what: $(kind_of_pair "$a" "$b"), is to be $goal"
-                return
-        fi
-        wait_for 30 "$what: $now" settled "$a" "$b" "$now"
-        ok "$what: $(kind_of_pair "$a" "$b"), is to be $goal"
+# "ok" tells how it is, which may be better than KIND, and since when.
+reaches() { # WHAT FROM TO KIND
+        local what=$1 a=$2 b=$3 kind=$4 since=${EPOCHREALTIME/./}
+        wait_for 30 "$what: $kind" settled "$a" "$b" "$kind"
+        since=$(((${EPOCHREALTIME/./} - since) / 1000))
+        ok "$what: $(kind_of_pair "$a" "$b") in $since ms, is to be $kind"
         check "$what: all of what $b has arrives at $a" whole "$a" "$b"
         check "$what: all of what $a has arrives at $b" whole "$b" "$a"
 }
 
+leaves() { on "$1" systemctl stop omertad.socket omertad6.socket omertad.service; } # MACHINE
+
+comes_back() { # MACHINE
+        on "$1" systemctl start omertad.socket omertad6.socket omertad.service
+        wait_for 30 "$1 to be online again" online_anew "$1"
+}
+
 # One that can be reached from outside, and the same home.
-reaches "behind a router, and the gateway" a1 gw direct direct
-reaches "one home, a router without hairpin" a1 a2 lan lan
+reaches "behind a router, and the gateway" a1 gw direct
+reaches "one home, a router without hairpin" a1 a2 lan
+
+nat nata random
+fresh a1 a2
+reaches "one home, a random router" a1 a2 lan
+nat nata easy
+
+# Of two machines that send from the same port Linux leaves it to the first; the other has one port
+# for everybody, as long as nobody gave it the first one for somebody else. So a2 stays away then.
+leaves a1
+fresh a2 b1
+reaches "one home, one port: the first" a2 b1 direct
+comes_back a1
+reaches "one home, one port: the second" a1 b1 direct
+leaves a2
 
 # Two homes, of the same addresses throughout.
 fresh a1 b1
-reaches "easy and easy" a1 b1 "$PUNCHED" direct
+reaches "easy and easy" a1 b1 direct
 nat natb random
 fresh a1 b1
-reaches "easy and random" a1 b1 "$RELAYED" relay
+reaches "easy and random" a1 b1 relay
 nat nata random
 fresh a1 b1
-reaches "random and random" a1 b1 "$RELAYED" relay
-reaches "random, and the gateway" a1 gw direct direct
-reaches "one home, a random router" a1 a2 lan lan
+reaches "random and random" a1 b1 relay
+reaches "random, and the gateway" a1 gw direct
 nat nata cone
 fresh a1 b1
-reaches "cone and random" a1 b1 "$PUNCHED" direct
+reaches "cone and random" a1 b1 direct
 nat nata easy
 nat natb easy
 
 # UDP does not pass between the two homes; it does to everybody else.
 block_udp nata "${NAT_ADDRESS[natb]}"
 fresh a1 b1
-reaches "UDP blocked between the two" a1 b1 "$RELAYED" relay
+reaches "UDP blocked between the two" a1 b1 relay
 unblock_udp nata
 
 # A router that forgets, under a session; then with another address.
 fresh a1 b1
-reaches "before the router restarts" a1 b1 "$PUNCHED" direct
+reaches "before the router restarts" a1 b1 direct
 restart_router nata
-reaches "after the router restarted, the gateway" a1 gw direct direct
-reaches "after the router restarted" a1 b1 "$PUNCHED" direct
+reaches "after the router restarted, the gateway" a1 gw direct
+reaches "after the router restarted" a1 b1 direct
 restart_router nata 192.0.2.111
-reaches "with another address, the gateway" a1 gw direct direct
-reaches "with another address" a1 b1 "$PUNCHED" direct
+reaches "with another address, the gateway" a1 gw direct
+reaches "with another address" a1 b1 direct
 
 # Behind two routers.
 place b1 natc 192.168.7.11
 fresh a1 b1
-reaches "double translation, and the gateway" b1 gw direct direct
-reaches "easy and double" a1 b1 "$PUNCHED" direct
+reaches "double translation, and the gateway" b1 gw direct
+reaches "easy and double" a1 b1 direct
 
 # No router at all, but a filter on each machine.
 place a1 lan 192.0.2.21
@@ -107,18 +118,26 @@ place b1 lan 192.0.2.31
 firewall a1 on
 firewall b1 on
 fresh a1 b1
-reaches "filters on both machines" a1 b1 "$PUNCHED" direct
+reaches "filters on both machines" a1 b1 direct
 firewall a1 off
 firewall b1 off
 
-# Whoever relays goes: the gateway. a2 can be reached now, and relays as well.
+# Whoever relays goes: the gateway, of a sudden. a2 can be reached now, and relays as well; it says so
+# when it goes.
 place a1 nata 192.168.1.11
 place b1 natb 192.168.1.11
 place a2 lan 192.0.2.22
 nat nata random
 nat natb random
-fresh a1 a2 b1
-reaches "before the gateway goes" a1 b1 "$RELAYED" relay
-on gw systemctl stop omertad.socket omertad6.socket omertad.service
-reaches "the gateway is gone" a1 b1 "$RELAYED" relay
+comes_back a2
+fresh a1 b1
+reaches "random, and one in the open" a1 a2 direct
+reaches "random, and one in the open, the other home" b1 a2 direct
+reaches "before the gateway goes" a1 b1 relay
+net lan ip link set gw down
+reaches "the gateway is gone" a1 b1 relay
+net lan ip link set gw up
+for m in a1 a2 b1; do wait_for 60 "$m to reach the gateway again" pings "$m" "${ADDRESS[gw]}"; done
+leaves a2
+reaches "the other relay is gone" a1 b1 relay
 lab_done
