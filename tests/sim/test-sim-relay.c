@@ -127,6 +127,36 @@ static void test_direct_is_released(void **state) {
         lan_free(&lan);
 }
 
+/* Long after a relay was given back their direct way ends, without a word. What both still know of
+ * the relay's number is no way any more; they ask for another as soon as nothing answers. */
+static void test_direct_ends(void **state) {
+        for (uint64_t seed = 40; seed < 44; seed++) {
+                Lan lan = lan_new(seed);
+                Machine *a = lan_join(&lan), *b = lan_join(&lan);
+                usec_t since;
+
+                sim_run_for(lan.sim, 5 * SEC);
+                assert_true(machine_reaches(a, b, 2 * SEC));
+                for (unsigned i = 0; i < 30; i++) {
+                        sim_run_for(lan.sim, SEC);
+                        assert_true(machine_reaches(a, b, SEC));
+                }
+                assert_int_equal(stats(lan.gateway).pairs, 0);
+                part(&lan, a, b);
+                since = sim_now(lan.sim);
+                while (!machine_reaches(a, b, SEC / 2) && sim_now(lan.sim) < since + USEC_PER_MINUTE)
+                        continue;
+                assert_true(sim_now(lan.sim) - since <= 4 * SEC);
+                /* Who has not sent anything meanwhile finds out now, and has the relay already. */
+                since = sim_now(lan.sim);
+                while (!machine_reaches(b, a, SEC / 2) && sim_now(lan.sim) < since + USEC_PER_MINUTE)
+                        continue;
+                assert_true(sim_now(lan.sim) - since <= 2 * SEC);
+                assert_relayed_by(a, b, lan.gateway);
+                lan_free(&lan);
+        }
+}
+
 static bool reaches_within(Machine *a, Machine *b, unsigned seconds) {
         for (unsigned i = 0; i < seconds; i++)
                 if (machine_reaches(a, b, SEC))
@@ -462,6 +492,7 @@ int main(int argc, char *argv[]) {
                 cmocka_unit_test(test_lasts),
                 cmocka_unit_test(test_direct_is_released),
                 cmocka_unit_test(test_becomes_direct),
+                cmocka_unit_test(test_direct_ends),
                 cmocka_unit_test(test_killed),
                 cmocka_unit_test(test_choice),
                 cmocka_unit_test(test_restarted),

@@ -681,6 +681,23 @@ void link_replace_path(Link *link, const Endpoint *old, const Endpoint *new) {
                 link_announce(link, false);
 }
 
+void link_withdraw_path(Link *link, const Endpoint *endpoint) {
+        Path *path = link->mesh ? path_set_find(&link->paths, endpoint) : NULL;
+
+        if (!path)
+                return;
+        if (path != path_set_active(&link->paths)) {
+                path_set_remove(&link->paths, path);
+                if (endpoint_equal(&link->watch.second, endpoint)) {
+                        link->watch.second = (Endpoint){};
+                        link_publish(link);
+                }
+                return;
+        }
+        path->state = PATH_SILENT;
+        paths_doubt(link);
+}
+
 /* --- what others see --- */
 
 /* What the packet thread has heard by the path is not forgotten with @old. */

@@ -61,6 +61,7 @@ typedef enum LinkEvent {
         LINK_EVENT_DOWN,
         LINK_EVENT_ENDPOINT, /* the active path is another, or was shown to work by new keys */
         LINK_EVENT_SEEN,     /* how the other side sees us changed */
+        LINK_EVENT_DOUBTED,  /* in use, and neither the active path nor a spare answers */
         LINK_EVENT_LOST,     /* up, but asked in vain */
         LINK_EVENT_CHANGED,  /* something that is shown; also after all of the above but SEEN */
         _LINK_EVENT_MAX,
@@ -154,6 +155,8 @@ static inline bool link_is_limited(const Link *link) {
 void link_offer_path(Link *link, PathOrigin origin, const Endpoint *endpoint);
 /* The relay moved, or gave another number: all that is known of @old goes to @new. */
 void link_replace_path(Link *link, const Endpoint *old, const Endpoint *new);
+/* Nothing goes by it any more, whatever was answered there. */
+void link_withdraw_path(Link *link, const Endpoint *endpoint);
 
 /* --- events --- */
 

@@ -122,11 +122,10 @@ static usec_t look_in_doubt(Link *link, Path *active) {
         if (w->rounds == PATH_ROUNDS_PATIENT) {
                 link_repair(link);
                 if (link->mesh)
-                        mesh_relay_want(link->mesh, link);
+                        link_tell(link, LINK_EVENT_DOUBTED);
         }
-        if (!link->mesh)
-                return USEC_INFINITY;
-        paths_choose(link);
+        if (link->mesh)
+                paths_choose(link);
         return link->mesh ? w->round_at + patience(active) : USEC_INFINITY;
 }
 

@@ -233,6 +233,11 @@ void path_set_reset(PathSet *set) {
         }
 }
 
+void path_set_remove(PathSet *set, const Path *path) {
+        assert((int) (path - set->path) != set->active);
+        remove_at(set, (int) (path - set->path));
+}
+
 bool path_set_purge(
                 PathSet *set,
                 bool (*is_bad)(const void *userdata, const Endpoint *endpoint),

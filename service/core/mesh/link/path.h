@@ -127,6 +127,8 @@ void path_missed(Path *path, bool heard);
 Path *path_set_prove(PathSet *set, const Endpoint *endpoint, usec_t now);
 /* Return: true if that changed the active path. */
 bool path_set_activate(PathSet *set, const Path *path);
+/* Takes @path out, which is not the active one. */
+void path_set_remove(PathSet *set, const Path *path);
 /* Takes those out that @is_bad says so of. Return: true if the active one was among them. */
 bool path_set_purge(
                 PathSet *set,

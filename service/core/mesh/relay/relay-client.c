@@ -6,7 +6,8 @@
  * Whoever this machine wants to reach, and has no direct way to, it asks up to two relays for, at
  * once with the initiation under way, so that the handshake costs one round trip by the relay. The
  * allocations are offered to the link as paths; which is used is the link's to say. They are kept
- * while the link needs them: it is being made, goes by a relay, or has a session and went by one.
+ * while the link needs them: it is being made, is in doubt, goes by a relay, or has a session and
+ * went by one.
  *
  * A relay that starts anew, says that a number is unknown or moves is asked again at once; one that
  * goes away is replaced.
@@ -26,6 +27,8 @@
 #define AVOID_LONG_USEC (10 * USEC_PER_MINUTE)
 /* It says "unknown": not more often than this is it asked again. */
 #define AGAIN_USEC (200 * USEC_PER_MSEC)
+/* Whether a link that was in doubt still is. */
+#define DOUBT_USEC (10 * USEC_PER_SEC)
 /* A relay is asked whether it is there when what goes by it is not answered. */
 #define RELAY_PROBE_USEC USEC_PER_SEC
 
@@ -255,15 +258,30 @@ static void release(const Slot *s) {
                                 g_bytes_get_size(bytes), ASK_USEC, on_released, NULL, NULL);
 }
 
+/* What was theirs at a relay is no way to them any more, and no spare. */
+static void withdraw(RelayClient *c, const MachineId *machine, const Endpoint *path) {
+        Link *link = endpoint_is_set(path) ? link_find(c->mesh, machine) : NULL;
+
+        if (link)
+                link_withdraw_path(link, path);
+}
+
 static void target_free(Target *t, bool tell) {
+        RelayClient *c = t->client;
+        const MachineId machine = t->machine;
+        Endpoint path[SLOTS];
+
         timer_clear(&t->timer);
-        g_queue_unlink(&t->client->targets, &t->in_list);
+        g_queue_unlink(&c->targets, &t->in_list);
         for (unsigned i = 0; i < SLOTS; i++) {
+                path[i] = t->slot[i].path;
                 if (tell)
                         release(&t->slot[i]);
                 slot_clear(&t->slot[i]);
         }
         g_free(t);
+        for (unsigned i = 0; i < SLOTS && tell; i++)
+                withdraw(c, &machine, &path[i]);
 }
 
 RelayClient *relay_client_free(RelayClient *c) {
@@ -333,14 +351,18 @@ static void settle(RelayClient *c, const MachineId *machine) {
                 arm(t, 0);
 }
 
+/* Its own way may answer after all. */
+static void look_soon(RelayClient *c, const MachineId *machine) {
+        Target *t = find_target(c, machine);
+
+        if (t)
+                arm(t, DOUBT_USEC);
+}
+
 void relay_client_welcome(RelayClient *c, const MachineId *relay) {
         (void) unavoid(c, relay, &whomever);
         for (GList *l = c->targets.head; l; l = l->next)
                 arm(l->data, 0);
-}
-
-void relay_client_want(RelayClient *c, const Link *link) {
-        want(c, link);
 }
 
 /* Nothing comes by them: are they there? */
@@ -434,6 +456,10 @@ void relay_client_link_event(RelayClient *c, Link *link, LinkEvent event) {
                 follow_announced(c, &machine);
                 settle(c, &machine);
                 return;
+        case LINK_EVENT_DOUBTED:
+                want(c, link);
+                look_soon(c, &machine);
+                return;
         case LINK_EVENT_LOST:
                 probe_relays(c, &machine);
                 want(c, link);
@@ -494,19 +520,22 @@ static void heard_unknown(RelayClient *c, const MachineId *relay, uint32_t numbe
                                 ask(s);
                 }
         }
-        for (unsigned i = c->announced->len; i > 0; i--) {
-                const Announced a = g_array_index(c->announced, Announced, i - 1);
-                const Link *link;
+        for (unsigned i = 0; i < c->announced->len; i++) {
+                Announced a = g_array_index(c->announced, Announced, i);
                 Endpoint active;
+                Link *link;
 
                 if (a.path.relay != number || !machine_id_equal(&a.relay, relay))
                         continue;
-                g_array_remove_index(c->announced, i - 1);
+                g_array_remove_index(c->announced, i);
                 link = link_find(c->mesh, &a.machine);
                 active = link ? path_set_endpoint(&link->paths) : (Endpoint){};
+                withdraw(c, &a.machine, &a.path);
                 /* The other side needs it no more, and gave it back; this one does. */
-                if (endpoint_equal(&active, &a.path))
+                link = link_find(c->mesh, &a.machine);
+                if (link && endpoint_equal(&active, &a.path))
                         want(c, link);
+                return;
         }
 }
 

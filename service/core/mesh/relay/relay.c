@@ -68,11 +68,6 @@ void mesh_relay_machine_gone(MeshRelay *r, const MachineId *machine) {
         relay_client_forget(r->client, machine);
 }
 
-void mesh_relay_want(Mesh *m, const Link *link) {
-        if (m->relay)
-                relay_client_want(m->relay->client, link);
-}
-
 void mesh_relay_offer_changed(MeshRelay *r, const MachineId *machine) {
         if (mesh_relay_offers(r->mesh, machine))
                 relay_client_welcome(r->client, machine);

@@ -57,8 +57,6 @@ void relay_service_stats(const RelayService *s, MeshRelayStats *ret);
 RelayClient *relay_client_new(Mesh *m);
 RelayClient *relay_client_free(RelayClient *c);
 void relay_client_link_event(RelayClient *c, Link *link, LinkEvent event);
-/* Its active path does not answer, and nothing else may. */
-void relay_client_want(RelayClient *c, const Link *link);
 /* A relay says so: ANNOUNCED or UNKNOWN. */
 void relay_client_heard(RelayClient *c, const MachineId *relay, const RelayMessage *message);
 /* @relay is there, or relays, again. */
