@@ -127,6 +127,15 @@ static void test_direct_is_released(void **state) {
         lan_free(&lan);
 }
 
+static unsigned count_relayed(Machine *m, Machine *to) {
+        const Link *link = link_find(network_mesh(m->network), machine_id(to));
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < link->paths.n; i++)
+                n += endpoint_is_relayed(&link->paths.path[i].endpoint);
+        return n;
+}
+
 /* Long after a relay was given back their direct way ends, without a word. What both still know of
  * the relay's number is no way any more; they ask for another as soon as nothing answers. */
 static void test_direct_ends(void **state) {
@@ -137,11 +146,18 @@ static void test_direct_ends(void **state) {
 
                 sim_run_for(lan.sim, 5 * SEC);
                 assert_true(machine_reaches(a, b, 2 * SEC));
-                for (unsigned i = 0; i < 30; i++) {
+                /* As neighbours both have asked; now one has, and the other was told. */
+                mesh_disconnect(network_mesh(a->network), machine_id(b), CLOSE_SHUTDOWN);
+                sim_run_for(lan.sim, 100 * USEC_PER_MSEC);
+                assert_true(machine_reaches(a, b, 2 * SEC));
+                /* Spares are asked meanwhile. */
+                for (unsigned i = 0; i < 90; i++) {
                         sim_run_for(lan.sim, SEC);
                         assert_true(machine_reaches(a, b, SEC));
                 }
                 assert_int_equal(stats(lan.gateway).pairs, 0);
+                assert_int_equal(count_relayed(a, b), 0);
+                assert_int_equal(count_relayed(b, a), 0);
                 part(&lan, a, b);
                 since = sim_now(lan.sim);
                 while (!machine_reaches(a, b, SEC / 2) && sim_now(lan.sim) < since + USEC_PER_MINUTE)
