@@ -150,8 +150,8 @@ static CliExit report(Cli *cli, Meeting *m, const char *line) {
         } else if (m->reached)
                 cli_hint(_("%s (%s) is reached, %s."), name, address, via);
         else
-                cli_note(_("%s (%s) does not answer. Has the other side this machine's line?"), name,
-                         address);
+                cli_note(_("%s (%s) does not answer. Has the other side this machine's line?"),
+                         name, address);
         return m->reached ? CLI_OK : CLI_TIMEOUT;
 }
 

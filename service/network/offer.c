@@ -9,8 +9,7 @@ int managed_network_offer(ManagedNetwork *n, char **ret, ManagerError *error) {
         int r = n->core ? network_offer(n->core, ret) : -ENETDOWN;
 
         if (r == -ENETDOWN)
-                return manager_fail(
-                                error, r, "NotJoined", "the network is down: 'omerta up' first");
+                return manager_fail(error, r, "NotJoined", "the network is down: 'omerta up' first");
         if (r < 0)
                 return manager_fail(
                                 error, r, "NoAddress",
