@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Two hundred machines, of which ten can be reached and a third moves. */
+/* A hundred machines, of which ten can be reached and a third moves. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include "reach-world.h"
 
 #define SEC USEC_PER_SEC
-#define CROWD 200U
+#define CROWD 100U
 #define REACHABLE 10U
 #define MOVES 3U
 /* Of those that need a relay, so many are tried. */
@@ -68,10 +68,10 @@ static void test_crowd(void **state) {
                 Machine *a = draw_machine(r), *b = draw_machine(r);
 
                 n += a == b || reach_each_other(a, b);
+                assert_true(a == b || reach_kind(a, b) >= RELAYS_NOW);
         }
         printf("%u of %u pairs that cannot be reached reach each other\n", n, HIDDEN_PAIRS);
-        if (RELAYS_NOW != NONE)
-                assert_int_equal(n, HIDDEN_PAIRS);
+        assert_int_equal(n, HIDDEN_PAIRS);
 }
 
 int main(void) {

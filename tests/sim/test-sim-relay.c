@@ -240,14 +240,14 @@ static void test_choice(void **state) {
 
         sim_run_for(p.lan.sim, 5 * USEC_PER_MINUTE); /* round trips are known */
         for (unsigned i = 0; i < 50; i++) {
-                assert_true(relay_choose(a, machine_id(p.b), none_is_bad, NULL, &relay));
+                assert_true(relay_choose(a, machine_id(p.b), none_is_bad, NULL, false, &relay));
                 n_other += machine_id_equal(&relay, machine_id(other));
         }
         assert_in_range(n_other, 10, 40);
         sim_set_model_between(p.lan.sim, p.a->node, p.lan.gateway->node, &far);
         sim_run_for(p.lan.sim, 30 * USEC_PER_MINUTE); /* the mean of several */
         for (unsigned i = 0; i < 50; i++) {
-                assert_true(relay_choose(a, machine_id(p.b), none_is_bad, NULL, &relay));
+                assert_true(relay_choose(a, machine_id(p.b), none_is_bad, NULL, false, &relay));
                 assert_true(machine_id_equal(&relay, machine_id(other)));
         }
         lan_free(&p.lan);

@@ -67,14 +67,27 @@ static void add_linked(Choice *c) {
 /* Those it says it is reached through. */
 static void add_named(Choice *c) {
         const Record *presence = directory_get(c->mesh->config.directory, RECORD_PRESENCE, c->target);
+
+        for (unsigned i = 0; presence && i < presence->body.presence.n_relays; i++)
+                add(c, &presence->body.presence.relays[i]);
+}
+
+/* A link to a relay is made for who has none, or none that an administrator prefers. One who has
+ * links enough must not: the relay may be hard to reach as well, and name relays of its own, until
+ * everybody is connected with everybody. */
+static void connect_named(const Choice *c, const Candidate *best) {
+        Directory *d = c->mesh->config.directory;
+        const Record *presence = directory_get(d, RECORD_PRESENCE, c->target);
         ChannelProvider *p = &c->mesh->provider;
 
         for (unsigned i = 0; presence && i < presence->body.presence.n_relays; i++) {
                 const MachineId *machine = &presence->body.presence.relays[i];
+                const Record *certificate = directory_certificate(d, machine);
+                bool preferred = certificate && certificate->body.certificate.roles & ROLE_RELAY;
 
-                if (!link_find(c->mesh, machine))
-                        (void) p->ops->connect(p->self, machine);
-                add(c, machine);
+                if (link_find(c->mesh, machine) || (best && (best->preferred || !preferred)))
+                        continue;
+                (void) p->ops->connect(p->self, machine);
         }
 }
 
@@ -89,6 +102,7 @@ bool relay_choose(
                 const MachineId *target,
                 bool (*is_bad)(const void *userdata, const MachineId *relay),
                 const void *userdata,
+                bool is_spare,
                 MachineId *ret) {
         Choice c = { .mesh = m, .target = target, .is_bad = is_bad, .userdata = userdata };
         const Candidate *best = NULL, *as_good[CANDIDATES_MAX];
@@ -100,6 +114,8 @@ bool relay_choose(
         for (unsigned i = 0; i < c.n; i++)
                 if (!best || is_worse(best, &c.candidate[i]))
                         best = &c.candidate[i];
+        if (!is_spare)
+                connect_named(&c, best);
         if (!best)
                 return false;
         for (unsigned i = 0; i < c.n; i++)

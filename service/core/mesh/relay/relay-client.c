@@ -196,7 +196,6 @@ static void on_answer(void *userdata, WireError error, const uint8_t *data, size
         fill(t);
 }
 
-/* With the initiation under way, if there is one. */
 static void ask(Slot *s) {
         Target *t = s->target;
         Mesh *m = t->client->mesh;
@@ -222,18 +221,21 @@ static void ask(Slot *s) {
 
 /* Finds relays for what has none. */
 static void fill(Target *t) {
-        bool all = true;
+        bool all = true, any = false;
 
+        for (unsigned i = 0; i < SLOTS; i++)
+                any = any || t->slot[i].used;
         for (unsigned i = 0; i < SLOTS; i++) {
                 Slot *s = &t->slot[i];
                 MachineId relay;
 
-                if (!s->used && relay_choose(t->client->mesh, &t->machine, is_bad, t, &relay)) {
+                if (!s->used && relay_choose(t->client->mesh, &t->machine, is_bad, t, any, &relay)) {
                         s->used = true;
                         s->relay = relay;
                         ask(s);
                 }
                 all = all && s->used;
+                any = any || s->used;
         }
         arm(t, all ? RENEW_USEC : t->retry);
         if (!all)

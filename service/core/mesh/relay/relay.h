@@ -73,8 +73,10 @@ bool relay_is_near(Mesh *m, const MachineId *machine, Endpoint *ret);
 /**
  * relay_choose() - the best relay for @target
  * @is_bad: which not to take
+ * @is_spare: there is one already
  *
- * Machines @target says it is reached through are connected to first, where there is no link yet.
+ * Machines @target says it is reached through are connected to, where no relay is at hand, for the
+ * next time.
  * Return: false: there is none now.
  */
 bool relay_choose(
@@ -82,4 +84,5 @@ bool relay_choose(
                 const MachineId *target,
                 bool (*is_bad)(const void *userdata, const MachineId *relay),
                 const void *userdata,
+                bool is_spare,
                 MachineId *ret);
