@@ -16,6 +16,10 @@ RULES = """
 table ip nat
 delete table ip nat
 table ip nat {
+    chain input {
+        type filter hook input priority filter; policy accept;
+        iifname "wan" ct state new drop
+    }
     chain forward {
         type filter hook forward priority filter; policy drop;
         %(blocked)s
