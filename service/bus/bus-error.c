@@ -52,6 +52,7 @@ static const char *const of_manager[] = {
         OMERTA_ERROR_PORT_IN_USE,      OMERTA_ERROR_NOT_PERMITTED,
         OMERTA_ERROR_NOT_SUPPORTED,    OMERTA_ERROR_INTERFACE_UNAVAILABLE,
         OMERTA_ERROR_LIMIT_REACHED,    OMERTA_ERROR_STATE_DAMAGED,
+        OMERTA_ERROR_SUBNET_REFUSED,
 };
 
 const char *bus_error_name(const ManagerError *e) {

@@ -36,6 +36,7 @@ static void test_of_manager(void **state) {
         big[sizeof big - 1] = '\0';
         assert_string_equal(name_of(WIRE_ERROR_NONE, "PortInUse"), OMERTA_ERROR_PORT_IN_USE);
         assert_string_equal(name_of(WIRE_ERROR_NONE, "Ambiguous"), OMERTA_ERROR_AMBIGUOUS);
+        assert_string_equal(name_of(WIRE_ERROR_NONE, "SubnetRefused"), OMERTA_ERROR_SUBNET_REFUSED);
         assert_string_equal(name_of(WIRE_ERROR_NONE, NULL), OMERTA_ERROR_FAILED);
         assert_string_equal(name_of(WIRE_ERROR_NONE, ""), OMERTA_ERROR_FAILED);
         assert_string_equal(name_of(WIRE_ERROR_NONE, "a b\n"), OMERTA_ERROR_FAILED);
