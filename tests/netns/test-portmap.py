@@ -150,7 +150,7 @@ def test_setting(lab):
     home.omerta("set", "port-mapping", "off")
     wait_reason(home, "switched off")
     wait_for("the mapping to go", lambda: rt.mapped() == 0)
-    assert home.json("get") == {"port_mapping": False}
+    assert home.json("get")["port_mapping"] is False
     # It is remembered.
     assert home.stop() == 0
     home.start("--vpn")
