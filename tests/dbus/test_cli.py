@@ -101,7 +101,7 @@ class CliTest(unittest.TestCase):
             LinkState='up', Path='direct', Endpoint='192.0.2.1:18002',
             Endpoints=['192.0.2.1:18002', '[2001:db8::1]:18002'], Software='0.1.0',
             Cipher='AES-256-GCM', CertificateExpires=UNTIL, Rtt=1300,
-            LastReceived=NOW - 210 * SECOND, LastHandshake=UNTIL, PacketsSent=11,
+            LastReceived=NOW - 185 * SECOND, LastHandshake=UNTIL, PacketsSent=11,
             PacketsReceived=12, BytesSent=2048, BytesReceived=1 << 40)
         self.fake.add(
             f'{HOME}/session/{IDS["gateway"]}_packets', 'Session', Machine=IDS['gateway'],
@@ -340,8 +340,8 @@ class CliTest(unittest.TestCase):
             'cipher': 'AES-256-GCM', 'certificate_expires': '2030-01-01T00:00:00Z',
             'certificate_expires_usec': UNTIL, 'rtt_usec': 1300,
             'last_received': time.strftime(
-                '%Y-%m-%dT%H:%M:%SZ', time.gmtime((NOW - 210 * SECOND) // SECOND)),
-            'last_received_usec': NOW - 210 * SECOND,
+                '%Y-%m-%dT%H:%M:%SZ', time.gmtime((NOW - 185 * SECOND) // SECOND)),
+            'last_received_usec': NOW - 185 * SECOND,
             'last_handshake': '2030-01-01T00:00:00Z', 'last_handshake_usec': UNTIL,
             'packets_sent': 11, 'packets_received': 12, 'bytes_sent': 2048,
             'bytes_received': 1 << 40})
