@@ -296,6 +296,67 @@ static void test_share(void **state) {
         assert_true(drop_counter(&r.drops, DROP_RELAY_SHARE) > 0);
 }
 
+/* The datagram inside, where @d goes by a relay, and by which of its numbers; 0: directly. */
+static const uint8_t *inner_of(const Datagram *d, size_t *ret_len, uint32_t *ret_number) {
+        bool relayed = d->data[0] == MESSAGE_RELAYED;
+
+        *ret_number = relayed ? relayed_allocation(d->data) : 0;
+        *ret_len = d->len - (relayed ? RELAY_HEADER_SIZE : 0);
+        return d->data + (relayed ? RELAY_HEADER_SIZE : 0);
+}
+
+/* A path in doubt and the other way, of which one goes by a relay or both do: the same goes there
+ * and there, sealed once, also where the send buffer is full in between. */
+static void test_second_way(void **state) {
+        g_autofree uint8_t *payload = g_malloc(60000);
+
+        for (unsigned i = 0; i < 60000; i++)
+                payload[i] = (uint8_t) (i * 7 + i / 256);
+        for (unsigned kind = 1; kind < 4; kind++) {
+                g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
+                uint32_t numbers[2] = { kind & 1 ? 7 : 0, kind & 2 ? 9 : 0 };
+                unsigned n[2] = {};
+                _cleanup_(world_done) World w;
+                Build b;
+
+                world_init(&w);
+                b = world_build(&w.a, &w.b);
+                w.a.tx.second = w.b.endpoint;
+                endpoint_set_port(&w.a.tx.second, 1234);
+                w.a.tx.endpoint.relay = numbers[0];
+                w.a.tx.second.relay = numbers[1];
+                b.payload = payload;
+                b.payload_len = 60000;
+                for (unsigned i = 0; i < 4; i++)
+                        world_app_send(&w.a, &b, 1000);
+                world_egress(&w, &w.a);
+                assert_int_equal(g_queue_get_length(&w.a.wire), 2 * 4 * 60);
+                for (GList *l = w.a.wire.head; l; l = l->next) {
+                        uint32_t number;
+                        size_t len, other_len;
+                        const uint8_t *inner = inner_of(l->data, &len, &number), *other;
+                        Datagram *first;
+
+                        assert_true(number == numbers[0] || number == numbers[1]);
+                        n[number == numbers[1]]++;
+                        first = g_hash_table_lookup(seen, inner + DATA_COUNTER_OFFSET);
+                        if (!first) {
+                                g_hash_table_insert(
+                                                seen, (void *) (inner + DATA_COUNTER_OFFSET),
+                                                l->data);
+                                continue;
+                        }
+                        other = inner_of(first, &other_len, &number);
+                        assert_int_equal(len, other_len);
+                        assert_memory_equal(inner, other, len);
+                }
+                assert_int_equal(g_hash_table_size(seen), 4 * 60);
+                assert_int_equal(n[0], 4 * 60);
+                assert_int_equal(n[1], 4 * 60);
+                assert_int_equal(atomic_load(&w.a.peer.tx_packets), 4 * 60);
+        }
+}
+
 /* A machine that relays is reached through relays itself. */
 static void test_for_us(void **state) {
         WORLD(w, r);
@@ -321,7 +382,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_train),  cmocka_unit_test(test_mixed_buffer),
                 cmocka_unit_test(test_forged), cmocka_unit_test(test_budget),
-                cmocka_unit_test(test_share),  cmocka_unit_test(test_for_us),
+                cmocka_unit_test(test_share),  cmocka_unit_test(test_second_way),
+                cmocka_unit_test(test_for_us),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
