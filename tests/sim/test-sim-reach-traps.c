@@ -133,6 +133,20 @@ static void test_router_restarts(void **state) {
         }
 }
 
+/* The same of two that are relayed. Nobody but the machine inside can tell the relay where it is
+ * now: within a second if it has something to say, else when it next asks whether its path works. */
+static void test_router_of_a_relayed_restarts(void **state) {
+        for (unsigned i = 0; i < 4; i++) {
+                _cleanup_(reach_freep) Reach *r = reach_new(i + 1);
+                Machine *a = reach_join(r, END_RANDOM), *b = reach_join(r, END_RANDOM);
+
+                talk_and_judge(a, b, BY_RELAY);
+                sim_nat_restart((i & 1 ? b : a)->site, i & 2 ? "203.0.99.99" : NULL);
+                assert_true(reach_talk(a, b, 10) >= (i & 1 ? 7 : 9));
+                judge(a, b, BY_RELAY);
+        }
+}
+
 static void test_both_routers_restart(void **state) {
         _cleanup_(reach_freep) Reach *r = reach_new(1);
         Machine *a = reach_join(r, END_EASY), *b = reach_join(r, END_EASY);
@@ -317,6 +331,7 @@ int main(void) {
                 cmocka_unit_test(test_mapped_by_the_inner_router),
                 cmocka_unit_test(test_one_carrier),
                 cmocka_unit_test(test_router_restarts),
+                cmocka_unit_test(test_router_of_a_relayed_restarts),
                 cmocka_unit_test(test_both_routers_restart),
                 cmocka_unit_test(test_idle_behind_a_router),
                 cmocka_unit_test(test_both_move_at_once),

@@ -89,6 +89,7 @@ static void on_link_event(void *userdata, Link *link, LinkEvent event) {
                 return;
         case LINK_EVENT_ENDPOINT:
         case LINK_EVENT_SEEN:
+        case LINK_EVENT_SILENT:
         case LINK_EVENT_DOUBTED:
         case LINK_EVENT_LOST:
         case LINK_EVENT_CHANGED:

@@ -70,6 +70,7 @@ static void on_link_event(void *userdata, Link *link, LinkEvent event) {
         case LINK_EVENT_LOST:
                 suspect(m);
                 return;
+        case LINK_EVENT_SILENT:
         case LINK_EVENT_DOUBTED:
                 return;
         case LINK_EVENT_CHANGED:

@@ -125,6 +125,7 @@ static void on_link_event(void *userdata, Link *link, LinkEvent event) {
         case LINK_EVENT_CONNECTING:
         case LINK_EVENT_DOWN:
         case LINK_EVENT_ENDPOINT:
+        case LINK_EVENT_SILENT:
         case LINK_EVENT_DOUBTED:
         case LINK_EVENT_LOST:
         case LINK_EVENT_CHANGED:

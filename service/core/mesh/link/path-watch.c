@@ -89,6 +89,8 @@ static void doubt(Link *link, bool needs_answer) {
         w->rounds = 0;
         choose_second(link);
         ask_round(link);
+        if (link->mesh)
+                link_tell(link, LINK_EVENT_SILENT);
 }
 
 void paths_doubt(Link *link) {

@@ -372,6 +372,7 @@ static void on_link_event(void *userdata, Link *link, LinkEvent event) {
                 return;
         case LINK_EVENT_CONNECTING:
         case LINK_EVENT_DOWN:
+        case LINK_EVENT_SILENT:
         case LINK_EVENT_DOUBTED:
         case LINK_EVENT_LOST:
         case LINK_EVENT_CHANGED:

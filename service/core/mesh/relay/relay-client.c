@@ -367,15 +367,26 @@ void relay_client_welcome(RelayClient *c, const MachineId *relay) {
                 arm(l->data, 0);
 }
 
-/* Nothing comes by them: are they there? */
+static void probe_relay(RelayClient *c, const MachineId *relay) {
+        Link *link = link_find(c->mesh, relay);
+
+        if (link && link_is_up(link) && !link->lost)
+                (void) probes_send(link, RELAY_PROBE_USEC, NULL, NULL);
+}
+
+/* Nothing comes by them: are they there? And do they know where we are: whoever is behind a router
+ * that has forgotten it, or has another address, is a stranger to its relay until it speaks to it. */
 static void probe_relays(RelayClient *c, const MachineId *machine) {
         const Target *t = find_target(c, machine);
 
-        for (unsigned i = 0; t && i < SLOTS; i++) {
-                Link *link = t->slot[i].used ? link_find(c->mesh, &t->slot[i].relay) : NULL;
+        for (unsigned i = 0; t && i < SLOTS; i++)
+                if (t->slot[i].used)
+                        probe_relay(c, &t->slot[i].relay);
+        for (unsigned i = 0; i < c->announced->len; i++) {
+                const Announced a = g_array_index(c->announced, Announced, i);
 
-                if (link && link_is_up(link) && !link->lost)
-                        (void) probes_send(link, RELAY_PROBE_USEC, NULL, NULL);
+                if (machine_id_equal(&a.machine, machine))
+                        probe_relay(c, &a.relay);
         }
 }
 
@@ -457,6 +468,9 @@ void relay_client_link_event(RelayClient *c, Link *link, LinkEvent event) {
                 each_slot(c, &machine, follow);
                 follow_announced(c, &machine);
                 settle(c, &machine);
+                return;
+        case LINK_EVENT_SILENT:
+                probe_relays(c, &machine);
                 return;
         case LINK_EVENT_DOUBTED:
                 want(c, link);

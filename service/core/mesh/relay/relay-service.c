@@ -443,6 +443,7 @@ void relay_service_link_event(RelayService *s, Link *link, LinkEvent event) {
                 publish_all_of(s, machine, false);
                 return;
         case LINK_EVENT_SEEN:
+        case LINK_EVENT_SILENT:
         case LINK_EVENT_DOUBTED:
         case LINK_EVENT_LOST:
         case LINK_EVENT_CHANGED:
