@@ -154,7 +154,7 @@ static usec_t look_at_active(Link *link, Path *active) {
                 return active->asked + half;
         /* While packets go out it is looked at as often as it takes to see that none come in. */
         if (last_sent(link) + half > t)
-                return MAX(heard, t) + half;
+                return heard + half > t ? heard + half : t + half;
         return in_use ? active->last_asked + PATH_ASK_USEC : USEC_INFINITY;
 }
 

@@ -22,7 +22,7 @@ typedef struct Mesh Mesh;
 #define PATH_TRUST_USEC (6500 * USEC_PER_MSEC)
 /* Nothing comes by it though something is sent: in doubt after this or four round trips, the
  * greater; asked in the middle of it. */
-#define PATH_DOUBT_USEC USEC_PER_SEC
+#define PATH_DOUBT_USEC (800 * USEC_PER_MSEC)
 /* How long an answer is waited for before it counts as lost. */
 #define PATH_ANSWER_USEC (2 * USEC_PER_SEC)
 
