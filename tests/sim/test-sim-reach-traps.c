@@ -147,6 +147,24 @@ static void test_router_of_a_relayed_restarts(void **state) {
         }
 }
 
+/* Both start anew, and their routers know nothing: as soon as each has the gateway there is a
+ * relay, and the first packet takes what the handshake takes. */
+static void test_both_start_anew(void **state) {
+        _cleanup_(reach_freep) Reach *r = reach_new(1);
+        Machine *m[] = { reach_join(r, END_RANDOM), reach_join(r, END_RANDOM) };
+
+        sim_run_for(r->sim, MINUTE);
+        for (unsigned i = 0; i < ELEMENTSOF(m); i++) {
+                machine_stop(m[i], false, false);
+                sim_nat_restart(m[i]->site, NULL);
+        }
+        for (unsigned i = 0; i < ELEMENTSOF(m); i++)
+                machine_start(m[i]);
+        sim_run_for(r->sim, 100 * USEC_PER_MSEC);
+        assert_true(machine_reaches(m[0], m[1], 200 * USEC_PER_MSEC));
+        judge(m[0], m[1], BY_RELAY);
+}
+
 static void test_both_routers_restart(void **state) {
         _cleanup_(reach_freep) Reach *r = reach_new(1);
         Machine *a = reach_join(r, END_EASY), *b = reach_join(r, END_EASY);
@@ -332,6 +350,7 @@ int main(void) {
                 cmocka_unit_test(test_one_carrier),
                 cmocka_unit_test(test_router_restarts),
                 cmocka_unit_test(test_router_of_a_relayed_restarts),
+                cmocka_unit_test(test_both_start_anew),
                 cmocka_unit_test(test_both_routers_restart),
                 cmocka_unit_test(test_idle_behind_a_router),
                 cmocka_unit_test(test_both_move_at_once),

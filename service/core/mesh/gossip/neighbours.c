@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "core/mesh/gossip/presence.h"
 #include "core/mesh/lan/discovery.h"
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
@@ -390,6 +391,8 @@ static void choose(void *userdata) {
                 if (!((Neighbour *) l->data)->keep)
                         drop(l->data);
         }
+        /* It names the relays among them. */
+        presence_changed(m->presence);
         /* Who was avoided gets another chance. */
         if (n->avoided->len > 0 && !timer_is_set(&n->timer))
                 timer_set(m->env->timers, &n->timer, next_chance(n), choose, n);

@@ -7,12 +7,15 @@
 #include "core/mesh/mesh-internal.h"
 #include "core/mesh/relay/relay.h"
 
-/* Changes come in bursts (an interface goes, another comes); records go to everybody. */
+/* Changes come in bursts (an interface goes, another comes) and records go to everybody: one so
+ * often. The first of a burst is not kept back: without it nobody finds us but those we find
+ * ourselves. */
 #define SETTLE_USEC USEC_PER_SEC
 
 struct Presence {
         Mesh *mesh;
         Timer timer;
+        usec_t signed_at; /* monotonic; 0: not in this life */
         LinkObserver observer;
 };
 
@@ -98,17 +101,15 @@ static void on_timer(void *userdata) {
                 g_strlcpy(b.presence.software, m->config.software, sizeof b.presence.software);
         if (identity_sign_record(m->config.identity, &m->config.network, &b, &record) < 0)
                 return;
+        p->signed_at = env_now(m->env);
         (void) directory_offer(d, record, false, NULL);
         look_again_in(p, PRESENCE_LIFETIME / 2);
 }
 
 void presence_changed(Presence *p) {
         const MeshEnv *env = p->mesh->env;
-        /* The first is awaited: without it nobody finds us but those we find ourselves. */
-        usec_t delay = directory_get(p->mesh->config.directory, RECORD_PRESENCE,
-                                     &p->mesh->config.identity->id)
-                                       ? SETTLE_USEC
-                                       : 0;
+        usec_t next = p->signed_at > 0 ? p->signed_at + SETTLE_USEC : 0;
+        usec_t delay = usec_sub(next, env_now(env));
 
         if (!timer_is_set(&p->timer) || p->timer.due > env_now(env) + delay)
                 look_again_in(p, delay);

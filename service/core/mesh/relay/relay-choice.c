@@ -54,12 +54,21 @@ static void add(Choice *c, const MachineId *machine) {
         c->n++;
 }
 
+/* A link that lasts. A gateway's does, also before neighbours were chosen: who has just started has
+ * no other, and would be without a relay for the first second. */
+static bool is_kept(const Mesh *m, const MachineId *machine) {
+        const Record *certificate = directory_certificate(m->config.directory, machine);
+
+        return mesh_keeps_link(m, machine) ||
+               (certificate && certificate->body.certificate.roles & (ROLE_GATEWAY | ROLE_ISSUER));
+}
+
 /* Those we have links with, in the order in which they were used last. */
 static void add_linked(Choice *c) {
         for (GList *l = c->mesh->lru.head; l; l = l->next) {
                 const MachineId *machine = &((Link *) l->data)->machine;
 
-                if (mesh_relay_offers(c->mesh, machine) && mesh_keeps_link(c->mesh, machine))
+                if (mesh_relay_offers(c->mesh, machine) && is_kept(c->mesh, machine))
                         add(c, machine);
         }
 }
