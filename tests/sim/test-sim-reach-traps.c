@@ -258,6 +258,24 @@ static void test_relay_dies(void **state) {
         judge(a, b, BY_RELAY);
 }
 
+/* One that went and came back is one again when it is needed. */
+static void test_relay_comes_back(void **state) {
+        for (unsigned says = 0; says < 2; says++) {
+                _cleanup_(reach_freep) Reach *r = reach_new(1);
+                Machine *a = reach_join(r, END_RANDOM), *b = reach_join(r, END_RANDOM),
+                        *c = reach_join(r, END_OPEN);
+
+                talk_and_judge(a, b, BY_RELAY);
+                machine_stop(c, says, false);
+                (void) reach_talk(a, b, SETTLE_SECONDS);
+                machine_start(c);
+                (void) reach_talk(a, b, 5);
+                mesh_set_relay(network_mesh(r->gateway->network), RELAY_OFF);
+                (void) reach_talk(a, b, SETTLE_SECONDS);
+                judge(a, b, BY_RELAY);
+        }
+}
+
 /* The relay starts anew and has forgotten every allocation; so does a member. */
 static void test_relay_restarts(void **state) {
         _cleanup_(reach_freep) Reach *r = reach_new(1);
@@ -357,6 +375,7 @@ int main(void) {
                 cmocka_unit_test(test_leaves_the_lan_and_comes_back),
                 cmocka_unit_test(test_slept_for_a_day),
                 cmocka_unit_test(test_relay_dies),
+                cmocka_unit_test(test_relay_comes_back),
                 cmocka_unit_test(test_relay_restarts),
                 cmocka_unit_test(test_one_way),
                 cmocka_unit_test(test_only_small_ones_pass),

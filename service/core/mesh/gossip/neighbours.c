@@ -150,6 +150,16 @@ static void avoid(Neighbours *n, const MachineId *machine) {
         g_array_append_val(n->avoided, a);
 }
 
+/* Return: whether it was. */
+static bool unavoid(Neighbours *n, const MachineId *machine) {
+        unsigned before = n->avoided->len;
+
+        for (unsigned i = n->avoided->len; i > 0; i--)
+                if (machine_id_equal(&g_array_index(n->avoided, Avoided, i - 1).machine, machine))
+                        g_array_remove_index(n->avoided, i - 1);
+        return n->avoided->len < before;
+}
+
 static void on_down(Neighbour *b) {
         Neighbours *n = b->neighbours;
         usec_t delay;
@@ -167,18 +177,23 @@ static void on_down(Neighbour *b) {
 }
 
 static void on_link_event(void *userdata, Link *link, LinkEvent event) {
-        Neighbour *b = find(userdata, &link->machine);
+        Neighbours *n = userdata;
+        Neighbour *b = find(n, &link->machine);
 
-        if (!b)
-                return;
         switch (event) {
         case LINK_EVENT_UP:
         case LINK_EVENT_RESTARTED:
+                /* It went, and called us when it was back. */
+                if (unavoid(n, &link->machine))
+                        neighbours_changed(n);
+                if (!b)
+                        return;
                 b->failures = b->missed = 0;
                 arm(b, NEIGHBOUR_KEEPALIVE_NAT_USEC);
                 return;
         case LINK_EVENT_DOWN:
-                on_down(b);
+                if (b)
+                        on_down(b);
                 return;
         case LINK_EVENT_CONNECTING:
         case LINK_EVENT_ENDPOINT:
@@ -232,9 +247,7 @@ void neighbours_found(Neighbours *n, const MachineId *machine) {
         Neighbour *b = find(n, machine);
         const Link *link = link_find(n->mesh, machine);
 
-        for (unsigned i = n->avoided->len; i > 0; i--)
-                if (machine_id_equal(&g_array_index(n->avoided, Avoided, i - 1).machine, machine))
-                        g_array_remove_index(n->avoided, i - 1);
+        (void) unavoid(n, machine);
         if (link && link_is_up(link))
                 return;
         neighbours_changed(n);
