@@ -2,17 +2,19 @@
 # shellcheck shell=bash
 # Homes behind routers, for the machines of lab.sh; sourced after mesh.sh.
 #
-#   lan  ==+==========+=============+=====================+==   192.0.2.0/24, the internet
-#          |          |             |                     |
-#          gw .10     nata .101     natb .102             natd .104
-#                     |             |                     |
-#                ==+==+==+==     ==+==                  ==+==   192.168.1.0/24, thrice the same
-#                  a1    a2        b1                     natc .50
-#                 .11   .12       .11                     |
-#                                                       ==+==   192.168.7.0/24
+#   lan  ==+==========+=============+=========+===========+==   192.0.2.0/24, 2001:db8::/64,
+#          |          |             |         |           |     the internet
+#          gw .10     nata .101     natb .102 nate .105   natd .104
+#                     |             |         |           |
+#                ==+==+==+==     ==+==        |         ==+==   192.168.1.0/24, thrice the same
+#                  a1    a2        b1         |           natc .50
+#                 .11   .12       .11         |           |
+#                                           ==+==       ==+==   192.168.7.0/24
+#                                           10.77.50.0/24: of the network's own range
 #
 #   homes MACHINE=SITE:ADDRESS...    where the machines stand before they boot
 #   place MACHINE SITE ADDRESS       goes there: lan, nata, ...
+#   place6 MACHINE NUMBER            has 2001:db8::NUMBER as well, in the lan; only6 MACHINE: no IPv4
 #   nat ROUTER KIND                  easy, random or cone
 #   restart_router ROUTER [ADDRESS]  forgets all it translates; has another address then
 #   firewall MACHINE on|off          a filter on the machine: lets in what answers
@@ -26,9 +28,10 @@
 # no hairpin. What comes to the router itself is dropped, as at home: else it would note who came
 # first, and give another port to what goes there next; two who ask at once would never meet.
 
-declare -A NAT_ADDRESS=([nata]=192.0.2.101 [natb]=192.0.2.102 [natd]=192.0.2.104 [natc]=192.168.1.50)
-declare -A NAT_OUTER=([nata]=lan [natb]=lan [natd]=lan [natc]=natd)
-declare -A NAT_INSIDE=([nata]=192.168.1 [natb]=192.168.1 [natd]=192.168.1 [natc]=192.168.7)
+declare -A NAT_ADDRESS=([nata]=192.0.2.101 [natb]=192.0.2.102 [natd]=192.0.2.104 [natc]=192.168.1.50 [nate]=192.0.2.105)
+declare -A NAT_OUTER=([nata]=lan [natb]=lan [natd]=lan [natc]=natd [nate]=lan)
+declare -A NAT_INSIDE=([nata]=192.168.1 [natb]=192.168.1 [natd]=192.168.1 [natc]=192.168.7
+        [nate]=10.77.50)
 declare -A NAT_SITE # of a machine: where the other end of its cable is
 NAT_HOMES=()
 
@@ -123,9 +126,14 @@ place() { # MACHINE SITE ADDRESS
         LAB_ADDRESS[$m]=$3
 }
 
+# An address at once: nobody else has it.
+place6() { net "$1" ip address add "2001:db8::$2/64" dev eth0 nodad; } # MACHINE NUMBER
+
+only6() { net "$1" ip -4 address flush dev eth0; } # MACHINE
+
 lab_topology_hook() {
         local r home m at
-        for r in nata natb natd natc; do nat_router "$r" || return 1; done
+        for r in nata natb natd natc nate; do nat_router "$r" || return 1; done
         for home in "${NAT_HOMES[@]}"; do
                 m=${home%%=*}
                 at=${home#*=}

@@ -17,7 +17,11 @@ for m in gw a1 a2 b1; do
         SUM[$m]=$(on $m sha256sum /root/blob | cut -d' ' -f1)
 done
 
-online_anew() { state_is "$1" online && pings "$1" "${ADDRESS[gw]}"; }
+# A conflict is said where the machine stands in a network of the same addresses; it is online all the
+# same.
+online_anew() { # MACHINE
+        { state_is "$1" online || state_is "$1" conflict; } && pings "$1" "${ADDRESS[gw]}"
+}
 
 # Nothing of the case before is remembered, neither by routers nor by links.
 fresh() { # MACHINE...
@@ -48,6 +52,10 @@ reaches() { # WHAT FROM TO KIND
         check "$what: all of what $b has arrives at $a" whole "$a" "$b"
         check "$what: all of what $a has arrives at $b" whole "$b" "$a"
 }
+
+cut_off() { ! pings "$1" "${ADDRESS[$2]}"; } # FROM TO
+
+knows_place() { on "$1" omerta path "${ADDRESS[$2]}" | grep -qF "[$3]"; } # FROM TO IPV6-ADDRESS
 
 leaves() { on "$1" systemctl stop omertad.socket omertad6.socket omertad.service; } # MACHINE
 
@@ -112,6 +120,12 @@ fresh a1 b1
 reaches "double translation, and the gateway" b1 gw direct
 reaches "easy and double" a1 b1 direct
 
+# A carrier that gives its customers addresses of the network's own range.
+place b1 nate 10.77.50.11
+fresh a1 b1
+reaches "a carrier of the same range, and the gateway" b1 gw direct
+reaches "easy, and a carrier of the same range" a1 b1 direct
+
 # No router at all, but a filter on each machine.
 place a1 lan 192.0.2.21
 place b1 lan 192.0.2.31
@@ -121,6 +135,23 @@ fresh a1 b1
 reaches "filters on both machines" a1 b1 direct
 firewall a1 off
 firewall b1 off
+
+# One has no IPv4; then the other has IPv6 as well.
+place6 gw 10
+place6 a1 21
+wait_for 20 "a1 to hear where the gateway is by IPv6" knows_place a1 gw 2001:db8::10
+only6 a1
+place b1 natb 192.168.1.11
+fresh a1 b1
+reaches "IPv6 alone, and the gateway" a1 gw direct
+reaches "IPv6 alone, and IPv4 alone" a1 b1 relay
+place b1 lan 192.0.2.31
+place6 b1 31
+firewall b1 on
+fresh a1 b1
+reaches "IPv6 alone, and both behind a filter" a1 b1 direct
+firewall b1 off
+for m in gw a1 b1; do net $m ip -6 address flush dev eth0 scope global; done
 
 # Whoever relays goes: the gateway, of a sudden. a2 can be reached now, and relays as well; it says so
 # when it goes.
@@ -140,4 +171,13 @@ net lan ip link set gw up
 for m in a1 a2 b1; do wait_for 60 "$m to reach the gateway again" pings "$m" "${ADDRESS[gw]}"; done
 leaves a2
 reaches "the other relay is gone" a1 b1 relay
+
+# A relay whose membership ends carries nothing from then on, though it would.
+comes_back a2
+check "the gateway relays no more" on gw omerta set relay off
+reaches "the relay that is left" a1 b1 relay
+check "that one is no member any more" on gw omerta network revoke a2
+wait_for 10 "nothing to be carried by it" cut_off a1 b1
+check "the gateway relays again" on gw omerta set relay auto
+reaches "the relay is no member any more" a1 b1 relay
 lab_done
