@@ -295,8 +295,12 @@ static void ask_both(Link *link, Path *path) {
                 return;
         /* At the same moment, so that to follow costs one round trip. */
         paths_ask_full(link, path);
+        /* One that takes long is asked again before it answers: while the active path has not answered
+         * either, what is to be known is who does first since the machine spoke from there. */
+        if (!active || active->proof >= w->roam_since || t >= w->roam_since + ROAM_USEC ||
+            !endpoint_equal(&w->roam, &path->endpoint))
+                w->roam_since = t;
         w->roam = path->endpoint;
-        w->roam_since = t;
         if (active)
                 (void) paths_ask(link, active);
         paths_watch(link);
@@ -380,7 +384,8 @@ static bool has_roamed(Link *link, const Path *path, const Path *active) {
         return w->roam_since > 0 && now(link) < w->roam_since + ROAM_USEC &&
                endpoint_equal(&w->roam, &path->endpoint) &&
                path_is_ready(path, link->mesh->config.mtu, now(link)) &&
-               active->proof < w->roam_since && path_compare_kind(path, active) <= 0;
+               active->proof < w->roam_since && path->proof >= w->roam_since &&
+               path_compare_kind(path, active) <= 0;
 }
 
 /* We left it too early: it answers. */
