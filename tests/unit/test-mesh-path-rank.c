@@ -127,6 +127,31 @@ static void test_hysteresis(void **state) {
         assert_false(path_is_worth_moving(&c, &a));
 }
 
+static Path relayed(const char *text, usec_t srtt) {
+        Path p = path(text, PATH_TIER_RELAYED, PATH_TIER_RELAYED, srtt);
+
+        p.endpoint.relay = 7;
+        return p;
+}
+
+/* From one relay to another: a third and 10 ms, and no family is worth it. */
+static void test_relays(void **state) {
+        Path a = relayed("203.0.113.1", 90 * MSEC), b = relayed("203.0.113.2", 60 * MSEC);
+        Path c = relayed("203.0.113.3", 59 * MSEC), v6 = relayed("[2001:db8::1]", 80 * MSEC);
+        Path near = relayed("203.0.113.4", 12 * MSEC), nearer = relayed("203.0.113.5", 3 * MSEC);
+        Path direct = public(80 * MSEC);
+
+        assert_int_equal(path_relay_limit(&a), 60 * MSEC);
+        assert_int_equal(path_relay_limit(&near), 2 * MSEC);
+        assert_false(path_is_worth_moving(&b, &a));
+        assert_true(path_is_worth_moving(&c, &a));
+        assert_false(path_is_worth_moving(&nearer, &near));
+        assert_false(path_is_worth_moving(&v6, &a));
+        assert_true(path_is_worth_moving(&direct, &c));
+        near.srtt = 5 * MSEC;
+        assert_int_equal(path_relay_limit(&near), 0);
+}
+
 static void test_ready(void **state) {
         Path p = public(10 * MSEC);
 
@@ -259,15 +284,11 @@ static void test_reasons(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_tiers),
-                cmocka_unit_test(test_kinds),
-                cmocka_unit_test(test_hysteresis),
-                cmocka_unit_test(test_ready),
-                cmocka_unit_test(test_best),
-                cmocka_unit_test(test_missed),
-                cmocka_unit_test(test_reflexive_are_few),
-                cmocka_unit_test(test_forget_told),
-                cmocka_unit_test(test_reasons),
+                cmocka_unit_test(test_tiers),       cmocka_unit_test(test_kinds),
+                cmocka_unit_test(test_hysteresis),  cmocka_unit_test(test_relays),
+                cmocka_unit_test(test_ready),       cmocka_unit_test(test_best),
+                cmocka_unit_test(test_missed),      cmocka_unit_test(test_reflexive_are_few),
+                cmocka_unit_test(test_forget_told), cmocka_unit_test(test_reasons),
         };
 
         return cmocka_run_group_tests_name("mesh-path-rank", tests, NULL, NULL);

@@ -112,6 +112,8 @@ void mesh_unobserve_links(Mesh *m, const LinkObserver *o);
 void mesh_relay_machine_gone(MeshRelay *r, const MachineId *machine);
 /* It says that it relays, or that it does not any more. */
 void mesh_relay_offer_changed(MeshRelay *r, const MachineId *machine);
+/* Packets go to the other side of @link: is there a better relay? */
+void mesh_relay_used(Mesh *m, const Link *link);
 /* By whom @endpoint is relayed. Return: false: not known. */
 bool mesh_relay_find(const Mesh *m, const Endpoint *endpoint, MachineId *ret);
 

@@ -11,6 +11,8 @@
  * a Wi-Fi's round trip moves by that much by itself. */
 #define WORTH_MOVING_USEC (10 * USEC_PER_MSEC)
 #define WORTH_MOVING_PART 5U
+/* From one relay to another: both sides move, each by its own figures. */
+#define WORTH_MOVING_RELAY_PART 3U
 
 bool path_is_local_address(const Endpoint *endpoint) {
         IpAddr a = endpoint_address(endpoint);
@@ -44,9 +46,19 @@ int path_compare_kind(const Path *a, const Path *b) {
         return c;
 }
 
+static bool are_relayed(const Path *a, const Path *b) {
+        return endpoint_is_relayed(&a->endpoint) && endpoint_is_relayed(&b->endpoint);
+}
+
+usec_t path_relay_limit(const Path *path) {
+        return usec_sub(path->srtt, MAX(path->srtt / WORTH_MOVING_RELAY_PART, WORTH_MOVING_USEC));
+}
+
 static bool is_faster(const Path *path, const Path *than) {
         if (path->srtt == 0 || than->srtt == 0)
                 return false;
+        if (are_relayed(path, than))
+                return path->srtt < path_relay_limit(than);
         return path->srtt + MAX(than->srtt / WORTH_MOVING_PART, WORTH_MOVING_USEC) < than->srtt;
 }
 
@@ -62,8 +74,8 @@ bool path_is_worth_moving(const Path *path, const Path *active) {
         if (is_faster(path, active))
                 return true;
         /* IPv6 has no translator that forgets; and once there it stays. */
-        return family_rank(path) < family_rank(active) && path->srtt > 0 &&
-               path->srtt <= active->srtt;
+        return !are_relayed(path, active) && family_rank(path) < family_rank(active) &&
+               path->srtt > 0 && path->srtt <= active->srtt;
 }
 
 uint16_t path_inner_mtu(const Endpoint *endpoint, uint16_t mtu) {

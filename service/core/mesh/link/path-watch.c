@@ -148,8 +148,10 @@ static usec_t look_at_active(Link *link, Path *active) {
                 (void) paths_ask(link, active);
                 unanswered = active->asked > heard;
         }
-        if (in_use)
+        if (in_use) {
                 paths_ask_full(link, active);
+                mesh_relay_used(link->mesh, link);
+        }
         if (unanswered)
                 return active->asked + half;
         /* While packets go out it is looked at as often as it takes to see that none come in. */

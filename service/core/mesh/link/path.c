@@ -282,6 +282,7 @@ void path_sample_rtt(Path *path, usec_t rtt) {
         usec_t off;
 
         rtt = MAX(rtt, 1);
+        path->rtt_last = rtt;
         if (path->srtt == 0) {
                 path->srtt = rtt;
                 path->rttvar = rtt / 2;

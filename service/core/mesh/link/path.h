@@ -93,6 +93,7 @@ typedef struct Path {
         usec_t asked;                 /* monotonic: the first that is not answered yet; 0: none */
         unsigned missed;              /* in a row */
         usec_t srtt, rttvar, rtt_min; /* RFC 6298; 0: not known */
+        usec_t rtt_last;              /* of the last answer */
         uint32_t n_probes, n_lost;    /* sent there, and not answered in time */
         uint16_t mtu;                 /* largest inner packet known to pass; 0: not known */
         unsigned full_missed;         /* probes of full size not answered, in a row */
@@ -171,8 +172,11 @@ PathTier path_tier_of(PathOrigin origin, const Endpoint *endpoint);
 /* Less than 0: @a is worth more than @b, by what does not change from one moment to the next. */
 int path_compare_kind(const Path *a, const Path *b);
 /* Whether to leave @active, which works, for @path: a better kind, or faster by a fifth and 10 ms
- * at least. What is as good is left for nothing, or paths would take turns. */
+ * at least, by a third where both are relayed. What is as good is left for nothing, or paths would
+ * take turns. */
 bool path_is_worth_moving(const Path *path, const Path *active);
+/* A round trip by another relay must be less than this to be worth leaving @path, which is relayed. */
+usec_t path_relay_limit(const Path *path);
 /* Whether packets may be moved there now. @mtu: what must pass, 0: anything. */
 bool path_is_ready(const Path *path, uint16_t mtu, usec_t now);
 /* Of packets up to @mtu, the largest that goes by such a path: a relay's header comes out of it,

@@ -50,6 +50,10 @@
 #define FULL_TRIES 2U
 #define FULL_AGAIN_USEC USEC_PER_MINUTE
 #define EXPLORE_USEC USEC_PER_MINUTE
+/* So long a relay is kept that was taken because it was faster: round trips come and go. */
+#define RELAY_STAY_USEC (3 * USEC_PER_MINUTE)
+/* What another one takes is measured now, not when it was a spare. */
+#define RELAY_FRESH_USEC (5 * USEC_PER_SEC)
 
 static usec_t now(const Link *link) {
         return env_now(link->mesh->env);
@@ -86,7 +90,7 @@ void paths_stop(Link *link) {
         link->punch = punch_free(link->punch);
         w->distress = false;
         w->second = w->roam = w->left = (Endpoint){};
-        w->roam_since = w->explored = 0;
+        w->roam_since = w->explored = w->relay_taken = 0;
         path_set_reset(&link->paths);
 }
 
@@ -250,6 +254,26 @@ static bool is_given_up(const Link *link, const Path *active) {
                (link->watch.distress && now(link) > paths_active_heard(link) + PATH_TRUST_USEC);
 }
 
+/* Whether to leave @active, which works, for @best. */
+static bool leaves(Link *link, Path *best, const Path *active) {
+        PathWatch *w = &link->watch;
+
+        if (!path_is_worth_moving(best, active))
+                return false;
+        if (!endpoint_is_relayed(&active->endpoint) || !endpoint_is_relayed(&best->endpoint))
+                return true;
+        if (w->relay_taken > 0 && now(link) < w->relay_taken + RELAY_STAY_USEC)
+                return false;
+        if (now(link) > best->last_answered + RELAY_FRESH_USEC) {
+                (void) paths_ask(link, best);
+                return false;
+        }
+        if (best->rtt_last >= path_relay_limit(active))
+                return false;
+        w->relay_taken = now(link);
+        return true;
+}
+
 void paths_choose(Link *link) {
         Path *active = active_of(link), *best;
         unsigned but = active ? 1U << link->paths.active : 0;
@@ -263,7 +287,7 @@ void paths_choose(Link *link) {
         if (!best)
                 return;
         if (given_up || (link->watch.distress && best->last_answered > link->watch.distress_since) ||
-            path_is_worth_moving(best, active))
+            leaves(link, best, active))
                 move_to(link, best, false);
 }
 

@@ -43,7 +43,8 @@ typedef struct PathWatch {
         usec_t roam_since; /* monotonic; 0: never */
         /* Where it was before it moved there; if that answers all the same it may go back. */
         Endpoint left;
-        usec_t explored; /* monotonic: candidates were asked because they could be better */
+        usec_t explored;    /* monotonic: candidates were asked because they could be better */
+        usec_t relay_taken; /* monotonic: moved to a faster relay; 0: never */
         RateLimit budget;
 } PathWatch;
 

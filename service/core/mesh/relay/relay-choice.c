@@ -33,13 +33,19 @@ bool relay_is_near(Mesh *m, const MachineId *machine, Endpoint *ret) {
         return endpoint_is_set(ret) && !endpoint_is_relayed(ret);
 }
 
+bool relay_is_preferred(const Mesh *m, const MachineId *machine) {
+        const Record *certificate = directory_certificate(m->config.directory, machine);
+
+        return certificate && certificate->body.certificate.roles & ROLE_RELAY;
+}
+
 static void add(Choice *c, const MachineId *machine) {
-        const Record *certificate = directory_certificate(c->mesh->config.directory, machine);
         Candidate *k = &c->candidate[c->n];
         const Path *path;
         Endpoint at;
 
-        if (c->n == CANDIDATES_MAX || !certificate || machine_id_equal(machine, c->target) ||
+        if (c->n == CANDIDATES_MAX || machine_id_equal(machine, c->target) ||
+            !directory_certificate(c->mesh->config.directory, machine) ||
             !relay_is_near(c->mesh, machine, &at) || c->is_bad(c->userdata, machine))
                 return;
         for (unsigned i = 0; i < c->n; i++)
@@ -48,7 +54,7 @@ static void add(Choice *c, const MachineId *machine) {
         path = path_set_active(&link_find(c->mesh, machine)->paths);
         *k = (Candidate){
                 .machine = *machine,
-                .preferred = certificate->body.certificate.roles & ROLE_RELAY,
+                .preferred = relay_is_preferred(c->mesh, machine),
                 .rtt = path->srtt > 0 ? path->srtt : RTT_UNKNOWN,
         };
         c->n++;
@@ -91,8 +97,7 @@ static void connect_named(const Choice *c, const Candidate *best) {
 
         for (unsigned i = 0; presence && i < presence->body.presence.n_relays; i++) {
                 const MachineId *machine = &presence->body.presence.relays[i];
-                const Record *certificate = directory_certificate(d, machine);
-                bool preferred = certificate && certificate->body.certificate.roles & ROLE_RELAY;
+                bool preferred = relay_is_preferred(c->mesh, machine);
 
                 if (link_find(c->mesh, machine) || (best && (best->preferred || !preferred)))
                         continue;

@@ -9,6 +9,16 @@
  * while the link needs them: it is being made, is in doubt, goes by a relay, or has a session and
  * went by one.
  *
+ * Which relay is best is not known beforehand: this machine knows its own way to each, the rest of
+ * it only that relay. So a relay that is near enough to be better is tried: asked for an
+ * allocation, which is probed for some seconds as any path. What counts is the round trip to the
+ * other side, which no relay can answer in its place. One that turns out better takes the place of
+ * the worse of the two, and the link moves when that is worth it (path-rank.c). About once a minute
+ * one is tried, while the link is in use.
+ *
+ * What is given up for a better one is not released, since the other side may send by it still:
+ * from then on it is as if that one had asked for it, and ends when nobody uses it.
+ *
  * A relay that starts anew, says that a number is unknown or moves is asked again at once; one that
  * goes away is replaced.
  */
@@ -16,6 +26,9 @@
 #include "core/mesh/relay/relay.h"
 
 #define SLOTS RELAYS_MAX
+/* Beside them one that is being tried. */
+#define TRIAL SLOTS
+#define SLOTS_ALL (SLOTS + 1U)
 #define ASK_USEC (5 * USEC_PER_SEC)
 /* Before a relay's pair is silent for too long, should nothing go by it: it is a spare. */
 #define RENEW_USEC (RELAY_IDLE_USEC - USEC_PER_MINUTE)
@@ -31,6 +44,12 @@
 #define DOUBT_USEC (10 * USEC_PER_SEC)
 /* A relay is asked whether it is there when what goes by it is not answered. */
 #define RELAY_PROBE_USEC USEC_PER_SEC
+/* A better relay is looked for so often while packets go. One is tried so long, by so many probes,
+ * and not again for some time unless the others have become slower than it was. */
+#define REVIEW_USEC USEC_PER_MINUTE
+#define TRIAL_STEP_USEC (2 * USEC_PER_SEC)
+#define TRIAL_STEPS 5U
+#define TRIED_USEC (10 * USEC_PER_MINUTE)
 
 typedef struct Target Target;
 
@@ -47,10 +66,13 @@ struct Target {
         RelayClient *client;
         GList in_list;
         MachineId machine;
-        Slot slot[SLOTS];
+        Slot slot[SLOTS_ALL];
         bool went_by; /* the link's active path was relayed once */
         usec_t retry;
         Timer timer;
+        usec_t reviewed; /* monotonic: when a better relay was looked for */
+        unsigned trial_steps;
+        Timer trial_timer;
 };
 
 /* Told by a relay: the other side has asked. */
@@ -63,6 +85,7 @@ typedef struct Avoided {
         MachineId relay;
         MachineId target; /* zeros: whomever */
         usec_t until;
+        usec_t rtt; /* it was tried and took so long; USEC_INFINITY: was no way; 0: it cannot */
 } Avoided;
 
 struct RelayClient {
@@ -109,32 +132,49 @@ static bool unavoid(RelayClient *c, const MachineId *relay, const MachineId *tar
         return was;
 }
 
-/* @target: for whom; may be &whomever. */
-static void avoid(RelayClient *c, const MachineId *relay, const MachineId *target, usec_t duration) {
-        Avoided a = { .relay = *relay, .target = *target, .until = env_now(c->mesh->env) + duration };
+static void
+add_avoided(RelayClient *c, const MachineId *relay, const MachineId *target, usec_t duration, usec_t rtt) {
+        Avoided a = {
+                .relay = *relay,
+                .target = *target,
+                .until = env_now(c->mesh->env) + duration,
+                .rtt = rtt,
+        };
 
         (void) unavoid(c, relay, target);
         g_array_append_val(c->avoided, a);
 }
 
-static bool is_avoided(const RelayClient *c, const MachineId *relay, const MachineId *target) {
+/* @target: for whom; may be &whomever. */
+static void avoid(RelayClient *c, const MachineId *relay, const MachineId *target, usec_t duration) {
+        add_avoided(c, relay, target, duration, 0);
+}
+
+/* @limit: what it must be faster than; 0: how it did when it was tried does not matter. */
+static bool
+is_avoided(const RelayClient *c, const MachineId *relay, const MachineId *target, usec_t limit) {
         for (unsigned i = 0; i < c->avoided->len; i++) {
                 const Avoided *a = &g_array_index(c->avoided, Avoided, i);
 
                 if (a->until > env_now(c->mesh->env) && machine_id_equal(&a->relay, relay) &&
-                    (machine_id_equal(&a->target, target) || machine_id_equal(&a->target, &whomever)))
+                    (machine_id_equal(&a->target, target) || machine_id_equal(&a->target, &whomever)) &&
+                    (a->rtt == 0 || (limit > 0 && a->rtt >= limit)))
                         return true;
         }
+        return false;
+}
+
+static bool has(const Target *t, const MachineId *relay) {
+        for (unsigned i = 0; i < SLOTS_ALL; i++)
+                if (t->slot[i].used && machine_id_equal(&t->slot[i].relay, relay))
+                        return true;
         return false;
 }
 
 static bool is_bad(const void *userdata, const MachineId *relay) {
         const Target *t = userdata;
 
-        for (unsigned i = 0; i < SLOTS; i++)
-                if (t->slot[i].used && machine_id_equal(&t->slot[i].relay, relay))
-                        return true;
-        return is_avoided(t->client, relay, &t->machine);
+        return has(t, relay) || is_avoided(t->client, relay, &t->machine, 0);
 }
 
 /* --- asking --- */
@@ -271,18 +311,19 @@ static void withdraw(RelayClient *c, const MachineId *machine, const Endpoint *p
 static void target_free(Target *t, bool tell) {
         RelayClient *c = t->client;
         const MachineId machine = t->machine;
-        Endpoint path[SLOTS];
+        Endpoint path[SLOTS_ALL];
 
         timer_clear(&t->timer);
+        timer_clear(&t->trial_timer);
         g_queue_unlink(&c->targets, &t->in_list);
-        for (unsigned i = 0; i < SLOTS; i++) {
+        for (unsigned i = 0; i < SLOTS_ALL; i++) {
                 path[i] = t->slot[i].path;
                 if (tell)
                         release(&t->slot[i]);
                 slot_clear(&t->slot[i]);
         }
         g_free(t);
-        for (unsigned i = 0; i < SLOTS && tell; i++)
+        for (unsigned i = 0; i < SLOTS_ALL && tell; i++)
                 withdraw(c, &machine, &path[i]);
 }
 
@@ -336,8 +377,9 @@ static void want(RelayClient *c, const Link *link) {
                         .in_list.data = t,
                         .machine = link->machine,
                         .retry = RETRY_MIN_USEC,
+                        .reviewed = env_now(c->mesh->env),
                 };
-                for (unsigned i = 0; i < SLOTS; i++)
+                for (unsigned i = 0; i < SLOTS_ALL; i++)
                         t->slot[i].target = t;
                 g_queue_push_tail_link(&c->targets, &t->in_list);
         }
@@ -390,13 +432,162 @@ static void probe_relays(RelayClient *c, const MachineId *machine) {
         }
 }
 
+/* --- what the other side asked for --- */
+
+static void add_announced(RelayClient *c, const Announced *a) {
+        for (unsigned i = c->announced->len; i > 0; i--) {
+                const Announced *x = &g_array_index(c->announced, Announced, i - 1);
+
+                if (machine_id_equal(&x->machine, &a->machine) &&
+                    machine_id_equal(&x->relay, &a->relay))
+                        g_array_remove_index(c->announced, i - 1);
+        }
+        if (c->announced->len >= RELAY_ANNOUNCED_MAX)
+                g_array_remove_index(c->announced, 0);
+        g_array_append_vals(c->announced, a, 1);
+}
+
+static void forget_announced(RelayClient *c, const MachineId *relay) {
+        for (unsigned i = c->announced->len; i > 0; i--)
+                if (machine_id_equal(&g_array_index(c->announced, Announced, i - 1).relay, relay))
+                        g_array_remove_index(c->announced, i - 1);
+}
+
+/* --- a better one --- */
+
+static const Path *active_of(const Target *t) {
+        const Link *link = link_find(t->client->mesh, &t->machine);
+
+        return link ? path_set_active(&link->paths) : NULL;
+}
+
+/* It cannot be a better way to the other side than it is to the relay alone. */
+static bool is_no_better(const void *userdata, const MachineId *relay) {
+        const Target *t = userdata;
+        Mesh *m = t->client->mesh;
+        const Path *active = active_of(t), *near = path_set_active(&link_find(m, relay)->paths);
+        usec_t limit = path_relay_limit(active);
+        MachineId now;
+
+        if (near->srtt == 0 || near->srtt >= limit || has(t, relay) ||
+            is_avoided(t->client, relay, &t->machine, limit))
+                return true;
+        return mesh_relay_find(m, &active->endpoint, &now) &&
+               (machine_id_equal(&now, relay) ||
+                (relay_is_preferred(m, &now) && !relay_is_preferred(m, relay)));
+}
+
+static void on_trial_timer(void *userdata);
+
+static void set_trial_timer(Target *t, usec_t due) {
+        timer_set(t->client->mesh->env->timers, &t->trial_timer, due, on_trial_timer, t);
+}
+
+static void begin_trial(Target *t) {
+        Mesh *m = t->client->mesh;
+        const Link *link = link_find(m, &t->machine);
+        Slot *s = &t->slot[TRIAL];
+        const Path *active = active_of(t);
+
+        t->reviewed = env_now(m->env);
+        if (!active || !endpoint_is_relayed(&active->endpoint) || active->state != PATH_WORKS ||
+            link->watch.distress || !paths_in_use(link) ||
+            !relay_choose(m, &t->machine, is_no_better, t, true, &s->relay))
+                return;
+        s->used = true;
+        t->trial_steps = 0;
+        ask(s);
+        set_trial_timer(t, t->reviewed + TRIAL_STEP_USEC);
+}
+
+/* The round trip by a slot's path; USEC_INFINITY: it is no way now. */
+static usec_t rtt_by(const Slot *s, Link *link) {
+        const Path *path = path_set_find(&link->paths, &s->path);
+
+        return path && path->state == PATH_WORKS && path->srtt > 0 ? path->srtt : USEC_INFINITY;
+}
+
+/* The slower of the two, but not the one in use. */
+static Slot *find_worse(Target *t, Link *link) {
+        Endpoint active = path_set_endpoint(&link->paths);
+        Slot *worse = NULL;
+
+        for (unsigned i = 0; i < SLOTS; i++)
+                if (!endpoint_equal(&t->slot[i].path, &active) &&
+                    (!worse || rtt_by(&t->slot[i], link) > rtt_by(worse, link)))
+                        worse = &t->slot[i];
+        return worse;
+}
+
+/* It is no way of ours any more, but may be one of theirs. */
+static void leave(RelayClient *c, const Slot *s, Link *link) {
+        Announced a = { .machine = link->machine, .relay = s->relay, .path = s->path };
+        Endpoint active = path_set_endpoint(&link->paths);
+
+        add_avoided(c, &s->relay, &link->machine, TRIED_USEC, rtt_by(s, link));
+        if (!endpoint_is_set(&s->path))
+                return;
+        add_announced(c, &a);
+        if (!endpoint_equal(&s->path, &active))
+                withdraw(c, &link->machine, &s->path);
+}
+
+/* It stays if the link has moved there, or may have to. Of the one that does not it is remembered
+ * how slow it was. */
+static void end_trial(Target *t, Link *link) {
+        Slot *s = &t->slot[TRIAL], *worse = find_worse(t, link);
+        Endpoint active = path_set_endpoint(&link->paths);
+        bool stays = s->request == 0 && worse &&
+                     (endpoint_equal(&s->path, &active) || rtt_by(s, link) < rtt_by(worse, link));
+        Slot left = stays ? *worse : *s;
+
+        if (left.used)
+                leave(t->client, &left, link);
+        if (stays) {
+                slot_clear(worse);
+                *worse = *s;
+                *s = (Slot){ .target = t };
+        } else
+                slot_clear(s);
+}
+
+static void on_trial_timer(void *userdata) {
+        Target *t = userdata;
+        Slot *s = &t->slot[TRIAL];
+        Link *link = link_find(t->client->mesh, &t->machine);
+        Path *path;
+
+        if (!link)
+                slot_clear(s);
+        else if (!s->used && env_now(t->client->mesh->env) >= t->reviewed + REVIEW_USEC)
+                begin_trial(t);
+        else if (!s->used)
+                return; /* it could not, or is gone: another one next time */
+        else if (++t->trial_steps >= TRIAL_STEPS)
+                end_trial(t, link);
+        else {
+                path = path_set_find(&link->paths, &s->path);
+                if (path)
+                        (void) paths_ask(link, path);
+                set_trial_timer(t, env_now(t->client->mesh->env) + TRIAL_STEP_USEC);
+        }
+}
+
+void relay_client_used(RelayClient *c, const Link *link) {
+        Endpoint active = path_set_endpoint(&link->paths);
+        Target *t = endpoint_is_relayed(&active) ? find_target(c, &link->machine) : NULL;
+
+        if (t && !timer_is_set(&t->trial_timer))
+                set_trial_timer(t, MAX(env_now(c->mesh->env), t->reviewed + REVIEW_USEC));
+}
+
 /* --- what happens to relays --- */
 
 static void each_slot(RelayClient *c, const MachineId *relay, void (*act)(Slot *s)) {
         for (GList *l = c->targets.head; l; l = l->next) {
                 Target *t = l->data;
 
-                for (unsigned i = 0; i < SLOTS; i++)
+                for (unsigned i = 0; i < SLOTS_ALL; i++)
                         if (t->slot[i].used && machine_id_equal(&t->slot[i].relay, relay))
                                 act(&t->slot[i]);
         }
@@ -417,12 +608,6 @@ static void replace(Slot *s) {
 
         slot_clear(s);
         fill(t);
-}
-
-static void forget_announced(RelayClient *c, const MachineId *relay) {
-        for (unsigned i = c->announced->len; i > 0; i--)
-                if (machine_id_equal(&g_array_index(c->announced, Announced, i - 1).relay, relay))
-                        g_array_remove_index(c->announced, i - 1);
 }
 
 static void follow_announced(RelayClient *c, const MachineId *relay) {
@@ -509,15 +694,7 @@ static void heard_announced(RelayClient *c, const MachineId *relay, const RelayM
             !relay_is_near(c->mesh, relay, &a.path))
                 return;
         a.path.relay = message->allocation;
-        for (unsigned i = c->announced->len; i > 0; i--) {
-                const Announced *x = &g_array_index(c->announced, Announced, i - 1);
-
-                if (machine_id_equal(&x->machine, &a.machine) && machine_id_equal(&x->relay, relay))
-                        g_array_remove_index(c->announced, i - 1);
-        }
-        if (c->announced->len >= RELAY_ANNOUNCED_MAX)
-                g_array_remove_index(c->announced, 0);
-        g_array_append_val(c->announced, a);
+        add_announced(c, &a);
         if (link)
                 link_offer_path(link, PATH_RELAY, &a.path);
 }
@@ -528,7 +705,7 @@ static void heard_unknown(RelayClient *c, const MachineId *relay, uint32_t numbe
         for (GList *l = c->targets.head; l; l = l->next) {
                 Target *t = l->data;
 
-                for (unsigned i = 0; i < SLOTS; i++) {
+                for (unsigned i = 0; i < SLOTS_ALL; i++) {
                         Slot *s = &t->slot[i];
 
                         if (s->used && machine_id_equal(&s->relay, relay) &&
@@ -579,7 +756,7 @@ bool relay_client_find(const RelayClient *c, const Endpoint *endpoint, MachineId
         for (GList *l = c->targets.head; l; l = l->next) {
                 const Target *t = l->data;
 
-                for (unsigned i = 0; i < SLOTS; i++)
+                for (unsigned i = 0; i < SLOTS_ALL; i++)
                         if (t->slot[i].used && endpoint_equal(&t->slot[i].path, endpoint)) {
                                 *ret = t->slot[i].relay;
                                 return true;

@@ -73,6 +73,11 @@ void mesh_relay_offer_changed(MeshRelay *r, const MachineId *machine) {
                 relay_client_welcome(r->client, machine);
 }
 
+void mesh_relay_used(Mesh *m, const Link *link) {
+        if (m->relay)
+                relay_client_used(m->relay->client, link);
+}
+
 bool mesh_relay_find(const Mesh *m, const Endpoint *endpoint, MachineId *ret) {
         return m->relay && endpoint_is_relayed(endpoint) &&
                relay_client_find(m->relay->client, endpoint, ret);
@@ -93,9 +98,9 @@ typedef struct Kept {
 
 static void consider(void *userdata, const MachineId *machine) {
         Kept *k = userdata;
-        const Record *c = directory_certificate(k->mesh->config.directory, machine);
 
-        if (k->n < RELAYS_MAX && c && !!(c->body.certificate.roles & ROLE_RELAY) == k->preferred &&
+        if (k->n < RELAYS_MAX && directory_certificate(k->mesh->config.directory, machine) &&
+            relay_is_preferred(k->mesh, machine) == k->preferred &&
             mesh_relay_offers(k->mesh, machine))
                 k->machine[k->n++] = *machine;
 }

@@ -61,6 +61,9 @@ void relay_client_link_event(RelayClient *c, Link *link, LinkEvent event);
 void relay_client_heard(RelayClient *c, const MachineId *relay, const RelayMessage *message);
 /* @relay is there, or relays, again. */
 void relay_client_welcome(RelayClient *c, const MachineId *relay);
+/* Packets go to the other side of @link: about once a minute one relay is tried that could be a
+ * better way there. */
+void relay_client_used(RelayClient *c, const Link *link);
 /* It is no member any more. */
 void relay_client_forget(RelayClient *c, const MachineId *machine);
 /* Whose allocation @endpoint is. Return: false: not known. */
@@ -70,6 +73,8 @@ bool relay_client_find(const RelayClient *c, const Endpoint *endpoint, MachineId
 
 /* Whether datagrams of type 5 can be exchanged with @machine: a link, and not by a relay. */
 bool relay_is_near(Mesh *m, const MachineId *machine, Endpoint *ret);
+/* By an administrator, to other relays. */
+bool relay_is_preferred(const Mesh *m, const MachineId *machine);
 /**
  * relay_choose() - the best relay for @target
  * @is_bad: which not to take
