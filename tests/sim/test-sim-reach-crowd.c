@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A hundred machines, of which ten can be reached and a third moves. */
+/* Two hundred machines, of which ten can be reached and a third moves. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include "reach-world.h"
 
 #define SEC USEC_PER_SEC
-#define CROWD 100U
+#define CROWD 200U
 #define REACHABLE 10U
 #define MOVES 3U
 /* Of those that need a relay, so many are tried. */

@@ -78,6 +78,49 @@ static void test_revocations_first(void **state) {
         assert_true(alike(a, b));
 }
 
+/* When everybody moves each is told of the others by one message, and what is urgent does not wait
+ * for that. */
+static void test_presence_in_batches(void **state) {
+        enum { N = 12 };
+        Fixture *f = *state;
+        Node *hub = add_node(f), *leaf[N];
+        MachineId lost = mock_machine_id(1);
+
+        for (unsigned i = 0; i < N; i++) {
+                leaf[i] = add_node(f);
+                link_nodes(f, hub, leaf[i]);
+        }
+        run(f, 20 * USEC_PER_SEC);
+        f->traffic = (Traffic){};
+        for (unsigned i = 0; i < N; i++) {
+                give(leaf[i], mock_presence(&f->net, leaf[i]->identity, "192.0.2.1:1", MOCK_NOW));
+                mock_mesh_run(f->mesh, USEC_PER_MSEC);
+        }
+        mock_mesh_run(f->mesh, USEC_PER_SEC);
+        for (unsigned i = 0; i < N; i++) {
+                assert_true(alike(hub, leaf[i]));
+                for (unsigned k = 0; k < N; k++)
+                        assert_non_null(directory_get(
+                                        leaf[i]->directory, RECORD_PRESENCE, &leaf[k]->identity->id));
+        }
+        /* From each of them, and to each, without its own. */
+        assert_int_equal(f->traffic.messages[GOSSIP_RECORDS], N + N);
+        assert_int_equal(f->traffic.records, N + N * (N - 1));
+
+        run(f, 5 * USEC_PER_SEC);
+        f->traffic = (Traffic){};
+        give(leaf[0], mock_presence(&f->net, leaf[0]->identity, "192.0.2.1:2", MOCK_NOW + 1));
+        mock_mesh_run(f->mesh, USEC_PER_MSEC);
+        give(leaf[0], mock_revocation(&f->net, f->net.issuer, &lost, MOCK_NOW));
+        mock_mesh_run(f->mesh, 2 * MOCK_LATENCY_DEFAULT);
+        assert_true(directory_is_revoked(leaf[N - 1]->directory, &lost));
+        /* What waited went along. */
+        assert_int_equal(f->traffic.messages[GOSSIP_RECORDS], N);
+        assert_int_equal(f->traffic.records, 2 * N);
+        run(f, USEC_PER_SEC);
+        assert_int_equal(f->traffic.messages[GOSSIP_RECORDS], 0);
+}
+
 static void test_comparison(void **state) {
         Fixture *f = *state;
         Node *a = add_node(f), *b = add_node(f), *c = add_node(f);
@@ -443,6 +486,7 @@ int main(void) {
                 T(test_address_propagation_via_gossip),
                 T(test_rumour_ends),
                 T(test_revocations_first),
+                T(test_presence_in_batches),
                 T(test_comparison),
                 T(test_newcomer),
                 T(test_large_newcomer),

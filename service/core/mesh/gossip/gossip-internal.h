@@ -62,8 +62,9 @@ typedef struct Peer {
 
 typedef struct News {
         Record *record;
-        bool is_ours; /* did not come from a link */
-        bool pulled;  /* we had asked for it */
+        bool has_source; /* it came from a link, just now: this one's */
+        MachineId source;
+        bool pulled; /* we had asked for it */
 } News;
 
 struct Gossip {
@@ -80,12 +81,14 @@ struct Gossip {
         usec_t useless_since;
 
         GArray *news; /* of News, not passed on yet */
+        bool urgent;  /* something in there is more than a presence */
         Timer news_timer;
         GPtrArray *held; /* of Account whose presence waits to be passed on */
         Timer held_timer;
         /* While a message of records is read. */
         bool reading;
         bool pulled;
+        MachineId source; /* its sender */
 };
 
 /* gossip.c */
@@ -112,8 +115,9 @@ void gossip_send_digest(Peer *p);
 size_t gossip_send_difference(Peer *p, const GossipMessage *digest);
 /* @records: of Record; sorts it. Return: bytes sent. */
 size_t gossip_send_records(Peer *p, GPtrArray *records);
-/* News is passed on to all links. @source: who told us what is not ours; NULL: it is all ours. */
-void gossip_pass_on(Gossip *g, const MachineId *source);
+/* A message of records begins, of @source; and ends: what is urgent of it is passed on. */
+void gossip_begin_reading(Gossip *g, const MachineId *source);
+void gossip_end_reading(Gossip *g);
 /* For directory_on_taken(). */
 void gossip_note_news(void *userdata, Record *record);
 void gossip_free_news(Gossip *g);

@@ -7,6 +7,8 @@
 /* Of one machine's presence one record in so long is passed on, the newest: who changes it all the
  * time costs the others no more than that. */
 #define PRESENCE_INTERVAL (5 * USEC_PER_SEC)
+/* And those of all machines wait so long for each other, unless something else goes before. */
+#define PRESENCE_GATHER_USEC (50 * USEC_PER_MSEC)
 /* Revocations sent for one digest: about 1200. A newcomer to a network that has more gets the
  * rest as it gets everything else, and some with each digest. */
 #define REVOCATIONS_MAX (4U * BATCH_MAX)
@@ -205,14 +207,18 @@ static bool is_announced(const News *n) {
         return n->pulled && n->record->body.kind != RECORD_REVOCATION;
 }
 
-/* What is pushed: all of it, or only what is not from a link. */
-static GPtrArray *batch_rumours(const Gossip *g, bool only_ours) {
+static bool is_from(const News *n, const MachineId *machine) {
+        return n->has_source && machine_id_equal(&n->source, machine);
+}
+
+/* What is pushed, but for what is from @but; NULL: all of it. */
+static GPtrArray *batch_rumours(const Gossip *g, const MachineId *but) {
         g_autoptr(GPtrArray) records = g_ptr_array_new();
 
         for (unsigned i = 0; i < g->news->len; i++) {
                 const News *n = &g_array_index(g->news, News, i);
 
-                if (!is_announced(n) && (n->is_ours || !only_ours))
+                if (!is_announced(n) && !(but && is_from(n, but)))
                         g_ptr_array_add(records, n->record);
         }
         g_ptr_array_sort(records, compare_rank);
@@ -220,7 +226,7 @@ static GPtrArray *batch_rumours(const Gossip *g, bool only_ours) {
 }
 
 /* NULL: nothing to announce. */
-static GBytes *encode_announcement(const Gossip *g) {
+static GBytes *encode_announcement(const Gossip *g, const MachineId *but) {
         _cleanup_(gossip_message_clear) GossipMessage m = {
                 .op = GOSSIP_HAVE,
                 .hashes = g_array_new(FALSE, FALSE, sizeof(uint64_t)),
@@ -229,7 +235,7 @@ static GBytes *encode_announcement(const Gossip *g) {
         for (unsigned i = 0; i < g->news->len && m.hashes->len < HAVE_MAX; i++) {
                 const News *n = &g_array_index(g->news, News, i);
 
-                if (is_announced(n)) {
+                if (is_announced(n) && !(but && is_from(n, but))) {
                         set_bucket(&m, n->record->body.machine.bytes[0]);
                         add_hash(m.hashes, n->record);
                 }
@@ -241,40 +247,88 @@ static void clear_news(Gossip *g) {
         for (unsigned i = 0; i < g->news->len; i++)
                 record_unref(g_array_index(g->news, News, i).record);
         g_array_set_size(g->news, 0);
+        g->urgent = false;
 }
 
-void gossip_pass_on(Gossip *g, const MachineId *source) {
-        g_autoptr(GPtrArray) all = NULL, ours = NULL;
-        g_autoptr(GBytes) announcement = NULL;
+static bool has_news_from(const Gossip *g, const MachineId *machine) {
+        for (unsigned i = 0; i < g->news->len; i++)
+                if (is_from(&g_array_index(g->news, News, i), machine))
+                        return true;
+        return false;
+}
+
+/* Its own is no news to it. */
+static void pass_on_rest(Peer *p) {
+        g_autoptr(GPtrArray) batches = batch_rumours(p->gossip, &p->id);
+        g_autoptr(GBytes) announcement = encode_announcement(p->gossip, &p->id);
+
+        send_batches(p, batches);
+        if (announcement)
+                send_bytes(p, announcement);
+}
+
+static void pass_on(Gossip *g) {
+        g_autoptr(GPtrArray) all = batch_rumours(g, NULL);
+        g_autoptr(GBytes) announcement = encode_announcement(g, NULL);
 
         timer_clear(&g->news_timer);
-        if (g->news->len == 0)
-                return;
-        all = batch_rumours(g, false);
-        ours = source ? batch_rumours(g, true) : g_ptr_array_ref(all);
-        announcement = encode_announcement(g);
         for (GTreeNode *n = g_tree_node_first(g->peers); n; n = g_tree_node_next(n)) {
                 Peer *p = g_tree_node_value(n);
-                bool is_source = source && machine_id_equal(&p->id, source);
 
                 if (!gossip_may_talk(g, &p->id))
                         continue;
-                send_batches(p, is_source ? ours : all);
-                if (announcement && !is_source)
-                        send_bytes(p, announcement);
+                if (has_news_from(g, &p->id))
+                        pass_on_rest(p);
+                else {
+                        send_batches(p, all);
+                        if (announcement)
+                                send_bytes(p, announcement);
+                }
         }
         clear_news(g);
 }
 
 static void on_news_timer(void *userdata) {
-        gossip_pass_on(userdata, NULL);
+        pass_on(userdata);
+}
+
+void gossip_begin_reading(Gossip *g, const MachineId *source) {
+        g->reading = true;
+        g->source = *source;
+}
+
+void gossip_end_reading(Gossip *g) {
+        g->reading = g->pulled = false;
+        if (g->urgent)
+                pass_on(g);
+}
+
+/* Of this machine's own only the newest is worth a place. */
+static void forget_own_presence(Gossip *g) {
+        for (unsigned i = g->news->len; i > 0; i--) {
+                Record *r = g_array_index(g->news, News, i - 1).record;
+
+                if (r->body.kind != RECORD_PRESENCE || !machine_id_equal(&r->body.machine, &g->self))
+                        continue;
+                g_array_remove_index(g->news, i - 1);
+                record_unref(r);
+        }
 }
 
 static void add_news(Gossip *g, const News *n) {
+        bool is_presence = n->record->body.kind == RECORD_PRESENCE;
+        usec_t due = env_now(g->env) + (is_presence ? PRESENCE_GATHER_USEC : 0);
+
+        if (is_presence && machine_id_equal(&n->record->body.machine, &g->self))
+                forget_own_presence(g);
         g_array_append_vals(g->news, n, 1);
+        if (!is_presence || g->news->len >= WANT_MAX)
+                g->urgent = true;
         /* At the end of the message or of this turn of the loop: one batch, not many. */
-        if (!g->reading && !timer_is_set(&g->news_timer))
-                timer_set(g->env->timers, &g->news_timer, env_now(g->env), on_news_timer, g);
+        if (g->urgent && g->reading)
+                return;
+        if (!timer_is_set(&g->news_timer) || g->news_timer.due > due)
+                timer_set(g->env->timers, &g->news_timer, due, on_news_timer, g);
 }
 
 /* --- presence, one in a while --- */
@@ -337,8 +391,10 @@ void gossip_note_news(void *userdata, Record *record) {
         if (record->body.kind == RECORD_PRESENCE && !machine_id_equal(machine, &g->self) &&
             !is_its_turn(g, machine))
                 return;
-        add_news(g,
-                 &(News){ .record = record_ref(record), .is_ours = !g->reading, .pulled = g->pulled });
+        add_news(g, &(News){ .record = record_ref(record),
+                             .has_source = g->reading,
+                             .source = g->source,
+                             .pulled = g->pulled });
 }
 
 void gossip_free_news(Gossip *g) {

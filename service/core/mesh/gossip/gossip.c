@@ -5,7 +5,9 @@
  * Two ways for a record to get around:
  *
  *  - Rumour. What the directory takes, from here or from a link, goes to all other links
- *    at once, revocations first. Only news is passed on, so every rumour ends; what the directory
+ *    at once, revocations first; presence records, which come in swarms when many move, with what
+ *    goes next, 50 ms later at most: a message for each would cost each link a datagram and an
+ *    acknowledgement. Only news is passed on, so every rumour ends; what the directory
  *    refuses is never passed on, so nobody can use us to spread rubbish. Of one machine's presence
  *    one record in 5 s is passed on, the newest.
  *  - Comparison. When a link comes up, and every minute while it is used, both sides send a
@@ -191,10 +193,9 @@ static void on_held_presence(void *userdata) {
         MachineId sender = p->id;
         g_autoptr(Record) record = TAKE_PTR(p->held);
 
-        g->reading = true;
+        gossip_begin_reading(g, &sender);
         (void) take_record(p, record);
-        g->reading = g->pulled = false;
-        gossip_pass_on(g, &sender);
+        gossip_end_reading(g);
 }
 
 static void note_forgery(Peer *p) {
@@ -217,7 +218,7 @@ static bool handle_records(Gossip *g, const MachineId *sender, const GossipMessa
         bool useful = false;
 
         p->differs = true;
-        g->reading = true;
+        gossip_begin_reading(g, sender);
         for (unsigned i = 0; p && !is_deaf(p) && i < m->records->len; i++) {
                 Taken taken = take_record(p, m->records->pdata[i]);
 
@@ -226,8 +227,7 @@ static bool handle_records(Gossip *g, const MachineId *sender, const GossipMessa
                 if (p && taken.forged)
                         note_forgery(p);
         }
-        g->reading = g->pulled = false;
-        gossip_pass_on(g, sender);
+        gossip_end_reading(g);
         p = g_tree_lookup(g->peers, sender);
         if (p)
                 gossip_go_on_wanting(p);
