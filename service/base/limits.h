@@ -23,6 +23,11 @@
  * into KEYPAIRS_MAX. */
 #define LINKS_MAX 16384U
 
+/* Answers to initiations kept for copies of these (core/mesh/link/answers.h), of a network: 1.3 KiB
+ * each. When more machines than that come within 10 s, what copies of the others cost is a second
+ * set of curve operations. */
+#define ANSWERS_MAX 256U
+
 /* Sessions, from the original specification (TunnelManagerConfig). */
 #define SESSIONS_PER_MACHINE_MAX 10U
 #define SESSIONS_MAX 1000U

@@ -7,6 +7,8 @@
 
 #include "sim-mesh-assert.h"
 
+#include "core/mesh/link/answers.h"
+
 /* --- keys --- */
 
 static void test_rekey_without_loss(void **state) {
@@ -48,6 +50,90 @@ static void test_rekey_without_loss(void **state) {
                 for (DropReason r = DROP_NONE + 1; r < DROP_PACKET_MALFORMED; r++)
                         assert_int_equal(test_drops(a, r) + test_drops(b, r), 0);
         }
+}
+
+/* The wire between two machines of which one opens a link. */
+typedef struct Copies {
+        Wire wire;
+        unsigned n;    /* responses, wherever to */
+        unsigned lost; /* of the next ones */
+        unsigned asked_back;
+        GByteArray *response;
+        bool differ; /* not all were the same */
+} Copies;
+
+static bool
+on_copies(void *userdata, SimNode *from, const Endpoint *to, const uint8_t *data, size_t len) {
+        Copies *c = userdata;
+
+        (void) on_wire(&c->wire, from, to, data, len);
+        c->asked_back += from == c->wire.a->node && data[0] == MESSAGE_HANDSHAKE_INITIATION;
+        if (from != c->wire.a->node || data[0] != MESSAGE_HANDSHAKE_RESPONSE)
+                return true;
+        c->n++;
+        if (c->response->len == 0)
+                g_byte_array_append(c->response, data, (guint) len);
+        c->differ = c->differ || c->response->len != len || memcmp(c->response->data, data, len) != 0;
+        if (c->lost == 0)
+                return true;
+        c->lost--;
+        return false;
+}
+
+/* The same initiation again, as it came by other paths or was sent again, has the same answer. */
+static void test_copies_have_one_answer(void **state) {
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
+        TestMachine *a = &t->machines[0], *b = &t->machines[1];
+        g_autoptr(GByteArray) initiation = g_byte_array_new(), response = g_byte_array_new();
+        Copies c = {
+                .wire = { .a = a, .b = b, .initiation = initiation },
+                .lost = UINT_MAX,
+                .response = response,
+        };
+        Endpoint to = sim_node_endpoint(a->node), from[3] = { sim_node_endpoint(b->node) };
+
+        test_net_introduce(t);
+        sim_node_add_address(b->node, "198.51.100.9");
+        sim_node_add_address(b->node, "198.51.100.10");
+        assert_int_equal(sim_node_endpoints(b->node, from, ELEMENTSOF(from)), ELEMENTSOF(from));
+        sim_set_tap(t->sim, on_copies, &c);
+        assert_int_equal(test_send(b, a, "one"), 0);
+        sim_run_for(t->sim, 50 * MSEC);
+        assert_int_equal(c.n, 1);
+        for (unsigned i = 0; i < 100; i++)
+                sim_inject(t->sim, &from[i % ELEMENTSOF(from)], &to, initiation->data,
+                           initiation->len);
+        sim_run_for(t->sim, 20 * MSEC);
+        /* Wherever they come from, but not without end. */
+        assert_int_equal(c.n, 1 + ANSWER_COPIES_MAX);
+        assert_false(c.differ);
+        /* Nobody asked back, and no other keys were made. */
+        assert_int_equal(c.asked_back, 0);
+        assert_non_null(index_table_owner(a->indices, read_le32(response->data + 4)));
+
+        /* The next one is answered anew, and that answer arrives, to a copy. */
+        g_byte_array_set_size(response, 0);
+        c.n = 0;
+        c.lost = 1;
+        sim_run_for(t->sim, 700 * MSEC);
+        assert_int_equal(c.n, 1);
+        sim_inject(t->sim, &from[1], &to, initiation->data, initiation->len);
+        sim_run_for(t->sim, 50 * MSEC);
+        assert_int_equal(c.n, 2);
+        assert_false(c.differ);
+        assert_int_equal(test_link_state(a, b), LINK_UP);
+        assert_int_equal(test_link_state(b, a), LINK_UP);
+        assert_int_equal(a->messages->len, 1);
+
+        /* Who has an answer needs no other: these come from somebody who has seen it pass. */
+        c.n = 0;
+        for (unsigned i = 0; i < 5; i++)
+                sim_inject(t->sim, &from[1], &to, initiation->data, initiation->len);
+        sim_run_for(t->sim, 50 * MSEC);
+        assert_int_equal(c.n, 0);
+        assert_int_equal(c.asked_back, 0);
+        assert_true(test_drops(a, DROP_HANDSHAKE_REPLAYED) >= 5);
+        sim_set_tap(t->sim, NULL, NULL);
 }
 
 static void test_packets_need_a_session(void **state) {
@@ -160,6 +246,7 @@ static void test_translator_is_kept_open(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rekey_without_loss),
+                cmocka_unit_test(test_copies_have_one_answer),
                 cmocka_unit_test(test_packets_need_a_session),
                 cmocka_unit_test(test_idle_link_is_silent),
                 cmocka_unit_test(test_overlay_without_gateway),

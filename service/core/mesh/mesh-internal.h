@@ -9,6 +9,7 @@
 #include "base/macros.h"
 #include "core/crypto/cookie.h"
 #include "core/crypto/handshake-limiter.h"
+#include "core/mesh/link/answers.h"
 #include "core/mesh/link/endpoint-book.h"
 #include "core/mesh/gossip/gossip.h"
 #include "core/mesh/mesh.h"
@@ -45,6 +46,7 @@ struct Mesh {
         HandshakeLimiter *limiter;
         /* Machine -> last timestamp accepted; members only, so at most MACHINES_MAX. */
         GHashTable *timestamps;
+        Answers *answers;
         usec_t last_stamp;    /* of our own initiations */
         GHashTable *attempts; /* ours under way, by the index we gave them */
 

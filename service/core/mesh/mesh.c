@@ -101,6 +101,7 @@ int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret) {
                         &m->cookies, &config->network, config->identity->static_public, env->random,
                         env->userdata);
         m->limiter = handshake_limiter_new();
+        m->answers = answers_new();
         m->timestamps = g_hash_table_new_full(machine_id_hash, machine_id_hash_equal, NULL, g_free);
         m->attempts = g_hash_table_new(NULL, NULL);
         m->links = g_hash_table_new(machine_id_hash, machine_id_hash_equal);
@@ -157,6 +158,7 @@ Mesh *mesh_free(Mesh *m) {
         g_hash_table_unref(m->attempts);
         g_hash_table_unref(m->timestamps);
         handshake_limiter_free(m->limiter);
+        answers_free(m->answers);
         g_clear_pointer(&m->certificate, record_unref);
         g_clear_pointer(&m->issuer_certificate, record_unref);
         secret_unref(m->secret);

@@ -439,7 +439,8 @@ build_response(Mesh *m,
                 .certificate = m->certificate,
                 .issuer_certificate = m->issuer_certificate,
                 .ciphers = cipher,
-                .seen = *from,
+                /* Where it came by a relay that was seen; and copies may come by other ways. */
+                .seen = endpoint_is_relayed(from) ? (Endpoint){} : *from,
                 .realtime = own_realtime(m),
         };
         uint8_t payload[HANDSHAKE_PAYLOAD_MAX];
@@ -503,6 +504,8 @@ respond(Mesh *m,
         }
         memcpy(key.boot_id, p->boot_id, sizeof key.boot_id);
         memcpy(key.invite_id, p->invite_id, sizeof key.invite_id);
+        answers_add(m->answers, initiation, initiation_len, &link->machine, index, message,
+                    (size_t) len, env_now(env));
         link_take_responder_key(link, &key);
         (void) env->send(env->userdata, from, message, (size_t) len);
         return DROP_NONE;
@@ -521,6 +524,28 @@ call_back(Mesh *m, const MachineId *machine, const HandshakePayload *p, const En
         link_call_back(link, from);
 }
 
+/* A copy is answered with the same while the keys that were made wait to be used: whoever uses them
+ * has the answer. No more of it: its timestamp is that of the first. Return: false: it is none. */
+static bool
+answer_copy(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from, DropReason *ret) {
+        HandshakeAnswer *a = answers_find(m->answers, data, len, env_now(m->env));
+        const Link *link = a ? link_find(m, &a->machine) : NULL;
+        const Keypair *kp = link ? link->next.kp : NULL;
+        size_t n;
+        const void *message;
+
+        if (!a)
+                return false;
+        *ret = DROP_HANDSHAKE_REPLAYED;
+        if (!kp || kp->local_index != a->index || a->n_copies >= ANSWER_COPIES_MAX)
+                return true;
+        a->n_copies++;
+        message = g_bytes_get_data(a->message, &n);
+        (void) m->env->send(m->env->userdata, from, message, n);
+        *ret = DROP_NONE;
+        return true;
+}
+
 DropReason handshake_handle_initiation(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
         _cleanup_(handshake_payload_clear) HandshakePayload p = {};
         _cleanup_(noise_clear) NoiseState noise = {};
@@ -532,7 +557,7 @@ DropReason handshake_handle_initiation(Mesh *m, const uint8_t *data, size_t len,
         Link *link;
 
         reason = admit(m, data, len, from);
-        if (reason != DROP_NONE)
+        if (reason != DROP_NONE || answer_copy(m, data, len, from, &reason))
                 return reason;
         noise_len = len - INITIATION_EPHEMERAL_OFFSET - 2 * MAC_SIZE;
         start_noise(m, &noise, false, NULL);
