@@ -62,6 +62,7 @@ struct Manager {
 
         TimerQueue *timers;
         MeshEnv env;
+        RateLimit probes; /* of all networks */
         IndexTable *indices;
         RelayTable *relays;
         RelayMode relay_mode;

@@ -437,6 +437,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 .random = env_randombytes,
                 .send = env_send,
                 .multicast = manager_multicast,
+                .probes = &m->probes,
                 .retire = env_retire,
         };
         randombytes_buf(m->boot_id, sizeof m->boot_id);

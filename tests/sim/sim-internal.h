@@ -30,6 +30,7 @@ struct SimNode {
         Sim *sim;
         char *name;
         MeshEnv env;
+        RateLimit probes;
         GArray *addresses; /* of Endpoint; the first is always there */
         SimNat *nat;
         GArray *flows;   /* of SimFlow: of its own firewall */

@@ -308,6 +308,7 @@ SimNode *sim_node_new(Sim *s, const char *name, const char *endpoint) {
                 .random = env_random_cb,
                 .send = env_send,
                 .multicast = env_multicast,
+                .probes = &n->probes,
                 .retire = env_retire_cb,
         };
         n->retired = g_array_new(false, false, sizeof(Retired));
@@ -405,6 +406,10 @@ void sim_node_set_firewall(SimNode *n, usec_t lifetime) {
 
 void sim_node_block_udp(SimNode *n, bool blocked) {
         n->udp_blocked = blocked;
+}
+
+void sim_node_share_probes(SimNode *n, SimNode *with) {
+        n->env.probes = &with->probes;
 }
 
 void sim_node_sleep(SimNode *n, bool asleep) {

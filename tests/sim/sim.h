@@ -81,6 +81,8 @@ void sim_node_set_second(SimNode *n, const char *address);
 void sim_node_set_lan(SimNode *n, unsigned lan);
 /* From now on it sends and receives there. */
 void sim_node_move(SimNode *n, const char *endpoint);
+/* From now on both are networks of one machine, as far as its probes go (MeshEnv.probes). */
+void sim_node_share_probes(SimNode *n, SimNode *with);
 /* Asleep: no timer runs, nothing is sent or received; clocks go on. */
 void sim_node_sleep(SimNode *n, bool asleep);
 /* Its idea of Unix time, apart from the others'. */

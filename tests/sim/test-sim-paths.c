@@ -500,6 +500,41 @@ static void test_forged_candidates(void **state) {
         assert_true(test_drops(a, DROP_PROBE_BUDGET) > 0);
 }
 
+/* Links with ten machines in each of two networks, all of which name places where nobody is. */
+static void test_budget_of_two_networks(void **state) {
+        enum { N = 20, SECONDS = 5 };
+        _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2 + N);
+        TestMachine *a[2] = { &t->machines[0], &t->machines[1] };
+        Cut cut = { .a = a[0], .b = a[1], .victim = at("203.0.113.66:1") };
+
+        sim_node_share_probes(a[0]->node, a[1]->node);
+        test_net_introduce(t);
+        for (unsigned i = 0; i < N; i++) {
+                TestMachine *to = &t->machines[2 + i];
+                Link *link;
+
+                assert_int_equal(test_connect(a[i % 2], to), 0);
+                assert_true(test_wait_up(a[i % 2], to, 5 * SEC));
+                link = link_find(a[i % 2]->mesh, &to->identity->id);
+                for (unsigned k = 0; k < PATHS_MAX - 4; k++) {
+                        Endpoint e = cut.victim;
+
+                        endpoint_set_port(&e, (uint16_t) (1000 + 100 * i + k));
+                        assert_non_null(path_set_add(&link->paths, PATH_HINT, &e, 0));
+                }
+        }
+        sim_run_for(t->sim, 5 * SEC);
+        sim_set_tap(t->sim, on_sent, &cut);
+        for (unsigned i = 0; i < SECONDS * 100; i++) {
+                for (unsigned k = 0; k < N; k++)
+                        paths_ask_all(link_find(a[k % 2]->mesh, &t->machines[2 + k].identity->id));
+                sim_run_for(t->sim, 10 * MSEC);
+        }
+        /* 100 at once and 100 a second, together. */
+        assert_in_range(cut.to_victim, 100 * SECONDS, 100 + 100 * SECONDS);
+        sim_set_tap(t->sim, NULL, NULL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_one_way_is_never_promoted),
@@ -512,6 +547,7 @@ int main(void) {
                 cmocka_unit_test(test_no_flapping),
                 cmocka_unit_test(test_punched),
                 cmocka_unit_test(test_forged_candidates),
+                cmocka_unit_test(test_budget_of_two_networks),
         };
 
         return cmocka_run_group_tests_name("sim-paths", tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/endpoint.h"
+#include "base/ratelimit.h"
 #include "base/time.h"
 #include "base/timer.h"
 
@@ -31,6 +32,9 @@ typedef struct MeshEnv {
          * domain of this machine: the @way-th interface, family and address, counted from 0. NULL:
          * there are none. Return: 0, -ENOENT: there are no more ways, or other negative errno. */
         int (*multicast)(void *userdata, unsigned way, const uint8_t *data, size_t len);
+        /* How many probes to places that have not answered this machine may send in all its
+         * networks (core/mesh/link/paths.c); zeros at first. NULL: each network has its own. */
+        RateLimit *probes;
         /* Calls @destroy(@object) when no packet thread can still look at @object. */
         void (*retire)(void *userdata, void *object, void (*destroy)(void *object));
 } MeshEnv;

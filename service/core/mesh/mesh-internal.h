@@ -66,7 +66,7 @@ struct Mesh {
         Endpoint local[ENDPOINTS_MAX];
         unsigned n_mapped;
         Endpoint mapped[ENDPOINTS_MAX];
-        RateLimit probe_budget; /* to places that never answered */
+        RateLimit probe_budget; /* where env->probes is NULL */
         PrefixSet inside;
 
         ChannelProvider provider;

@@ -76,8 +76,7 @@ HandshakeAnswer *answers_find(Answers *a, const uint8_t *initiation, size_t len,
         for (unsigned i = 0; i < a->n; i++) {
                 Entry *e = &a->entry[i];
 
-                if (now < e->until &&
-                    memcmp(e->mac1, initiation + len - 2 * MAC_SIZE, MAC_SIZE) == 0)
+                if (now < e->until && memcmp(e->mac1, initiation + len - 2 * MAC_SIZE, MAC_SIZE) == 0)
                         return &e->answer;
         }
         return NULL;

@@ -104,20 +104,21 @@ static bool is_proven(const Link *link, const Path *path) {
 
 static bool may_ask(Link *link, const Path *path) {
         Mesh *m = link->mesh;
+        RateLimit *machine = m->env->probes ? m->env->probes : &m->probe_budget;
         usec_t t = now(link);
         bool named = path->origin == PATH_SEEN || path->origin == PATH_TOLD ||
                      path->origin == PATH_PRESENCE;
 
         if (is_proven(link, path))
                 return true;
-        if (m->probe_budget.burst == 0)
-                m->probe_budget = (RateLimit){ .interval = MACHINE_BUDGET_INTERVAL,
-                                               .burst = MACHINE_BUDGET_BURST };
+        if (machine->burst == 0)
+                *machine = (RateLimit){ .interval = MACHINE_BUDGET_INTERVAL,
+                                        .burst = MACHINE_BUDGET_BURST };
         if (link->peer && link->peer->named.burst == 0)
                 link->peer->named = (RateLimit){ .interval = NAMED_BUDGET_INTERVAL,
                                                  .burst = NAMED_BUDGET_BURST };
         if ((!named || !link->peer || ratelimit_take(&link->peer->named, t)) &&
-            ratelimit_take(&link->watch.budget, t) && ratelimit_take(&m->probe_budget, t))
+            ratelimit_take(&link->watch.budget, t) && ratelimit_take(machine, t))
                 return true;
         drop_count(m->config.drops, DROP_PROBE_BUDGET);
         return false;
