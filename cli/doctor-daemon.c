@@ -160,31 +160,6 @@ static void check_clock(Doctor *d) {
                 doctor_take(d, "clock", DOCTOR_FINE, g_strdup(_("synchronised")), NULL);
 }
 
-static void check_state_directory(Doctor *d) {
-        const char *dir = d->health->state_directory;
-        g_autofree char *path = NULL;
-        struct stat st;
-
-        if (d->health->state_trouble && *d->health->state_trouble) {
-                doctor_take(d, "state", DOCTOR_BROKEN, g_strdup(d->health->state_trouble),
-                            g_strdup_printf("df -h %s; mount | grep ' ro'", dir ?: "/var"));
-                return;
-        }
-        if (!dir || !*dir)
-                return;
-        path = g_strconcat(d->root, dir, NULL);
-        if (stat(path, &st) < 0)
-                doctor_take(d, "state", DOCTOR_UNSEEN,
-                            g_strdup_printf(_("%s cannot be seen without root"), dir), NULL);
-        else if (st.st_mode & 077)
-                doctor_take(d, "state", DOCTOR_BROKEN,
-                            g_strdup_printf(_("%s, where the keys are, is open to others"), dir),
-                            g_strdup_printf("sudo chmod 0700 %s", dir));
-        else
-                doctor_take(d, "state", DOCTOR_FINE,
-                            g_strdup_printf(_("%s is its owner's alone"), dir), NULL);
-}
-
 static void check_buffer(Doctor *d) {
         const DoctorHealth *h = d->health;
 
@@ -244,6 +219,6 @@ void doctor_check_daemon(Doctor *d) {
         if (!d->health)
                 return;
         check_clock(d);
-        check_state_directory(d);
+        doctor_check_state(d);
         check_buffer(d);
 }

@@ -39,6 +39,8 @@ char *doctor_read(const Doctor *d, const char *format, ...) _printf_(2, 3);
 
 /* doctor-daemon.c: by what daemon and systemd say */
 void doctor_check_daemon(Doctor *d);
+/* doctor-state.c: whose the state is, and what the daemon may */
+void doctor_check_state(Doctor *d);
 /* doctor-host.c: by what everybody can read of the machine */
 void doctor_check_host(Doctor *d);
 /* doctor-firewall.c */

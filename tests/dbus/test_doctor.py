@@ -69,11 +69,20 @@ class DoctorTest(unittest.TestCase):
                 'sys/class/net/omerta0/tun_flags': '0x5001\n',
                 'usr/sbin/omertad': '', 'usr/local/sbin/omertad': ''}.items():
             self.write(name, text)
+        self.status(os.getuid(), 990)
+        self.write('etc/passwd', f'root:x:0:0::/:/bin/sh\nkim:x:{os.getuid() or 7}:7::/:/bin/sh\n'
+                                 'omerta:x:61234:990::/:/bin/sh\n')
+        self.write('etc/group', 'root:x:0:\nomerta:x:990:\ndocker:x:991:omerta\nodd:x:y:\n')
         (self.root / 'var/lib/omerta').mkdir(parents=True)
         (self.root / 'var/lib/omerta').chmod(0o700)
         self.programs = {'nft': OPEN, 'iptables': None, 'firewall-cmd': None}
         properties = self.fake.objects[fake.ROOT]['org.omerta.Mesh1.Manager']
         properties['Cipher'] = 'AES-256-GCM (libipsec-mb)'
+
+    def status(self, uid, gid, *groups):
+        """Whose process the daemon is, as the kernel has it."""
+        self.write(f'proc/{os.getpid()}/status', f'Name:\tomertad\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n'
+                   f'Gid:\t{gid}\t{gid}\t{gid}\t{gid}\nGroups:\t{" ".join(map(str, groups))} \n')
 
     def write(self, name, text):
         path = self.root / name
@@ -113,7 +122,8 @@ class DoctorTest(unittest.TestCase):
         self.assertEqual(answer['verdict'], 'fine')
         self.assertEqual({c['check'] for c in answer['checks']}, {
             'unit', 'daemon', 'polkit', 'network', 'certificate', 'clock', 'state', 'buffer',
-            'interface', 'conflict', 'rp_filter', 'ipv6', 'port', 'cipher', 'firewall'})
+            'interface', 'conflict', 'rp_filter', 'ipv6', 'port', 'cipher', 'firewall',
+            *(['groups'] if os.getuid() else [])})
         out = self.run_doctor().out
         self.assertRegex(out, r'(?m)^ok +interface +omerta0 is up')
         self.assertNotIn('->', out)
@@ -204,6 +214,46 @@ class DoctorTest(unittest.TestCase):
         self.doctor(1, 'state', 'broken', 'chmod 0700 /var/lib/omerta')
         (self.root / 'var/lib/omerta').rmdir()
         self.doctor(0, 'state', 'unseen')
+
+    def test_owner(self):
+        state = self.root / 'var/lib/omerta'
+        (state / 'omerta.db').write_text('')
+        self.status(os.getuid(), 990)
+        self.doctor(0)
+        # What the daemon says itself is not all: it cannot know why.
+        self.status(61234, 990)
+        self.health['state-trouble'] = 'Permission denied'
+        answer = self.doctor(1, 'state', 'broken', 'sudo chown -R omerta: /var/lib/omerta')
+        text, = (c['text'] for c in answer['checks'] if c['check'] == 'state')
+        self.assertIn('omertad runs as omerta', text)
+        self.status(61235, 990)
+        self.doctor(1, 'state', 'broken', 'sudo chown -R 61235: /var/lib/omerta')
+        self.health['state-trouble'] = ''
+        if os.getuid() == 0:  # only one file, brought back by somebody
+            self.status(0, 0)
+            os.chown(state / 'omerta.db', 61234, 990)
+            answer = self.doctor(1, 'state', 'broken', 'sudo chown -R root: /var/lib/omerta')
+            text, = (c['text'] for c in answer['checks'] if c['check'] == 'state')
+            self.assertIn('/var/lib/omerta/omerta.db belongs to omerta', text)
+        # A machine that does not say, or says nonsense.
+        for text in '', 'Uid:\n', 'Uid:\tx\nGid:\t\nGroups:\t990 a -1 99999999999\n':
+            self.write(f'proc/{os.getpid()}/status', text)
+            self.doctor(0)
+
+    def test_groups(self):
+        self.status(61234, 990, 990)
+        self.health['state-directory'] = ''
+        answer = self.doctor(0)
+        self.assertIn('groups', {c['check'] for c in answer['checks']})
+        self.status(61234, 990, 990, 991, 4)
+        answer = self.doctor(
+            7, 'groups', 'warning',
+            'sudo gpasswd --delete omerta docker; sudo gpasswd --delete omerta 4; '
+            'sudo systemctl restart omertad')
+        text, = (c['text'] for c in answer['checks'] if c['check'] == 'groups')
+        self.assertIn('docker, 4', text)
+        self.status(0, 0, 0, 991)  # has all rights anyway
+        self.doctor(0)
 
     def test_lan(self):
         manager = self.fake.objects[fake.ROOT]['org.omerta.Mesh1.Manager']
