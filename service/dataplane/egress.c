@@ -76,11 +76,14 @@ seal(PacketRouter *r,
                 memmove(place(r, n, &tx->second, &tx->second, NULL, size), out, size);
 }
 
-/* Counts what was sealed: @packets of @bytes in all. */
-static void account(PacketRouter *r, PacketPeer *peer, uint64_t packets, uint64_t bytes) {
+/* Counts what was sealed: @packets of @bytes in all, none longer than @longest. */
+static void
+account(PacketRouter *r, PacketPeer *peer, uint64_t packets, uint64_t bytes, uint32_t longest) {
         counter_add(&peer->tx_packets, packets);
         counter_add(&peer->tx_bytes, bytes);
         atomic_store_explicit(&peer->last_tx, r->now, memory_order_relaxed);
+        if (longest >= OMERTA_MTU_LEAST)
+                atomic_store_explicit(&peer->last_large, r->now, memory_order_relaxed);
         if (atomic_load_explicit(&peer->quiet, memory_order_relaxed) && r->sink.sent) {
                 atomic_store_explicit(&peer->quiet, false, memory_order_relaxed);
                 if (!r->sink.sent(r->sink.userdata, peer))
@@ -126,7 +129,7 @@ static void send_super_packet(
                 seal(r, n, tx, counter + i, s.partial ? DATA_FLAG_CSUM_PARTIAL : 0, packet, len);
                 bytes += len;
         }
-        account(r, peer, count, bytes);
+        account(r, peer, count, bytes, gso_split_packet_max(&s));
 }
 
 static void
@@ -155,7 +158,7 @@ send_packet(PacketRouter *r,
                 return;
         }
         seal(r, n, tx, counter, partial ? DATA_FLAG_CSUM_PARTIAL : 0, in->data, v->length);
-        account(r, peer, 1, v->length);
+        account(r, peer, 1, v->length, v->length);
 }
 
 static void

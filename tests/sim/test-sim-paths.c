@@ -274,28 +274,34 @@ static void test_forged_source(void **state) {
         assert_int_equal(a->downs + b->downs, 0);
 }
 
-/* Large datagrams do not pass the second way: it is asked, and not taken. */
+/* Large datagrams do not pass the second way: it is asked, and not taken where the least that has
+ * to pass does not. */
 static bool
 no_large_through_relay(void *userdata, SimNode *from, const Endpoint *to, const uint8_t *data, size_t len) {
-        return data[0] != 5 || len < 1400;
+        return data[0] != 5 || len < *(const size_t *) userdata;
 }
 
-static void test_full_size_is_asked(void **state) {
+static void test_size_is_asked(size_t lost_from, PathReason reason, uint16_t mtu) {
         _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
         TestMachine *a = &t->machines[0], *b = &t->machines[1];
         Endpoint direct = sim_node_endpoint(b->node), e;
 
         test_net_introduce(t);
         relay_init(t, a, b);
-        sim_set_tap(t->sim, no_large_through_relay, NULL);
+        sim_set_tap(t->sim, no_large_through_relay, &lost_from);
         open_packets(a, b);
         offer_relay(0);
         e = relay_endpoint(0);
         talk(a, b, 50 * MSEC, 10 * SEC);
         assert_reached_at(a, b, &direct);
         assert_string_equal(path_info(a, b, &e).state, "works");
-        assert_string_equal(path_info(a, b, &e).reason, path_reason_to_string(PATH_REASON_SMALL_ONLY));
-        assert_int_equal(path_info(a, b, &e).mtu, 0);
+        assert_string_equal(path_info(a, b, &e).reason, path_reason_to_string(reason));
+        assert_int_equal(path_info(a, b, &e).mtu, mtu);
+}
+
+static void test_full_size_is_asked(void **state) {
+        test_size_is_asked(1400, PATH_REASON_WORSE_KIND, OMERTA_MTU_MIN);
+        test_size_is_asked(OMERTA_MTU_MIN + DATA_OVERHEAD + 8, PATH_REASON_SMALL_ONLY, 0);
 }
 
 /* --- moving --- */

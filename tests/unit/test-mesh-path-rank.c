@@ -34,7 +34,7 @@ static Path path(const char *text, PathTier theirs, PathTier ours, usec_t rtt) {
                 .ours = ours,
                 .srtt = rtt,
                 .last_answered = SEC,
-                .mtu = MTU,
+                .mtu = { .state = PATH_MTU_STATE_COMPLETE, .max = MTU, .size = MTU },
         };
 }
 
@@ -173,13 +173,41 @@ static void test_best(void **state) {
         set.path[1] = public(50 * MSEC);
         set.path[2] = path("[2001:db8::1]", PATH_TIER_PUBLIC, PATH_TIER_PUBLIC, 52 * MSEC);
         set.path[3] = public(20 * MSEC);
-        set.path[3].mtu = 0;
+        set.path[3].mtu = (PathMtu){};
         set.n = 4;
         assert_ptr_equal(path_set_best(&set, 0, MTU, SEC), &set.path[2]);
         assert_ptr_equal(path_set_best(&set, 0, 0, SEC), &set.path[3]);
         assert_ptr_equal(path_set_best(&set, 1U << 2, MTU, SEC), &set.path[1]);
         assert_ptr_equal(path_set_best(&set, 1U << 2 | 1U << 1, MTU, SEC), &set.path[0]);
         assert_null(path_set_best(&set, 0xf, 0, SEC));
+}
+
+/* Of one kind the one that large packets pass is better, once that was found out. */
+static void test_size(void **state) {
+        PathSet set = PATH_SET_EMPTY;
+        Path *full = &set.path[0], *small = &set.path[1];
+
+        *full = public(100 * MSEC);
+        *small = public(20 * MSEC);
+        set.n = 2;
+        small->mtu.size = 1400;
+        assert_ptr_equal(path_set_best(&set, 0, OMERTA_MTU_MIN, SEC), full);
+        assert_true(path_is_worth_moving(full, small));
+        assert_false(path_is_worth_moving(small, full));
+        set.active = 0;
+        assert_int_equal(path_set_reason(&set, small, SEC), PATH_REASON_SMALLER);
+        small->mtu.state = PATH_MTU_STATE_SEARCH;
+        assert_ptr_equal(path_set_best(&set, 0, OMERTA_MTU_MIN, SEC), small);
+        assert_false(path_is_worth_moving(full, small));
+        assert_true(path_is_worth_moving(small, full));
+        small->mtu.state = PATH_MTU_STATE_COMPLETE;
+        full->theirs = PATH_TIER_RELAYED;
+        assert_ptr_equal(path_set_best(&set, 0, OMERTA_MTU_MIN, SEC), small);
+        small->mtu.state = PATH_MTU_STATE_ERROR;
+        small->mtu.size = OMERTA_MTU_LEAST;
+        assert_ptr_equal(path_set_best(&set, 0, OMERTA_MTU_MIN, SEC), full);
+        set.active = 1;
+        assert_int_equal(path_set_reason(&set, small, SEC), PATH_REASON_ACTIVE_SMALL);
 }
 
 static void test_missed(void **state) {
@@ -256,24 +284,23 @@ static void test_reasons(void **state) {
         set.active = 0;
         *active = public(30 * MSEC);
         *p = public(30 * MSEC);
-        assert_int_equal(path_set_reason(&set, active, MTU, SEC), PATH_REASON_ACTIVE);
-        assert_int_equal(path_set_reason(&set, p, MTU, SEC), PATH_REASON_SPARE);
+        assert_int_equal(path_set_reason(&set, active, SEC), PATH_REASON_ACTIVE);
+        assert_int_equal(path_set_reason(&set, p, SEC), PATH_REASON_SPARE);
         p->srtt = 200 * MSEC;
-        assert_int_equal(path_set_reason(&set, p, MTU, SEC), PATH_REASON_SLOWER);
+        assert_int_equal(path_set_reason(&set, p, SEC), PATH_REASON_SLOWER);
         p->theirs = PATH_TIER_RELAYED;
-        assert_int_equal(path_set_reason(&set, p, MTU, SEC), PATH_REASON_WORSE_KIND);
-        assert_int_equal(path_set_reason(&set, p, MTU, 1000 * SEC), PATH_REASON_STALE);
-        p->mtu = 0;
-        p->full_missed = 1;
-        assert_int_equal(path_set_reason(&set, p, MTU, SEC), PATH_REASON_SMALL_ONLY);
+        assert_int_equal(path_set_reason(&set, p, SEC), PATH_REASON_WORSE_KIND);
+        assert_int_equal(path_set_reason(&set, p, 1000 * SEC), PATH_REASON_STALE);
+        p->mtu.state = PATH_MTU_STATE_ERROR;
+        assert_int_equal(path_set_reason(&set, p, SEC), PATH_REASON_SMALL_ONLY);
         p->state = PATH_SILENT;
-        assert_int_equal(path_set_reason(&set, p, MTU, SEC), PATH_REASON_LOST);
+        assert_int_equal(path_set_reason(&set, p, SEC), PATH_REASON_LOST);
         p->last_answered = 0;
-        assert_int_equal(path_set_reason(&set, p, MTU, SEC), PATH_REASON_NO_ANSWER);
+        assert_int_equal(path_set_reason(&set, p, SEC), PATH_REASON_NO_ANSWER);
         p->last_received = 5;
-        assert_int_equal(path_set_reason(&set, p, MTU, SEC), PATH_REASON_ONE_WAY);
+        assert_int_equal(path_set_reason(&set, p, SEC), PATH_REASON_ONE_WAY);
         active->state = PATH_DOUBTED;
-        assert_int_equal(path_set_reason(&set, active, MTU, SEC), PATH_REASON_DISTRESS);
+        assert_int_equal(path_set_reason(&set, active, SEC), PATH_REASON_DISTRESS);
         for (unsigned i = 0; i < _PATH_REASON_MAX; i++)
                 assert_non_null(path_reason_to_string((PathReason) i));
         for (unsigned i = 0; i < _PATH_ORIGIN_MAX; i++)
@@ -287,6 +314,7 @@ int main(void) {
                 cmocka_unit_test(test_tiers),       cmocka_unit_test(test_kinds),
                 cmocka_unit_test(test_hysteresis),  cmocka_unit_test(test_relays),
                 cmocka_unit_test(test_ready),       cmocka_unit_test(test_best),
+                cmocka_unit_test(test_size),
                 cmocka_unit_test(test_missed),      cmocka_unit_test(test_reflexive_are_few),
                 cmocka_unit_test(test_forget_told), cmocka_unit_test(test_reasons),
         };

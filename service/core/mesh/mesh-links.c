@@ -163,14 +163,15 @@ bool mesh_foreach_path(
                         .is_lan = MAX(p->theirs, p->ours) == PATH_TIER_LAN,
                         .origin = path_origin_to_string(p->origin),
                         .state = path_state_to_string(p->state),
-                        .reason = path_reason_to_string(path_set_reason(
-                                        &link->paths, p, m->config.mtu, env_now(m->env))),
+                        .reason = path_reason_to_string(
+                                        path_set_reason(&link->paths, p, env_now(m->env))),
                         .rtt = p->srtt,
                         .rtt_min = p->rtt_min,
                         .rtt_deviation = p->rttvar,
                         .n_probes = p->n_probes,
                         .n_lost = p->n_lost,
-                        .mtu = p->mtu,
+                        .mtu = p->mtu.size,
+                        .mtu_state = path_mtu_state_to_string(p->mtu.state),
                         .since = p->since,
                         .last_received = p->last_received,
                 };

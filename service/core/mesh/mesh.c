@@ -701,6 +701,8 @@ int mesh_send_packet(Mesh *m, PacketPeer *peer, uint8_t flags, const uint8_t *pa
         atomic_fetch_add_explicit(&peer->tx_packets, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&peer->tx_bytes, len, memory_order_relaxed);
         atomic_store_explicit(&peer->last_tx, env_now(m->env), memory_order_relaxed);
+        if (len >= OMERTA_MTU_LEAST)
+                atomic_store_explicit(&peer->last_large, env_now(m->env), memory_order_relaxed);
         if (endpoint_is_set(&tx->second))
                 (void) m->env->send(m->env->userdata, &tx->second, datagram, DATA_OVERHEAD + len);
         if (atomic_exchange_explicit(&peer->quiet, false, memory_order_relaxed))

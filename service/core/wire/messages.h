@@ -102,3 +102,5 @@ typedef enum CloseReason {
 /* Inner MTU on a path of 1500 bytes over IPv6: 1500 - 40 - 8 - 32. */
 #define OMERTA_MTU_DEFAULT 1420U
 #define OMERTA_MTU_MIN 1280U
+/* Inner, of what passes wherever every handshake does, through a relay too: 1280 - 40 - 8 - 8 - 32. */
+#define OMERTA_MTU_LEAST 1192U

@@ -716,7 +716,8 @@ void link_publish(Link *link) {
         const MeshEnv *env = link->mesh->env;
         const Path *path = path_set_active(&link->paths);
         PacketTx *old, *tx = NULL;
-        uint16_t mtu = path ? path_inner_mtu(&path->endpoint, link->mesh->config.mtu) : 0;
+        uint16_t mtu = paths_mtu(link);
+        bool clamps = mtu < link->mesh->config.mtu;
 
         if (!peer)
                 return;
@@ -725,7 +726,8 @@ void link_publish(Link *link) {
                 if (old && old->keypair == link->current.kp &&
                     endpoint_equal(&old->endpoint, &path->endpoint) &&
                     ip_equal(&old->endpoint.local, &path->endpoint.local) &&
-                    endpoint_equal(&old->second, &link->watch.second) && old->mtu == mtu)
+                    endpoint_equal(&old->second, &link->watch.second) && old->mtu == mtu &&
+                    old->clamps == clamps)
                         return;
                 tx = NEW(PacketTx);
                 *tx = (PacketTx){
@@ -733,6 +735,7 @@ void link_publish(Link *link) {
                         .endpoint = path->endpoint,
                         .second = link->watch.second,
                         .mtu = mtu,
+                        .clamps = clamps,
                 };
         }
         keep_heard(link, old, tx);

@@ -23,6 +23,7 @@ typedef struct PacketTx {
         Endpoint endpoint;
         Endpoint second; /* everything goes there too; unset: nowhere else */
         uint16_t mtu;    /* largest inner packet */
+        bool clamps;     /* that is less than the interface's MTU: TCP is told so */
         /* Monotonic: when something authentic last came from just @endpoint. Packet thread. */
         _Atomic usec_t heard;
 } PacketTx;
@@ -42,6 +43,7 @@ typedef struct PacketPeer {
         _Atomic uint32_t waiting;
         _Atomic uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner sizes */
         _Atomic usec_t last_tx, last_rx; /* monotonic; inner packets only */
+        _Atomic usec_t last_large;       /* monotonic: one of OMERTA_MTU_LEAST or more went out */
         Budget budget;                   /* control thread: of its work for this machine */
         RateLimit named;                 /* control thread: of probes to places it has named */
         _Atomic usec_t unread_until;     /* monotonic: its frames are dropped before */

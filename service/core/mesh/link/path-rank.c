@@ -62,6 +62,11 @@ static bool is_faster(const Path *path, const Path *than) {
         return path->srtt + MAX(than->srtt / WORTH_MOVING_PART, WORTH_MOVING_USEC) < than->srtt;
 }
 
+/* Only what was found out counts, or each probe that is lost would move packets. */
+static bool is_larger(const Path *path, const Path *than) {
+        return path_mtu_is_full(&path->mtu) && path_mtu_is_small(&than->mtu);
+}
+
 static int family_rank(const Path *path) {
         return path->endpoint.sa.sa_family == AF_INET6 ? 0 : 1;
 }
@@ -71,6 +76,8 @@ bool path_is_worth_moving(const Path *path, const Path *active) {
 
         if (c != 0)
                 return c < 0;
+        if (is_larger(path, active) || is_larger(active, path))
+                return is_larger(path, active);
         if (is_faster(path, active))
                 return true;
         /* IPv6 has no translator that forgets; and once there it stays. */
@@ -84,8 +91,14 @@ uint16_t path_inner_mtu(const Endpoint *endpoint, uint16_t mtu) {
         return MAX((uint16_t) (mtu - RELAY_HEADER_SIZE), (uint16_t) OMERTA_MTU_MIN);
 }
 
-bool path_is_ready(const Path *path, uint16_t mtu, usec_t now) {
-        return path->state == PATH_WORKS && path->mtu >= path_inner_mtu(&path->endpoint, mtu) &&
+uint16_t path_headers(const Endpoint *endpoint) {
+        unsigned ip = endpoint->sa.sa_family == AF_INET6 ? 40 : 20, udp = 8;
+
+        return (uint16_t) (ip + udp + (endpoint_is_relayed(endpoint) ? RELAY_HEADER_SIZE : 0) + DATA_OVERHEAD);
+}
+
+bool path_is_ready(const Path *path, uint16_t size, usec_t now) {
+        return path->state == PATH_WORKS && path->mtu.size >= size &&
                now <= usec_add(path->last_answered, PATH_FRESH_USEC);
 }
 
@@ -93,6 +106,8 @@ bool path_is_ready(const Path *path, uint16_t mtu, usec_t now) {
 static bool is_better(const Path *a, const Path *b) {
         int c = path_compare_kind(a, b);
 
+        if (c == 0)
+                c = is_larger(a, b) ? -1 : is_larger(b, a);
         if (c == 0 && a->srtt != b->srtt && (is_faster(a, b) || is_faster(b, a)))
                 c = a->srtt < b->srtt ? -1 : 1;
         if (c == 0)
@@ -102,43 +117,46 @@ static bool is_better(const Path *a, const Path *b) {
         return c < 0;
 }
 
-Path *path_set_best(PathSet *set, unsigned but, uint16_t mtu, usec_t now) {
+Path *path_set_best(PathSet *set, unsigned but, uint16_t size, usec_t now) {
         Path *best = NULL;
 
         for (unsigned i = 0; i < set->n; i++) {
                 Path *p = &set->path[i];
 
-                if (!(but & 1U << i) && path_is_ready(p, mtu, now) && (!best || is_better(p, best)))
+                if (!(but & 1U << i) && path_is_ready(p, size, now) && (!best || is_better(p, best)))
                         best = p;
         }
         return best;
 }
 
-static PathReason reason_of_working(const Path *path, const Path *active, uint16_t mtu, usec_t now) {
-        if (path->mtu < path_inner_mtu(&path->endpoint, mtu) && path->full_missed > 0)
+static PathReason reason_of_working(const Path *path, const Path *active, usec_t now) {
+        if (path->mtu.state == PATH_MTU_STATE_ERROR)
                 return PATH_REASON_SMALL_ONLY;
         if (!path_is_ready(path, 0, now))
                 return PATH_REASON_STALE;
         if (active && path_compare_kind(path, active) > 0)
                 return PATH_REASON_WORSE_KIND;
+        if (active && is_larger(active, path))
+                return PATH_REASON_SMALLER;
         if (active && is_faster(active, path))
                 return PATH_REASON_SLOWER;
         return PATH_REASON_SPARE;
 }
 
-PathReason path_set_reason(const PathSet *set, const Path *path, uint16_t mtu, usec_t now) {
+PathReason path_set_reason(const PathSet *set, const Path *path, usec_t now) {
         const Path *active = path_set_active(set);
 
         if (path == active)
                 return path->state == PATH_DOUBTED || path->state == PATH_SILENT
                                        ? PATH_REASON_DISTRESS
-                                       : PATH_REASON_ACTIVE;
+                       : path->mtu.state == PATH_MTU_STATE_ERROR ? PATH_REASON_ACTIVE_SMALL
+                                                                 : PATH_REASON_ACTIVE;
         switch (path->state) {
         case PATH_UNTRIED:
                 return path->last_received > 0 && path->n_lost > 0 ? PATH_REASON_ONE_WAY
                                                                    : PATH_REASON_UNTRIED;
         case PATH_WORKS:
-                return reason_of_working(path, active, mtu, now);
+                return reason_of_working(path, active, now);
         case PATH_DOUBTED:
         case PATH_SILENT:
         case _PATH_STATE_MAX:

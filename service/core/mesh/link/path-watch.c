@@ -48,7 +48,7 @@ static usec_t patience(const Path *active) {
 static void choose_second(Link *link) {
         PathWatch *w = &link->watch;
         unsigned but = 1U << link->paths.active;
-        Path *p = path_set_best(&link->paths, but, link->mesh->config.mtu, now(link));
+        Path *p = path_set_best(&link->paths, but, OMERTA_MTU_MIN, now(link));
         Endpoint second = {};
 
         if (!p)
@@ -149,7 +149,7 @@ static usec_t look_at_active(Link *link, Path *active) {
                 unanswered = active->asked > heard;
         }
         if (in_use) {
-                paths_ask_full(link, active);
+                paths_ask_size(link, active);
                 mesh_relay_used(link->mesh, link);
         }
         if (unanswered)

@@ -26,11 +26,13 @@ static_assert(ELEMENTSOF(state_names) == _PATH_STATE_MAX, "a name for every stat
 static const char *const reason_texts[] = {
         [PATH_REASON_UNTRIED] = "not tried yet",
         [PATH_REASON_ACTIVE] = "in use",
+        [PATH_REASON_ACTIVE_SMALL] = "in use, though packets of 1280 bytes do not pass",
         [PATH_REASON_DISTRESS] = "in use, but does not answer",
         [PATH_REASON_SPARE] = "works, and is kept in case the one in use does not",
         [PATH_REASON_WORSE_KIND] = "works, but the one in use is more direct",
         [PATH_REASON_SLOWER] = "works, but the one in use is faster",
-        [PATH_REASON_SMALL_ONLY] = "passes small datagrams only",
+        [PATH_REASON_SMALLER] = "works, but larger packets pass by the one in use",
+        [PATH_REASON_SMALL_ONLY] = "packets of 1280 bytes do not pass",
         [PATH_REASON_STALE] = "answered, but not lately",
         [PATH_REASON_ONE_WAY] = "datagrams come from there, but no answer to ours",
         [PATH_REASON_NO_ANSWER] = "no answer from there",
@@ -227,9 +229,9 @@ void path_set_reset(PathSet *set) {
                 Path *p = &set->path[i];
 
                 p->state = PATH_UNTRIED;
-                p->asked = p->full_asked = 0;
-                p->missed = p->full_missed = 0;
-                p->mtu = 0;
+                p->asked = 0;
+                p->missed = 0;
+                p->mtu = (PathMtu){};
         }
 }
 

@@ -19,6 +19,7 @@
 
 #include "base/endpoint.h"
 #include "base/time.h"
+#include "core/mesh/link/path-mtu.h"
 
 /* Candidates one machine is tried at; what is beyond makes room by being worse. */
 #define PATHS_MAX 16U /* bits of path_set_best() */
@@ -58,11 +59,13 @@ const char *path_state_to_string(PathState state);
 typedef enum PathReason {
         PATH_REASON_UNTRIED,
         PATH_REASON_ACTIVE,
-        PATH_REASON_DISTRESS, /* active, and does not answer */
+        PATH_REASON_ACTIVE_SMALL, /* though not even packets of OMERTA_MTU_MIN pass */
+        PATH_REASON_DISTRESS,     /* active, and does not answer */
         PATH_REASON_SPARE,
         PATH_REASON_WORSE_KIND, /* than the active one: relayed, translated, not in the LAN */
         PATH_REASON_SLOWER,
-        PATH_REASON_SMALL_ONLY, /* probes of full size are not answered */
+        PATH_REASON_SMALLER,    /* large packets have to be cut there, and not on the active one */
+        PATH_REASON_SMALL_ONLY, /* not even packets of OMERTA_MTU_MIN pass */
         PATH_REASON_STALE,      /* answered long ago */
         PATH_REASON_ONE_WAY,    /* we hear it there, it does not hear us */
         PATH_REASON_NO_ANSWER,
@@ -95,9 +98,7 @@ typedef struct Path {
         usec_t srtt, rttvar, rtt_min; /* RFC 6298; 0: not known */
         usec_t rtt_last;              /* of the last answer */
         uint32_t n_probes, n_lost;    /* sent there, and not answered in time */
-        uint16_t mtu;                 /* largest inner packet known to pass; 0: not known */
-        unsigned full_missed;         /* probes of full size not answered, in a row */
-        usec_t full_asked;            /* monotonic: the last of them; 0: never */
+        PathMtu mtu;                  /* how large packets may be */
 } Path;
 
 typedef struct PathSet {
@@ -171,17 +172,19 @@ bool path_is_local_address(const Endpoint *endpoint);
 PathTier path_tier_of(PathOrigin origin, const Endpoint *endpoint);
 /* Less than 0: @a is worth more than @b, by what does not change from one moment to the next. */
 int path_compare_kind(const Path *a, const Path *b);
-/* Whether to leave @active, which works, for @path: a better kind, or faster by a fifth and 10 ms
- * at least, by a third where both are relayed. What is as good is left for nothing, or paths would
- * take turns. */
+/* Whether to leave @active, which works, for @path: a better kind, or of full size where @active is
+ * not, or faster by a fifth and 10 ms at least, by a third where both are relayed. What is as good is
+ * left for nothing, or paths would take turns. */
 bool path_is_worth_moving(const Path *path, const Path *active);
 /* A round trip by another relay must be less than this to be worth leaving @path, which is relayed. */
 usec_t path_relay_limit(const Path *path);
-/* Whether packets may be moved there now. @mtu: what must pass, 0: anything. */
-bool path_is_ready(const Path *path, uint16_t mtu, usec_t now);
+/* Whether packets may be moved there now. @size: what must pass, 0: anything. */
+bool path_is_ready(const Path *path, uint16_t size, usec_t now);
 /* Of packets up to @mtu, the largest that goes by such a path: a relay's header comes out of it,
  * but for what always passes. */
 uint16_t path_inner_mtu(const Endpoint *endpoint, uint16_t mtu);
+/* Bytes of a datagram there that are not the inner packet's, IP header included. */
+uint16_t path_headers(const Endpoint *endpoint);
 /* The best one that is ready, leaving out path i where bit i of @but is set; NULL: there is none. */
-Path *path_set_best(PathSet *set, unsigned but, uint16_t mtu, usec_t now);
-PathReason path_set_reason(const PathSet *set, const Path *path, uint16_t mtu, usec_t now);
+Path *path_set_best(PathSet *set, unsigned but, uint16_t size, usec_t now);
+PathReason path_set_reason(const PathSet *set, const Path *path, usec_t now);

@@ -13,7 +13,8 @@
  * to is the one that the question left from, whatever was wanted. Datagrams that merely come from
  * somewhere are a reason to ask there, no more: anybody on the way can copy one and send it on from
  * anywhere, and a way that works in one direction is none (nebula#893). A path that is to be moved
- * to must also have answered a probe as long as the longest packet.
+ * to must also have answered a probe as long as a packet that always has to pass; how large packets
+ * may be beyond that is path-mtu.c's.
  *
  * Roaming. Something authentic from a new place makes us ask there and, in the same moment, at the
  * active path. If the new one answers first the machine has moved and we follow, one round trip
@@ -47,8 +48,6 @@
 #define ROAM_AGAIN_USEC (500 * USEC_PER_MSEC)
 /* So long a move can be taken back. */
 #define ROAM_USEC (3 * USEC_PER_SEC)
-#define FULL_TRIES 2U
-#define FULL_AGAIN_USEC USEC_PER_MINUTE
 #define EXPLORE_USEC USEC_PER_MINUTE
 /* So long a relay is kept that was taken because it was faster: round trips come and go. */
 #define RELAY_STAY_USEC (3 * USEC_PER_MINUTE)
@@ -125,12 +124,15 @@ static bool may_ask(Link *link, const Path *path) {
 }
 
 static bool ask(Link *link, Path *path, const Endpoint *to, uint16_t mtu) {
+        /* RFC 8899 5.1.1: PROBE_TIMER is of the round trip, and no less than a second. */
+        usec_t timeout = mtu > 0 ? paths_doubt_after(path) : PATH_ANSWER_USEC;
+
         if (!can_ask(link) || mesh_is_inside(link->mesh, to) ||
             mesh_is_local_endpoint(link->mesh, to) || !may_ask(link, path) ||
-            probes_send_on(link, to, mtu, PATH_ANSWER_USEC) < 0)
+            probes_send_on(link, to, mtu, timeout) < 0)
                 return false;
         if (mtu > 0) {
-                path->full_asked = now(link);
+                path_mtu_asked(&path->mtu, mtu, now(link), timeout);
                 return true;
         }
         path->last_asked = now(link);
@@ -143,14 +145,35 @@ bool paths_ask(Link *link, Path *path) {
         return ask(link, path, &path->endpoint, 0);
 }
 
-void paths_ask_full(Link *link, Path *path) {
-        uint16_t mtu = path_inner_mtu(&path->endpoint, link->mesh->config.mtu);
-        usec_t t = now(link);
+static uint16_t inner_mtu(const Link *link, Path *path) {
+        uint16_t full = path_inner_mtu(&path->endpoint, link->mesh->config.mtu);
 
-        if (path->mtu >= mtu || (path->full_asked > 0 && t < path->full_asked + PATH_ANSWER_USEC) ||
-            (path->full_missed >= FULL_TRIES && t < path->full_asked + FULL_AGAIN_USEC))
-                return;
-        (void) ask(link, path, &path->endpoint, mtu);
+        path_mtu_set_max(&path->mtu, full, path_headers(&path->endpoint));
+        return path_mtu_inner(&path->mtu);
+}
+
+uint16_t paths_mtu(Link *link) {
+        Path *active = active_of(link), *second = path_set_find(&link->paths, &link->watch.second);
+        uint16_t mtu;
+
+        if (!active)
+                return 0;
+        mtu = inner_mtu(link, active);
+        return second ? MIN(mtu, inner_mtu(link, second)) : mtu;
+}
+
+void paths_ask_size(Link *link, Path *path) {
+        bool is_active = path == active_of(link);
+        usec_t large = is_active && link->peer ? atomic_load_explicit(
+                                                                 &link->peer->last_large,
+                                                                 memory_order_relaxed)
+                                               : 0;
+        uint16_t size;
+
+        (void) inner_mtu(link, path);
+        size = path_mtu_next(&path->mtu, is_active, large, now(link));
+        if (size > 0)
+                (void) ask(link, path, &path->endpoint, size);
 }
 
 void paths_ask_all(Link *link) {
@@ -282,7 +305,7 @@ void paths_choose(Link *link) {
         bool impatient = given_up ||
                          (link->watch.distress && link->watch.rounds >= PATH_ROUNDS_PATIENT);
 
-        best = path_set_best(&link->paths, but, link->mesh->config.mtu, now(link));
+        best = path_set_best(&link->paths, but, OMERTA_MTU_MIN, now(link));
         if (!best && impatient)
                 best = path_set_best(&link->paths, but, 0, now(link));
         if (!best)
@@ -319,7 +342,7 @@ static void ask_both(Link *link, Path *path) {
         if (!paths_ask(link, path))
                 return;
         /* At the same moment, so that to follow costs one round trip. */
-        paths_ask_full(link, path);
+        paths_ask_size(link, path);
         /* One that takes long is asked again before it answers: while the active path has not answered
          * either, what is to be known is who does first since the machine spoke from there. */
         if (!active || active->proof >= w->roam_since || t >= w->roam_since + ROAM_USEC ||
@@ -356,7 +379,7 @@ void paths_arrived(Link *link, const Endpoint *from) {
         }
         if (!ip_is_set(&path->endpoint.local))
                 path->endpoint.local = from->local;
-        if (!path_is_ready(path, link->mesh->config.mtu, now(link)) || !active)
+        if (!path_is_ready(path, OMERTA_MTU_MIN, now(link)) || !active)
                 ask_both(link, path);
         /* One that works is a spare the machine asks about, or a way it prefers, as it may; or it
          * is back there, and ours is dead. */
@@ -408,7 +431,7 @@ static bool has_roamed(Link *link, const Path *path, const Path *active) {
 
         return w->roam_since > 0 && now(link) < w->roam_since + ROAM_USEC &&
                endpoint_equal(&w->roam, &path->endpoint) &&
-               path_is_ready(path, link->mesh->config.mtu, now(link)) &&
+               path_is_ready(path, OMERTA_MTU_MIN, now(link)) &&
                active->proof < w->roam_since && path->proof >= w->roam_since &&
                path_compare_kind(path, active) <= 0;
 }
@@ -434,8 +457,26 @@ static void consider(Link *link, Path *path) {
                 return;
         }
         if (path != active)
-                paths_ask_full(link, path);
+                paths_ask_size(link, path);
         paths_choose(link);
+}
+
+/* A probe of some size is out no longer: the next one, if somebody waits for it. */
+static void look_for_size(Link *link, const Endpoint *at) {
+        Path *path = path_set_find(&link->paths, at);
+
+        if (path && path->state == PATH_WORKS && (path != active_of(link) || paths_in_use(link)))
+                paths_ask_size(link, path);
+}
+
+/* Return with the path as it was: whether it works is asked by short probes. */
+static void size_missed(Link *link, Path *path, uint16_t size, bool heard) {
+        path_mtu_missed(&path->mtu, size, heard, now(link));
+        if (path == active_of(link))
+                link_publish(link);
+        if (!heard && path->state == PATH_WORKS)
+                (void) paths_ask(link, path);
+        look_for_size(link, &path->endpoint);
 }
 
 void paths_answered(Link *link, const Endpoint *from, usec_t rtt, uint16_t mtu, const Endpoint *seen) {
@@ -450,14 +491,16 @@ void paths_answered(Link *link, const Endpoint *from, usec_t rtt, uint16_t mtu, 
         path_answered(path, &from->local, now(link));
         path->proof = MAX(path->proof, usec_sub(now(link), rtt));
         path->ours = our_tier(link->mesh, from, seen);
-        if (mtu > 0) {
-                path->mtu = MAX(path->mtu, mtu);
-                path->full_missed = 0;
-        } else
+        if (mtu > 0)
+                path_mtu_passed(&path->mtu, mtu, usec_sub(now(link), rtt), now(link));
+        else
                 path_sample_rtt(path, rtt);
-        if (other_local && path == active_of(link))
+        if ((other_local || mtu > 0) && path == active_of(link))
                 link_publish(link);
         consider(link, path);
+        /* The search goes on. */
+        if (mtu > 0 && link->mesh)
+                look_for_size(link, from);
         if (link->mesh && is_first)
                 link_announce(link, false);
 }
@@ -468,16 +511,16 @@ void paths_missed(Link *link, const Endpoint *to, usec_t sent, uint16_t mtu) {
 
         if (!path)
                 return;
+        heard = path == active ? paths_active_heard(link) : path->last_received;
         if (mtu > 0) {
                 path->n_lost++;
-                path->full_missed++;
+                size_missed(link, path, mtu, MAX(heard, path->last_answered) >= sent);
                 return;
         }
         if (path->last_answered > sent) {
                 path->n_lost++; /* another was answered since */
                 return;
         }
-        heard = path == active ? paths_active_heard(link) : path->last_received;
         path_missed(path, heard > sent);
         if (path == active) {
                 if (path->state != PATH_WORKS)

@@ -85,8 +85,11 @@ usec_t paths_active_heard(const Link *link);
 
 /* --- between paths.c and path-watch.c --- */
 
-/* Asks whether packets of full size pass there, unless that is known or was asked enough. */
-void paths_ask_full(Link *link, Path *path);
+/* Asks how large packets may be there, if there is something to ask now: of the active path all of
+ * it, of others whether it is worth to move to them. */
+void paths_ask_size(Link *link, Path *path);
+/* The largest packet that may go there now; by two ways: by both. 0: by none. */
+uint16_t paths_mtu(Link *link);
 /* Moves to the best there is, if that is worth it. The link may end. */
 void paths_choose(Link *link);
 /* So long nothing may come by the active path. */
