@@ -7,6 +7,7 @@
 
 #include "core/wire/relayed.h"
 #include "dataplane/gso-split.h"
+#include "dataplane/mss-clamp.h"
 #include "dataplane/packet-router-internal.h"
 
 /* A key this near its end is to be replaced, should the control thread not know it is needed:
@@ -97,6 +98,27 @@ static void too_big(PacketRouter *r, RouterNetwork *n, const PacketTx *tx, const
         icmp_reply(r, n, ICMP_REASON_TOO_BIG, in->data, in->len, tx->mtu);
 }
 
+/* A plain TCP packet as a train of one segment, so that it can be cut. Return: false: it is none,
+ * or its checksum is not there to be made anew. */
+static bool as_train(const PacketIn *in, const PacketView *v, PacketIn *ret) {
+        size_t header = packet_l4_header_size(in->data, v);
+        const OffloadInfo *o = &in->offload;
+
+        if (v->protocol != IPPROTO_TCP || header == 0 || v->length == v->l4 + header ||
+            mss_is_syn(in->data, v) ||
+            (o->needs_csum ? o->csum_start != v->l4 : !packet_l4_csum_ok(in->data, v)))
+                return false;
+        *ret = *in;
+        ret->offload = (OffloadInfo){
+                .needs_csum = true,
+                .csum_start = v->l4,
+                .csum_offset = TCP_CSUM_OFFSET,
+                .gso_type = v->version == 4 ? GSO_TCPV4 : GSO_TCPV6,
+                .gso_size = (uint16_t) (v->length - v->l4 - header),
+        };
+        return true;
+}
+
 static void send_super_packet(
                 PacketRouter *r,
                 RouterNetwork *n,
@@ -113,7 +135,7 @@ static void send_super_packet(
                 drop_count(n->config.drops, reason);
                 return;
         }
-        if (gso_split_packet_max(&s) > tx->mtu) {
+        if (!gso_split_fit(&s, tx->mtu)) {
                 too_big(r, n, tx, in);
                 return;
         }
@@ -132,6 +154,30 @@ static void send_super_packet(
         account(r, peer, count, bytes, gso_split_packet_max(&s));
 }
 
+/* Longer than fits. Whoever made it is told, and what it carries goes on where that can be cut: a
+ * stack that does not listen, as lwIP's, would send it for ever. */
+static void
+send_oversized(PacketRouter *r,
+               RouterNetwork *n,
+               PacketPeer *peer,
+               const PacketTx *tx,
+               const PacketIn *in,
+               const PacketView *v) {
+        PacketIn train;
+
+        if (!as_train(in, v, &train)) {
+                too_big(r, n, tx, in);
+                return;
+        }
+        icmp_reply(r, n, ICMP_REASON_TOO_BIG, in->data, in->len, tx->mtu);
+        send_super_packet(r, n, peer, tx, &train, v);
+}
+
+/* IPv6 knows no less than OMERTA_MTU_MIN: where the path carries less it is sent and may be lost. */
+static bool fits(const PacketTx *tx, const PacketView *v) {
+        return v->length <= tx->mtu || (v->version == 6 && v->length <= OMERTA_MTU_MIN);
+}
+
 static void
 send_packet(PacketRouter *r,
             RouterNetwork *n,
@@ -143,10 +189,12 @@ send_packet(PacketRouter *r,
         bool partial;
         DropReason reason;
 
-        if (v->length > tx->mtu) {
-                too_big(r, n, tx, in);
+        if (!fits(tx, v)) {
+                send_oversized(r, n, peer, tx, in, v);
                 return;
         }
+        if (tx->clamps && mss_is_syn(in->data, v))
+                (void) mss_clamp(in->data, v, in->offload.needs_csum, tx->mtu);
         /* Before the checksum: a packet that waits is looked at again from the start. */
         if (!keypair_reserve(tx->keypair, 1, &counter)) {
                 wait_for_session(r, n, peer, in);

@@ -102,6 +102,15 @@ DropReason gso_split_init(GsoSplit *s, const PacketIn *in, const PacketView *v) 
         return DROP_NONE;
 }
 
+bool gso_split_fit(GsoSplit *s, uint16_t mtu) {
+        if (gso_split_packet_max(s) <= mtu)
+                return true;
+        if (s->protocol != IPPROTO_TCP || mtu < s->header_len + GSO_TCP_SIZE_MIN)
+                return false;
+        s->size = (uint16_t) (mtu - s->header_len);
+        return true;
+}
+
 uint32_t gso_split_count(const GsoSplit *s) {
         return s->payload_len == 0 ? 1 : (s->payload_len + s->size - 1) / s->size;
 }

@@ -47,6 +47,13 @@ typedef struct GsoSplit {
  * Return: DROP_NONE or DROP_PACKET_MALFORMED.
  */
 DropReason gso_split_init(GsoSplit *s, const PacketIn *in, const PacketView *v);
+/**
+ * gso_split_fit() - before the first gso_split_next(): no segment longer than @mtu
+ * A TCP train is cut smaller, as its sender would have cut it, had it known. A train of UDP is not:
+ * its datagrams are what they are.
+ * Return: false: they do not fit.
+ */
+bool gso_split_fit(GsoSplit *s, uint16_t mtu);
 /* Segments in all; at least 1. */
 uint32_t gso_split_count(const GsoSplit *s);
 /* Of the longest segment. */

@@ -6,6 +6,7 @@
  */
 
 #include "dataplane/echo.h"
+#include "dataplane/mss-clamp.h"
 #include "dataplane/packet-router-internal.h"
 
 void ingress_settle(PacketRouter *r) {
@@ -39,6 +40,14 @@ static bool is_for_us(const RouterNetwork *n, const uint8_t *p, const PacketView
                                                  n->config.routes, p + IPV6_DESTINATION_OFFSET);
 }
 
+/* A flow of @peer begins: what this machine may send it. */
+static void clamp(const PacketPeer *peer, uint8_t *packet, const PacketView *v, bool partial) {
+        const PacketTx *tx = atomic_load_explicit(&peer->tx, memory_order_acquire);
+
+        if (tx && tx->clamps)
+                (void) mss_clamp(packet, v, partial, tx->mtu);
+}
+
 /* An IP packet of @peer. Return: DROP_NONE or why not. */
 static DropReason
 accept_packet(PacketRouter *r,
@@ -63,6 +72,8 @@ accept_packet(PacketRouter *r,
         if (r->sink.echo && echo_is_reply(packet, ret, r->sink.echo_secret, &echo))
                 return r->sink.echo(r->sink.userdata, n->config.mesh, echo) ? DROP_NONE
                                                                             : DROP_CONTROL_OVERFLOW;
+        if (mss_is_syn(packet, ret))
+                clamp(peer, packet, ret, partial);
         if (gro_is_full(n->gro)) {
                 gro_finish(n->gro);
                 router_write(r, n, n->gro->out, n->gro->n);

@@ -48,6 +48,7 @@
 #define UDP_CSUM_OFFSET 6U
 
 #define TCP_FLAG_FIN 0x01U
+#define TCP_FLAG_SYN 0x02U
 #define TCP_FLAG_PSH 0x08U
 #define TCP_FLAG_ACK 0x10U
 #define TCP_FLAG_CWR 0x80U

@@ -100,6 +100,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 w.a.broken = true;
                 ready = true;
         }
+        /* Half of them by a path that carries less than the interface. */
+        w.a.tx.mtu = w.b.tx.mtu = size % 2 ? OMERTA_MTU_MIN : WORLD_MTU;
+        w.a.tx.clamps = w.b.tx.clamps = size % 2;
         w.now += USEC_PER_SEC;
         w.a.keypair->created = w.b.keypair->created = w.now;
         packet_router_begin(w.b.router, w.now);
@@ -120,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_delivered(&w.b);
         world_egress(&w, &w.a);
         for (GList *l = w.a.wire.head; l; l = l->next)
-                FUZZ_ASSERT(((Datagram *) l->data)->len <= WORLD_MTU + DATA_OVERHEAD);
+                FUZZ_ASSERT(((Datagram *) l->data)->len <= w.a.tx.mtu + DATA_OVERHEAD);
         w.b.drops = (DropCounters){};
         world_deliver(&w, &w.a, &w.b);
         /* What we send we take. */

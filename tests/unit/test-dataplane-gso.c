@@ -163,9 +163,10 @@ static Build random_build(void) {
         return b;
 }
 
-/* Cuts @whole and compares every segment with one built by hand; merges them again into @g if
- * that is given. */
-static void split_and_compare(const Build *whole, size_t gso_size, uint8_t *kept, GroBatch *g) {
+/* Cuts @whole, so that it fits into @mtu, and compares every segment with one built by hand; merges
+ * them again into @g if that is given. */
+static void
+cut_and_compare(const Build *whole, size_t gso_size, size_t mtu, uint8_t *kept, GroBatch *g) {
         g_autofree uint8_t *buf = g_malloc(BUILD_MAX), *expected = g_malloc(BUILD_MAX);
         PacketIn in = { .data = buf, .offload = build_offload(whole, gso_size) };
         size_t n, at = 0;
@@ -177,6 +178,10 @@ static void split_and_compare(const Build *whole, size_t gso_size, uint8_t *kept
         in.offload.hdr_len = (uint16_t) rand();
         assert_true(packet_parse(buf, in.len, &v));
         assert_int_equal(gso_split_init(&s, &in, &v), DROP_NONE);
+        assert_true(gso_split_fit(&s, (uint16_t) mtu));
+        assert_true(gso_split_packet_max(&s) <= mtu);
+        if (build_header_len(whole) + MIN(gso_size, whole->payload_len) > mtu)
+                gso_size = mtu - build_header_len(whole);
         n = (whole->payload_len + gso_size - 1) / gso_size;
         assert_int_equal(gso_split_count(&s), n);
         for (size_t i = 0; i < n; i++) {
@@ -197,6 +202,10 @@ static void split_and_compare(const Build *whole, size_t gso_size, uint8_t *kept
                 gro_add(g, kept + at, &v, s.partial);
                 at += len;
         }
+}
+
+static void split_and_compare(const Build *whole, size_t gso_size, uint8_t *kept, GroBatch *g) {
+        cut_and_compare(whole, gso_size, 65535, kept, g);
 }
 
 static void assert_out(const PacketOut *out, const Build *b, size_t gso_size) {
@@ -254,6 +263,31 @@ static void test_split_options_and_extension_headers(void **state) {
                 b.ip_options = b.v6 ? 8 * pick(1, 8) : 4 * pick(1, 10);
                 b.payload_len = pick(1, 9000);
                 split_and_compare(&b, pick(100, 1400), NULL, NULL);
+        }
+}
+
+/* What a TCP sender cut for a larger path is cut as if it had known; what is UDP stays. */
+static void test_split_to_fit(void **state) {
+        static uint8_t buf[BUILD_MAX];
+
+        for (unsigned i = 0; i < 3000; i++) {
+                Build b = random_build();
+                size_t gso_size = pick(100, 1400), header = build_header_len(&b), mtu;
+                PacketIn in = { .data = buf };
+                PacketView v;
+                GsoSplit s;
+
+                b.payload_len = pick(1, b.udp ? 10000 : 20000);
+                mtu = header + (i % 3 == 0 ? pick(8, 1400) : pick(1000, 1400));
+                if (!b.udp || header + MIN(gso_size, b.payload_len) <= mtu) {
+                        cut_and_compare(&b, gso_size, mtu, NULL, NULL);
+                        continue;
+                }
+                in.offload = build_offload(&b, gso_size);
+                in.len = build_packet(&b, buf);
+                assert_true(packet_parse(buf, in.len, &v));
+                assert_int_equal(gso_split_init(&s, &in, &v), DROP_NONE);
+                assert_false(gso_split_fit(&s, (uint16_t) mtu));
         }
 }
 
@@ -660,6 +694,7 @@ int main(void) {
                 cmocka_unit_test(test_parse),
                 cmocka_unit_test(test_split_and_coalesce_round_trip),
                 cmocka_unit_test(test_split_options_and_extension_headers),
+                cmocka_unit_test(test_split_to_fit),
                 cmocka_unit_test(test_split_cwr_first_only),
                 cmocka_unit_test(test_split_malformed),
                 cmocka_unit_test(test_finish_csum),

@@ -26,13 +26,13 @@
 typedef struct Model {
         PathMtu mtu;
         usec_t now;
-        uint16_t line;     /* MTU of the outer way */
+        uint16_t line; /* MTU of the outer way */
         uint16_t headers;
         unsigned n_probes, n_lost;
-        unsigned lose;     /* so many probes next, whatever their size */
+        unsigned lose; /* so many probes next, whatever their size */
         unsigned lose_one_in;
-        bool silent;       /* nothing passes */
-        bool is_idle;      /* no large packets */
+        bool silent;  /* nothing passes */
+        bool is_idle; /* no large packets */
         GRand *random;
 } Model;
 
@@ -347,16 +347,11 @@ static void test_any_order(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_every_size),
-                cmocka_unit_test(test_common_sizes),
-                cmocka_unit_test(test_is_quiet),
-                cmocka_unit_test(test_begin),
-                cmocka_unit_test(test_spare),
-                cmocka_unit_test(test_error),
-                cmocka_unit_test(test_changes),
-                cmocka_unit_test(test_other_losses),
-                cmocka_unit_test(test_silence),
-                cmocka_unit_test(test_full_size_changes),
+                cmocka_unit_test(test_every_size), cmocka_unit_test(test_common_sizes),
+                cmocka_unit_test(test_is_quiet),   cmocka_unit_test(test_begin),
+                cmocka_unit_test(test_spare),      cmocka_unit_test(test_error),
+                cmocka_unit_test(test_changes),    cmocka_unit_test(test_other_losses),
+                cmocka_unit_test(test_silence),    cmocka_unit_test(test_full_size_changes),
                 cmocka_unit_test(test_any_order),
         };
 

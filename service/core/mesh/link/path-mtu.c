@@ -8,15 +8,15 @@
 /*
  * Theory of operation
  *
- * Most paths carry full size, so that is asked first, and packets are as large until it was asked in
- * vain: then the base size is asked, and with its answer used. The search goes on from there: full
- * size again, since a probe may be lost for any reason, then the sizes that lines really have, by
- * halves; what passes costs a round trip, what does not three probes. What ends it need not be the
- * last byte, but it is that for every line of the table.
+ * Most paths carry full size, so that is asked first, and packets are as large until it was asked
+ * in vain: then the base size is asked, and with its answer used. The search goes on from there:
+ * full size again, since a probe may be lost for any reason, then the sizes that lines really have,
+ * by halves; what passes costs a round trip, what does not three probes. What ends it need not be
+ * the last byte, but it is that for every line of the table.
  *
- * Nothing but a probe says that a size passes. What ICMP says is not asked for (udp-socket.c), since
- * anybody can say it. That a size does not pass any more shows by its probes while large packets are
- * sent; three that are lost on a path that answers otherwise start the search over.
+ * Nothing but a probe says that a size passes. What ICMP says is not asked for (udp-socket.c),
+ * since anybody can say it. That a size does not pass any more shows by its probes while large
+ * packets are sent; three that are lost on a path that answers otherwise start the search over.
  */
 
 /* MTUs of lines: PPPoE (RFC 2516, and with a tag), IPv6 in IPv4 (RFC 4213), GRE, L2TP, PPPoE in
@@ -90,7 +90,7 @@ uint16_t path_mtu_next(const PathMtu *m, bool is_active, usec_t large, usec_t no
                 if (now >= m->raised + PATH_MTU_RAISE_USEC)
                         return OMERTA_MTU_MIN;
                 return is_active && m->size == 0 && m->missed < PATH_MTU_PROBES_MAX ? OMERTA_MTU_LEAST
-                                                                                   : 0;
+                                                                                    : 0;
         case _PATH_MTU_STATE_MAX:
                 break;
         }
