@@ -17,7 +17,7 @@
 
 /* Texts are the message's. */
 typedef struct PathInfo {
-        const char *endpoint, *kind, *origin, *state, *reason;
+        const char *endpoint, *kind, *origin, *state, *reason, *mtu_state;
         int active;
         uint64_t rtt, rtt_min, since, last_received;
         uint32_t probes, lost, mtu;
@@ -34,7 +34,7 @@ static int read_value(sd_bus_message *m, const char *key, PathInfo *p) {
                 { "rtt", "t", &p->rtt },           { "rtt-min", "t", &p->rtt_min },
                 { "since", "t", &p->since },       { "last-received", "t", &p->last_received },
                 { "probes", "u", &p->probes },     { "lost", "u", &p->lost },
-                { "mtu", "u", &p->mtu },
+                { "mtu", "u", &p->mtu },           { "mtu-state", "s", &p->mtu_state },
         };
 
         for (unsigned i = 0; i < ELEMENTSOF(table); i++)
@@ -46,7 +46,9 @@ static int read_value(sd_bus_message *m, const char *key, PathInfo *p) {
 
 /* Return: 1, 0 at the end, or negative errno. */
 static int read_path(sd_bus_message *m, PathInfo *ret) {
-        PathInfo p = { .endpoint = "", .kind = "", .origin = "", .state = "", .reason = "" };
+        PathInfo p = {
+                .endpoint = "", .kind = "", .origin = "", .state = "", .reason = "", .mtu_state = ""
+        };
         const char *key;
         int r;
 
@@ -95,6 +97,7 @@ static void path_json(JsonBuilder *b, const PathInfo *p) {
         cli_json_count(b, "probes", p->probes);
         cli_json_count(b, "lost", p->lost);
         cli_json_usec(b, "mtu", p->mtu);
+        cli_json_string(b, "mtu_state", p->mtu_state);
         cli_json_time(b, "since", p->since);
         cli_json_time(b, "last_received", p->last_received);
         json_builder_end_object(b);

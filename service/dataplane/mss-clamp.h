@@ -3,8 +3,8 @@
 
 /*
  * What one end of a TCP flow says of the segments it takes (RFC 9293 3.7.1) is lowered to what the
- * path carries, in its SYN or SYN-ACK on the way. So flows begin with the size that fits, also those
- * of machines that never hear of a packet that was too big.
+ * path carries, in its SYN or SYN-ACK on the way. So flows begin with the size that fits, also
+ * those of machines that never hear of a packet that was too big.
  */
 
 #include "dataplane/packet.h"

@@ -676,7 +676,7 @@ class CliTest(unittest.TestCase):
         self.fake.answers['Machine.ListPaths'] = ([
             way(endpoint='203.0.113.5:18002', kind='relayed', active=True, origin='relay',
                 state='works', reason='in use', rtt=t(40200), rtt_min=t(39000), probes=u(8), lost=u(2),
-                mtu=u(1412), since=t(NOW - HOUR), last_received=t(NOW - 2 * HOUR), later='x'),
+                mtu=u(1412), mtu_state='search-complete', since=t(NOW - HOUR), last_received=t(NOW - 2 * HOUR), later='x'),
             way(endpoint='198.51.100.7:18002', kind='direct', active=False, origin='presence',
                 state='silent', reason='no answer\x1b', rtt=t(0), probes=u(0)),
         ],)
@@ -694,9 +694,12 @@ class CliTest(unittest.TestCase):
         o = self.json('path', 'phone')
         self.assertEqual((o['id'], o['path']), (IDS['phone'], 'relay'))
         self.assertEqual(
-            {k: o['paths'][0][k] for k in ('active', 'kind', 'rtt_usec', 'probes', 'lost', 'mtu')},
-            {'active': True, 'kind': 'relayed', 'rtt_usec': 40200, 'probes': 8, 'lost': 2, 'mtu': 1412})
-        self.assertEqual((o['paths'][1]['rtt_usec'], o['paths'][1]['last_received']), (None, None))
+            {k: o['paths'][0][k] for k in ('active', 'kind', 'rtt_usec', 'probes', 'lost', 'mtu',
+                                           'mtu_state')},
+            {'active': True, 'kind': 'relayed', 'rtt_usec': 40200, 'probes': 8, 'lost': 2, 'mtu': 1412,
+             'mtu_state': 'search-complete'})
+        self.assertEqual([o['paths'][1][k] for k in ('rtt_usec', 'last_received', 'mtu_state')],
+                         [None] * 3)
         self.fake.answers['Machine.ListPaths'] = (fake.dbus.Array([], signature='a{sv}'),)
         self.assertIn('Nobody knows where it is', self.ok('path', 'phone').out)
         self.assertIn('is this machine', self.ok('path', 'laptop').out)
