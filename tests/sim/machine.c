@@ -487,7 +487,7 @@ const MachineId *machine_id(const Machine *m) {
 }
 
 void machine_send_text(Machine *m, const IpAddr *from, const IpAddr *to, const char *text) {
-        uint8_t p[1400] = { 0x45 };
+        uint8_t p[1500] = { 0x45 };
         size_t n = strlen(text), len = 28 + n;
         uint32_t sum = 0;
 

@@ -66,14 +66,25 @@ void path_mtu_set_max(PathMtu *m, uint16_t max, uint16_t headers) {
                 m->state = m->size < max ? PATH_MTU_STATE_SEARCH : PATH_MTU_STATE_COMPLETE;
 }
 
+/* Whether to see if more passes by now. */
+static bool may_raise(const PathMtu *m, usec_t large, usec_t now) {
+        return large > 0 && now < large + PATH_MTU_RAISE_USEC &&
+               now >= m->raised + PATH_MTU_RAISE_USEC;
+}
+
 /* Return: 0: nothing now. */
 static uint16_t next_when_complete(const PathMtu *m, usec_t large, usec_t now) {
         if (large >= m->confirmed && large > 0 && now >= m->confirmed + PATH_MTU_CONFIRM_USEC)
                 return m->size;
-        if (m->size < m->max && large > 0 && now < large + PATH_MTU_RAISE_USEC &&
-            now >= m->raised + PATH_MTU_RAISE_USEC)
-                return m->over;
-        return 0;
+        return m->size < m->max && may_raise(m, large, now) ? m->over : 0;
+}
+
+/* Return: 0: nothing now. */
+static uint16_t next_in_error(const PathMtu *m, bool is_active, usec_t large, usec_t now) {
+        /* Another path is asked when it answers, which is seldom. */
+        if (is_active ? may_raise(m, large, now) : now >= m->raised + PATH_MTU_RAISE_USEC)
+                return OMERTA_MTU_MIN;
+        return is_active && m->size == 0 && m->missed < PATH_MTU_PROBES_MAX ? OMERTA_MTU_LEAST : 0;
 }
 
 uint16_t path_mtu_next(const PathMtu *m, bool is_active, usec_t large, usec_t now) {
@@ -87,10 +98,7 @@ uint16_t path_mtu_next(const PathMtu *m, bool is_active, usec_t large, usec_t no
         case PATH_MTU_STATE_COMPLETE:
                 return is_active ? next_when_complete(m, large, now) : 0;
         case PATH_MTU_STATE_ERROR:
-                if (now >= m->raised + PATH_MTU_RAISE_USEC)
-                        return OMERTA_MTU_MIN;
-                return is_active && m->size == 0 && m->missed < PATH_MTU_PROBES_MAX ? OMERTA_MTU_LEAST
-                                                                                    : 0;
+                return next_in_error(m, is_active, large, now);
         case _PATH_MTU_STATE_MAX:
                 break;
         }
