@@ -153,16 +153,19 @@ static void test_lines(void **state) {
         } cases[] = {
                 { "ethernet", END_OPEN, 1500, 1420, "search-complete" },
                 { "PPPoE", END_OPEN, 1492, 1420, "search-complete" },
+                { "a tunnel of IPv6 in IPv4, over IPv4", END_OPEN, 1480, 1420, "search-complete" },
                 { "1460", END_OPEN, 1460, 1400, "search-complete" },
                 { "1400", END_OPEN, 1400, 1340, "search-complete" },
                 { "the least", END_OPEN, 1340, 1280, "search-complete" },
                 { "less than that", END_OPEN, 1280, 1192, "error" },
+                { "ethernet, IPv6", END_ONLY6, 1500, 1420, "search-complete" },
                 { "PPPoE over IPv6", END_ONLY6, 1492, 1412, "search-complete" },
                 { "a tunnel of IPv6 in IPv4", END_ONLY6, 1480, 1400, "search-complete" },
                 { "a tunnel of 1400 over IPv6", END_ONLY6, 1400, 1320, "search-complete" },
                 { "the least IPv6", END_ONLY6, 1280, 1192, "error" },
                 { "relayed", END_RANDOM, 1500, 1412, "search-complete" },
                 { "relayed by PPPoE", END_RANDOM, 1492, 1412, "search-complete" },
+                { "relayed by a tunnel", END_RANDOM, 1480, 1412, "search-complete" },
                 { "relayed by 1400", END_RANDOM, 1400, 1332, "search-complete" },
                 { "relayed by the least", END_RANDOM, 1280, 1192, "error" },
         };
@@ -224,7 +227,8 @@ static void test_shrinks_and_grows(void **state) {
                 less = (uint16_t) (1400 - (ends[i] == END_ONLY6 ? 80 : 60) - (1420 - full));
                 line.mtu = 1400;
                 gap = flow(a, b, 30 * SEC);
-                printf("%s, shrunk: %" PRIu64 " ms without a packet\n", end_name(ends[i]), gap / MSEC);
+                printf("%s, shrunk: %" PRIu64 " ms without a packet\n", end_name(ends[i]),
+                       gap / MSEC);
                 assert_in_range(gap, 2 * PACE, 7 * SEC);
                 assert_int_equal(told(a, b), less);
                 assert_every_size(a, b);
@@ -284,7 +288,9 @@ static void test_is_quiet(void **state) {
                 sim_run_for(r->sim, 30 * MINUTE);
                 assert_int_equal(line.n_large, 0);
                 (void) reach_talk(a, b, 120);
-                assert_int_equal(line.n_large, 0);
+                /* Where not even 1280 passes that is asked of the way there is besides, by a relay,
+                 * once a minute. */
+                assert_in_range(line.n_large, 0, lines[i] == 1280 ? 10 : 0);
                 sim_set_tap(r->sim, NULL, NULL);
         }
 }

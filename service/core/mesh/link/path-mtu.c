@@ -81,8 +81,7 @@ static uint16_t next_when_complete(const PathMtu *m, usec_t large, usec_t now) {
 
 /* Return: 0: nothing now. */
 static uint16_t next_in_error(const PathMtu *m, bool is_active, usec_t large, usec_t now) {
-        /* Another path is asked when it answers, which is seldom. */
-        if (is_active ? may_raise(m, large, now) : now >= m->raised + PATH_MTU_RAISE_USEC)
+        if (may_raise(m, large, now))
                 return OMERTA_MTU_MIN;
         return is_active && m->size == 0 && m->missed < PATH_MTU_PROBES_MAX ? OMERTA_MTU_LEAST : 0;
 }

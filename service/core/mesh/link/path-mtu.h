@@ -54,8 +54,8 @@ void path_mtu_set_max(PathMtu *m, uint16_t max, uint16_t headers);
  * path_mtu_next() - what to ask
  * @is_active: the path is in use, so the size is looked for; else only whether full or base size
  *             passes
- * @large: monotonic: when a packet of OMERTA_MTU_LEAST or more was last sent there; 0: never
- * Return: a size, or 0: nothing now.
+ * @large: monotonic: when a packet of OMERTA_MTU_LEAST or more was last sent there, or of a path
+ * that is not in use any at all by another; 0: never Return: a size, or 0: nothing now.
  */
 uint16_t path_mtu_next(const PathMtu *m, bool is_active, usec_t large, usec_t now);
 /* It was asked, and is to be answered within @timeout. */

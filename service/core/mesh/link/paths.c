@@ -164,12 +164,12 @@ uint16_t paths_mtu(Link *link) {
 
 void paths_ask_size(Link *link, Path *path) {
         bool is_active = path == active_of(link);
-        usec_t large = is_active && link->peer ? atomic_load_explicit(
-                                                                 &link->peer->last_large,
-                                                                 memory_order_relaxed)
-                                               : 0;
+        usec_t large = paths_in_use(link) ? now(link) : 0;
         uint16_t size;
 
+        if (is_active)
+                large = link->peer ? atomic_load_explicit(&link->peer->last_large, memory_order_relaxed)
+                                   : 0;
         (void) inner_mtu(link, path);
         size = path_mtu_next(&path->mtu, is_active, large, now(link));
         if (size > 0)
@@ -310,7 +310,8 @@ void paths_choose(Link *link) {
                 best = path_set_best(&link->paths, but, 0, now(link));
         if (!best)
                 return;
-        if (given_up || (link->watch.distress && best->last_answered > link->watch.distress_since) ||
+        if (given_up || active->mtu.state == PATH_MTU_STATE_ERROR ||
+            (link->watch.distress && best->last_answered > link->watch.distress_since) ||
             leaves(link, best, active))
                 move_to(link, best, false);
 }
@@ -469,14 +470,26 @@ static void look_for_size(Link *link, const Endpoint *at) {
                 paths_ask_size(link, path);
 }
 
-/* Return with the path as it was: whether it works is asked by short probes. */
+/* Whether the path works at all is asked by short probes. The link may end. */
 static void size_missed(Link *link, Path *path, uint16_t size, bool heard) {
+        _unused_ g_autoptr(Link) ref = link_ref(link);
+        bool is_active = path == active_of(link);
+        bool was_usable = path->mtu.state != PATH_MTU_STATE_ERROR;
+        Endpoint at = path->endpoint;
+
         path_mtu_missed(&path->mtu, size, heard, now(link));
-        if (path == active_of(link))
+        if (is_active)
                 link_publish(link);
         if (!heard && path->state == PATH_WORKS)
                 (void) paths_ask(link, path);
-        look_for_size(link, &path->endpoint);
+        /* Another way may carry more, also one that is to be made. */
+        if (is_active && was_usable && path->mtu.state == PATH_MTU_STATE_ERROR) {
+                paths_choose(link);
+                if (link->mesh)
+                        link_tell(link, LINK_EVENT_DOUBTED);
+        }
+        if (link->mesh)
+                look_for_size(link, &at);
 }
 
 void paths_answered(Link *link, const Endpoint *from, usec_t rtt, uint16_t mtu, const Endpoint *seen) {

@@ -345,8 +345,10 @@ static bool is_wanted(Target *t) {
         if (!link_is_up(link) || link->lost)
                 return link->attempt && !link->attempt->once;
         active = path_set_active(&link->paths);
-        /* It may hear the other side and not be heard: that is not lost, but no way either. */
-        if (!active || active->state != PATH_WORKS || link->watch.distress)
+        /* It may hear the other side and not be heard: that is not lost, but no way either. Nor is
+         * one by which what always has to pass does not. */
+        if (!active || active->state != PATH_WORKS || link->watch.distress ||
+            active->mtu.state == PATH_MTU_STATE_ERROR)
                 return true;
         t->went_by = t->went_by || endpoint_is_relayed(&active->endpoint);
         return endpoint_is_relayed(&active->endpoint) || (t->went_by && link->packets_open);
