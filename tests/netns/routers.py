@@ -87,6 +87,22 @@ class Router:
             self.run("ip", "address", "add", f"{self.address}/24", "dev", "wan")
         self.run("ip", "link", "set", "wan", "up")
 
+    def set_mtu(self, mtu):
+        """Of both its sides: what is longer is lost, and it says nothing of it."""
+        self.run("nft", "-f", "-", input="""
+            table inet silent
+            delete table inet silent
+            table inet silent {
+                chain output {
+                    type filter hook output priority 0;
+                    icmp type destination-unreachable drop
+                    icmpv6 type packet-too-big drop
+                }
+            }
+            """)
+        for device in ("wan", "br0"):
+            self.run("ip", "link", "set", device, "mtu", str(mtu))
+
     def take(self, machine, number):
         """Puts it inside, before its daemon starts."""
         self.lab.hub_run("ip", "link", "set", machine.name, "netns", self.ns)
