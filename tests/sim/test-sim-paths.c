@@ -259,6 +259,16 @@ static void test_forged_source(void **state) {
         sim_run_for(t->sim, 5 * SEC);
         assert_in_range(cut.to_victim, 1, 3); /* short, long, and the answer to what was copied */
         assert_reached_at(a, b, &real);
+        /* As often as it likes: of long ones that was all. */
+        cut.forge_left = UINT_MAX;
+        cut.to_victim = 0;
+        cut.bytes_to_victim = 0;
+        for (unsigned i = 0; i < 300; i++) {
+                (void) send_packet(b, a);
+                sim_run_for(t->sim, 100 * MSEC);
+        }
+        assert_true(cut.to_victim > 20);
+        assert_in_range(cut.bytes_to_victim, 1, cut.to_victim * 80);
         /* All of them, each from another place: what is asked there is bounded. */
         cut.forge_left = UINT_MAX;
         cut.vary = true;

@@ -167,6 +167,9 @@ void paths_ask_size(Link *link, Path *path) {
         usec_t large = paths_in_use(link) ? now(link) : 0;
         uint16_t size;
 
+        /* A place that somebody made up is asked one long one. */
+        if (!is_active && path->last_answered == 0 && path->mtu.probed > 0)
+                return;
         if (is_active)
                 large = link->peer ? atomic_load_explicit(&link->peer->last_large, memory_order_relaxed)
                                    : 0;
@@ -527,7 +530,9 @@ void paths_missed(Link *link, const Endpoint *to, usec_t sent, uint16_t mtu) {
         heard = path == active ? paths_active_heard(link) : path->last_received;
         if (mtu > 0) {
                 path->n_lost++;
-                size_missed(link, path, mtu, MAX(heard, path->last_answered) >= sent);
+                /* Of another path an answer: what merely comes from there anybody can send on. */
+                size_missed(link, path, mtu,
+                            MAX(path == active ? heard : 0, path->last_answered) >= sent);
                 return;
         }
         if (path->last_answered > sent) {
