@@ -19,6 +19,7 @@
 #   restart_router ROUTER [ADDRESS]  forgets all it translates; has another address then
 #   firewall MACHINE on|off          a filter on the machine: lets in what answers
 #   block_udp ROUTER ADDRESS         nothing between its inside and there; unblock_udp ROUTER
+#   line ROUTER MTU                  what is longer it swallows, and says nothing of it
 #   offer_blob MACHINE               bytes for fetch
 #   fetch FROM ADDRESS               their checksum, as it arrived
 #   kind_of_pair FROM TO             none, relay, direct or lan, as FROM tells it
@@ -170,6 +171,22 @@ EOF
 }
 
 unblock_udp() { net "$1" nft delete table ip blocked; }
+
+# Both ways: to go in it has to fit the bridge.
+line() { # ROUTER MTU
+        net "$1" nft -f - <<'EOF'
+table ip silent
+delete table ip silent
+table ip silent {
+        chain output {
+                type filter hook output priority filter;
+                icmp type destination-unreachable drop
+        }
+}
+EOF
+        net "$1" ip link set wan mtu "$2"
+        net "$1" ip link set br0 mtu "$2"
+}
 
 # 2 MB that a machine offers to the network, for as long as it runs.
 offer_blob() { # MACHINE

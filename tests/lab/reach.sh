@@ -104,6 +104,17 @@ fresh a1 b1
 reaches "UDP blocked between the two" a1 b1 relay
 unblock_udp nata
 
+# A line of PPPoE, whose router says nothing of what is too long; then one of a tunnel, under the
+# session, and as it was.
+line nata 1492
+fresh a1 b1
+reaches "a line of 1492 bytes" a1 b1 direct
+line nata 1400
+reaches "a line of 1400 bytes, of a sudden" a1 b1 direct
+fresh a1 b1
+reaches "a line of 1400 bytes, from the start" a1 b1 direct
+line nata 1500
+
 # A router that forgets, under a session; then with another address.
 fresh a1 b1
 reaches "before the router restarts" a1 b1 direct
