@@ -155,27 +155,27 @@ static void send_super_packet(
 }
 
 /* Longer than fits. Whoever made it is told, and what it carries goes on where that can be cut: a
- * stack that does not listen, as lwIP's, would send it for ever. */
-static void
-send_oversized(PacketRouter *r,
-               RouterNetwork *n,
-               PacketPeer *peer,
-               const PacketTx *tx,
-               const PacketIn *in,
-               const PacketView *v) {
+ * stack that does not listen, as lwIP's, would send it for ever. Of IPv6 nobody can be told less
+ * than OMERTA_MTU_MIN. Return: false: it is to be sent as it is, and may be lost. */
+static bool
+cut_or_refuse(PacketRouter *r,
+              RouterNetwork *n,
+              PacketPeer *peer,
+              const PacketTx *tx,
+              const PacketIn *in,
+              const PacketView *v) {
+        bool is_least = v->version == 6 && v->length <= OMERTA_MTU_MIN;
         PacketIn train;
 
-        if (!as_train(in, v, &train)) {
-                too_big(r, n, tx, in);
-                return;
+        if (as_train(in, v, &train)) {
+                if (!is_least)
+                        icmp_reply(r, n, ICMP_REASON_TOO_BIG, in->data, in->len, tx->mtu);
+                send_super_packet(r, n, peer, tx, &train, v);
+                return true;
         }
-        icmp_reply(r, n, ICMP_REASON_TOO_BIG, in->data, in->len, tx->mtu);
-        send_super_packet(r, n, peer, tx, &train, v);
-}
-
-/* IPv6 knows no less than OMERTA_MTU_MIN: where the path carries less it is sent and may be lost. */
-static bool fits(const PacketTx *tx, const PacketView *v) {
-        return v->length <= tx->mtu || (v->version == 6 && v->length <= OMERTA_MTU_MIN);
+        if (!is_least)
+                too_big(r, n, tx, in);
+        return !is_least;
 }
 
 static void
@@ -189,10 +189,8 @@ send_packet(PacketRouter *r,
         bool partial;
         DropReason reason;
 
-        if (!fits(tx, v)) {
-                send_oversized(r, n, peer, tx, in, v);
+        if (v->length > tx->mtu && cut_or_refuse(r, n, peer, tx, in, v))
                 return;
-        }
         if (tx->clamps && mss_is_syn(in->data, v))
                 (void) mss_clamp(in->data, v, in->offload.needs_csum, tx->mtu);
         /* Before the checksum: a packet that waits is looked at again from the start. */

@@ -98,7 +98,7 @@ static size_t build_v6(IcmpReason reason, const uint8_t *packet, size_t len, uin
                 break;
         case ICMP_REASON_TOO_BIG:
                 icmp[0] = ICMP6_PACKET_TOO_BIG;
-                write_be32(icmp + 4, mtu);
+                write_be32(icmp + 4, MAX(mtu, (uint16_t) OMERTA_MTU_MIN)); /* RFC 8200 5 */
                 break;
         }
         memcpy(icmp + ICMP_HEADER_SIZE, packet, quoted);

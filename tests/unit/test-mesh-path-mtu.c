@@ -166,14 +166,14 @@ static void test_begin(void **state) {
         Model m = model_new(1400, OVER_IPV4);
 
         assert_int_equal(path_mtu_inner(&m.mtu), FULL);
-        assert_false(path_mtu_is_usable(&m.mtu));
+        assert_true(m.mtu.size < OMERTA_MTU_MIN);
         run(&m, MSEC);
         assert_int_equal(m.mtu.state, PATH_MTU_STATE_BASE);
         assert_int_equal(path_mtu_inner(&m.mtu), OMERTA_MTU_MIN);
-        assert_false(path_mtu_is_usable(&m.mtu));
+        assert_true(m.mtu.size < OMERTA_MTU_MIN);
         run(&m, MSEC);
         assert_int_equal(m.mtu.state, PATH_MTU_STATE_SEARCH);
-        assert_true(path_mtu_is_usable(&m.mtu));
+        assert_true(m.mtu.size >= OMERTA_MTU_MIN);
         assert_true(m.now <= 101 * SEC + RTT + MSEC);
 }
 
@@ -194,7 +194,7 @@ static void test_spare(void **state) {
                         path_mtu_missed(&m.mtu, size, true, m.now);
         }
         assert_int_equal(path_mtu_next(&m.mtu, false, m.now, m.now + 3600 * SEC), 0);
-        assert_true(path_mtu_is_usable(&m.mtu));
+        assert_true(m.mtu.size >= OMERTA_MTU_MIN);
         run(&m, 20 * SEC);
         assert_found(&m, 0);
 }
@@ -209,7 +209,7 @@ static void test_error(void **state) {
                 assert_int_equal(m.mtu.state, PATH_MTU_STATE_ERROR);
                 assert_int_equal(path_mtu_inner(&m.mtu), OMERTA_MTU_LEAST);
                 assert_int_equal(m.mtu.size, OMERTA_MTU_LEAST);
-                assert_false(path_mtu_is_usable(&m.mtu));
+                assert_true(m.mtu.size < OMERTA_MTU_MIN);
                 assert_true(path_mtu_is_small(&m.mtu));
                 n = m.n_probes;
                 run(&m, 600 * SEC);
@@ -241,7 +241,7 @@ static void test_changes(void **state) {
                         m.line = lines[k];
                         changed = m.now;
                         while (path_mtu_inner(&m.mtu) > MAX(truth(&m), OMERTA_MTU_LEAST) ||
-                               (m.mtu.state != PATH_MTU_STATE_ERROR && !path_mtu_is_usable(&m.mtu)))
+                               (m.mtu.state != PATH_MTU_STATE_ERROR && m.mtu.size < OMERTA_MTU_MIN))
                                 run(&m, MSEC);
                         assert_true(m.now - changed <= 10 * SEC);
                         run(&m, 150 * SEC);

@@ -62,8 +62,8 @@ typedef enum LinkEvent {
         LINK_EVENT_ENDPOINT, /* the active path is another, or was shown to work by new keys */
         LINK_EVENT_SEEN,     /* how the other side sees us changed */
         LINK_EVENT_SILENT,   /* in use, and nothing comes by the active path any more */
-        LINK_EVENT_DOUBTED,  /* in use, and neither the active path nor a spare answers, or 1280
-                              * bytes  do not pass */
+        LINK_EVENT_DOUBTED,  /* in use, and neither the active path nor a spare answers, or
+                              * 1280 bytes do not pass */
         LINK_EVENT_LOST,     /* up, but asked in vain */
         LINK_EVENT_CHANGED,  /* something that is shown; also after all of the above but SEEN */
         _LINK_EVENT_MAX,

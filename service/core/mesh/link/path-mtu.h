@@ -54,8 +54,10 @@ void path_mtu_set_max(PathMtu *m, uint16_t max, uint16_t headers);
  * path_mtu_next() - what to ask
  * @is_active: the path is in use, so the size is looked for; else only whether full or base size
  *             passes
- * @large: monotonic: when a packet of OMERTA_MTU_LEAST or more was last sent there, or of a path
- * that is not in use any at all by another; 0: never Return: a size, or 0: nothing now.
+ * @large: monotonic: when a packet of OMERTA_MTU_LEAST or more was last sent there; of a path that
+ * is not active, when anything was sent by another; 0: never
+ *
+ * Return: a size, or 0: nothing now.
  */
 uint16_t path_mtu_next(const PathMtu *m, bool is_active, usec_t large, usec_t now);
 /* It was asked, and is to be answered within @timeout. */
@@ -68,15 +70,10 @@ void path_mtu_missed(PathMtu *m, uint16_t size, bool heard, usec_t now);
  * Return: from OMERTA_MTU_LEAST to full size, which was set. */
 uint16_t path_mtu_inner(const PathMtu *m);
 
-/* What always has to pass does. */
-static inline bool path_mtu_is_usable(const PathMtu *m) {
-        return m->size >= OMERTA_MTU_MIN;
-}
 static inline bool path_mtu_is_full(const PathMtu *m) {
         return m->state == PATH_MTU_STATE_COMPLETE && m->size >= m->max;
 }
-/* It was looked for, and is less than full size. */
+/* Full size was looked for and does not pass. */
 static inline bool path_mtu_is_small(const PathMtu *m) {
-        return m->state == PATH_MTU_STATE_ERROR ||
-               (m->state == PATH_MTU_STATE_COMPLETE && m->size < m->max);
+        return m->state == PATH_MTU_STATE_ERROR || (m->size < m->max && m->over <= m->max);
 }
