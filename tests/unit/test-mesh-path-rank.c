@@ -313,12 +313,17 @@ static void test_reasons(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_tiers),       cmocka_unit_test(test_kinds),
-                cmocka_unit_test(test_hysteresis),  cmocka_unit_test(test_relays),
-                cmocka_unit_test(test_ready),       cmocka_unit_test(test_best),
+                cmocka_unit_test(test_tiers),
+                cmocka_unit_test(test_kinds),
+                cmocka_unit_test(test_hysteresis),
+                cmocka_unit_test(test_relays),
+                cmocka_unit_test(test_ready),
+                cmocka_unit_test(test_best),
                 cmocka_unit_test(test_size),
-                cmocka_unit_test(test_missed),      cmocka_unit_test(test_reflexive_are_few),
-                cmocka_unit_test(test_forget_told), cmocka_unit_test(test_reasons),
+                cmocka_unit_test(test_missed),
+                cmocka_unit_test(test_reflexive_are_few),
+                cmocka_unit_test(test_forget_told),
+                cmocka_unit_test(test_reasons),
         };
 
         return cmocka_run_group_tests_name("mesh-path-rank", tests, NULL, NULL);

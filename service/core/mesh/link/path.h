@@ -173,8 +173,8 @@ PathTier path_tier_of(PathOrigin origin, const Endpoint *endpoint);
 /* Less than 0: @a is worth more than @b, by what does not change from one moment to the next. */
 int path_compare_kind(const Path *a, const Path *b);
 /* Whether to leave @active, which works, for @path: a better kind, or of full size where @active is
- * not, or faster by a fifth and 10 ms at least, by a third where both are relayed. What is as good is
- * left for nothing, or paths would take turns. */
+ * not, or faster by a fifth and 10 ms at least, by a third where both are relayed. What is as good
+ * is left for nothing, or paths would take turns. */
 bool path_is_worth_moving(const Path *path, const Path *active);
 /* A round trip by another relay must be less than this to be worth leaving @path, which is relayed. */
 usec_t path_relay_limit(const Path *path);

@@ -435,9 +435,8 @@ static bool has_roamed(Link *link, const Path *path, const Path *active) {
 
         return w->roam_since > 0 && now(link) < w->roam_since + ROAM_USEC &&
                endpoint_equal(&w->roam, &path->endpoint) &&
-               path_is_ready(path, OMERTA_MTU_MIN, now(link)) &&
-               active->proof < w->roam_since && path->proof >= w->roam_since &&
-               path_compare_kind(path, active) <= 0;
+               path_is_ready(path, OMERTA_MTU_MIN, now(link)) && active->proof < w->roam_since &&
+               path->proof >= w->roam_since && path_compare_kind(path, active) <= 0;
 }
 
 /* We left it too early: it answers. */
