@@ -258,12 +258,28 @@ static void test_path(void **state) {
         assert_int_equal(got.n, 3);
         assert_int_equal(got.candidates[1].kind, PATH_CANDIDATE_SEEN);
         assert_true(endpoint_equal(&got.candidates[2].endpoint, &e));
+        assert_int_equal(got.translation, PATH_TRANSLATION_UNKNOWN);
+        assert_false(endpoint_is_set(&got.last));
         /* Six of a kind, whoever says more. */
         for (unsigned i = 0; i < 20; i++) {
                 endpoint_set_port(&e, (uint16_t) (2 + i));
                 assert_true(path_message_add(&m, PATH_CANDIDATE_MAPPED, &e) ==
                             (i + 1 < PATH_CANDIDATES_PER_KIND_MAX));
         }
+}
+
+static void test_path_translation(void **state) {
+        PathMessage m = { .op = PATH_ANSWER, .translation = PATH_TRANSLATION_PREDICTABLE, .step = -2 },
+                    got;
+        g_autoptr(GBytes) bytes = NULL;
+
+        assert_int_equal(endpoint_parse("203.0.113.5:40000", 1, &m.last), 0);
+        bytes = path_message_encode(&m);
+        assert_hex(bytes, "a5 01 02 02 80 03 03 04 19 fffe 05 47 04 cb007105 9c40");
+        DECODE(path_message, bytes, &got);
+        assert_int_equal(got.translation, PATH_TRANSLATION_PREDICTABLE);
+        assert_int_equal(got.step, -2);
+        assert_true(endpoint_equal(&got.last, &m.last));
 }
 
 static void assert_relay_message(const RelayMessage *m, const char *hex) {
@@ -496,6 +512,17 @@ static void test_values(void **state) {
                 { decode_path_message, -EBADMSG, "no endpoint", "a2 01 02 02 81 41 00" },
                 { decode_path_message, -EBADMSG, "port 0", "a2 01 02 02 81 48 00 04 cb007105 0000" },
                 { decode_path_message, -EBADMSG, "text", "a2 01 02 02 81 61 61" },
+                { decode_path_message, 0, "a translation not known", "a3 01 02 02 80 03 18 2a" },
+                { decode_path_message, -EBADMSG, "translation, text", "a3 01 02 02 80 03 61 61" },
+                { decode_path_message, -EBADMSG, "a step alone", "a3 01 02 02 80 04 01" },
+                { decode_path_message, -EBADMSG, "a last one alone",
+                  "a3 01 02 02 80 05 47 04 cb007105 9c40" },
+                { decode_path_message, -EBADMSG, "step 0",
+                  "a4 01 02 02 80 04 00 05 47 04 cb007105 9c40" },
+                { decode_path_message, -EBADMSG, "step 65536",
+                  "a4 01 02 02 80 04 1a 00010000 05 47 04 cb007105 9c40" },
+                { decode_path_message, -EBADMSG, "last at port 0",
+                  "a4 01 02 02 80 04 01 05 47 04 cb007105 0000" },
                 { decode_tunnel_request, -EBADMSG, "operation 3", "a2 01 03 02 6161" },
                 { decode_tunnel_request, -EBADMSG, "empty channel", "a2 01 01 02 60" },
                 { decode_tunnel_request, -EBADMSG, "no channel", "a2 01 01 02 61 2f" },
@@ -588,6 +615,7 @@ int main(void) {
                 cmocka_unit_test(test_dhcp),
                 cmocka_unit_test(test_tunnel),
                 cmocka_unit_test(test_path),
+                cmocka_unit_test(test_path_translation),
                 cmocka_unit_test(test_relay),
                 cmocka_unit_test(test_relay_first),
                 cmocka_unit_test(test_gossip),

@@ -6,6 +6,7 @@
 #include "core/wire/cbor-reader.h"
 #include "core/wire/cbor-writer.h"
 #include "core/wire/control.h"
+#include "core/wire/fields.h"
 
 /* What a later version may send; more is malformed. */
 #define CANDIDATES_READ_MAX 64U
@@ -13,6 +14,9 @@
 enum {
         KEY_OP = 1,
         KEY_CANDIDATES = 2,
+        KEY_TRANSLATION = 3,
+        KEY_STEP = 4,
+        KEY_LAST = 5,
 };
 
 bool path_message_add(PathMessage *m, PathCandidateKind kind, const Endpoint *endpoint) {
@@ -40,6 +44,12 @@ GBytes *path_message_encode(const PathMessage *m) {
 
                 cbor_writer_bytes(&w, buf, 1 + endpoint_encode(&m->candidates[i].endpoint, buf + 1));
         }
+        if (m->translation != PATH_TRANSLATION_UNKNOWN)
+                cbor_writer_uint(cbor_writer_key(&w, KEY_TRANSLATION), m->translation);
+        if (endpoint_is_set(&m->last)) {
+                cbor_writer_uint(cbor_writer_key(&w, KEY_STEP), (uint16_t) m->step);
+                field_write_endpoint(cbor_writer_key(&w, KEY_LAST), &m->last);
+        }
         return cbor_writer_finish(&w, CONTROL_PAYLOAD_MAX);
 }
 
@@ -63,7 +73,7 @@ static void read_candidate(CborReader *r, PathMessage *m) {
 int path_message_decode(const uint8_t *buf, size_t len, PathMessage *ret) {
         PathMessage v = {};
         CborReader r;
-        uint64_t key;
+        uint64_t key, u;
         size_t n;
         int k;
 
@@ -80,9 +90,25 @@ int path_message_decode(const uint8_t *buf, size_t len, PathMessage *ret) {
                         for (size_t i = 0; i < n; i++)
                                 read_candidate(&r, &v);
                         break;
+                case KEY_TRANSLATION:
+                        u = cbor_reader_uint(&r, UINT64_MAX);
+                        if (u < _PATH_TRANSLATION_MAX)
+                                v.translation = (PathTranslation) u;
+                        break;
+                case KEY_STEP:
+                        v.step = (int16_t) cbor_reader_uint(&r, UINT16_MAX);
+                        if (v.step == 0)
+                                cbor_reader_fail(&r);
+                        break;
+                case KEY_LAST:
+                        field_read_endpoint(&r, &v.last);
+                        break;
                 default:
                         cbor_reader_skip(&r);
                 }
+        /* One says nothing without the other. */
+        if (cbor_reader_has_key(&r, KEY_STEP) != cbor_reader_has_key(&r, KEY_LAST))
+                cbor_reader_fail(&r);
         k = cbor_reader_end(&r, CBOR_KEY(KEY_OP) | CBOR_KEY(KEY_CANDIDATES));
         if (k < 0)
                 return k;

@@ -140,6 +140,15 @@ typedef struct PathCandidate {
         PathCandidateKind kind;
         Endpoint endpoint;
 } PathCandidate;
+/* What translates the datagrams of the sender, as others see it. */
+typedef enum PathTranslation {
+        PATH_TRANSLATION_UNKNOWN = 0,
+        PATH_TRANSLATION_NONE = 1,
+        PATH_TRANSLATION_EASY = 2,        /* it is at one endpoint for everybody */
+        PATH_TRANSLATION_PREDICTABLE = 3, /* at a port of its own for each destination, in sequence */
+        PATH_TRANSLATION_RANDOM = 4,      /* the same, at any port */
+        _PATH_TRANSLATION_MAX,
+} PathTranslation;
 #define PATH_CANDIDATES_MAX (_PATH_CANDIDATE_MAX * PATH_CANDIDATES_PER_KIND_MAX)
 typedef enum PathOp {
         PATH_CALL = 1, /* the other side is to answer with its own */
@@ -149,6 +158,9 @@ typedef struct PathMessage {
         PathOp op;
         unsigned n;
         PathCandidate candidates[PATH_CANDIDATES_MAX];
+        PathTranslation translation; /* what a later version may say is not known */
+        Endpoint last;               /* the mapping made last, if what comes next can be tried */
+        int16_t step;                /* from there to the next; not 0 where @last is set */
 } PathMessage;
 /* Return: false: there are enough of its kind, or it is in there. */
 bool path_message_add(PathMessage *m, PathCandidateKind kind, const Endpoint *endpoint);
