@@ -43,7 +43,7 @@ const char *kind_name(Kind kind);
  * when its next port is foretold. Nothing is asserted of NONE. */
 #define RELAYS_NOW RELAYED
 #define PUNCHED_NOW DIRECT
-#define PREDICTED_NOW RELAYED
+#define PREDICTED_NOW DIRECT
 
 /* What a pair gets now at least, and what it is to get (reach-expected.c). */
 typedef struct Expected {

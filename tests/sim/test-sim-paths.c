@@ -495,9 +495,11 @@ static void test_forged_candidates(void **state) {
         assert_int_equal(test_connect(a, b), 0);
         assert_true(test_wait_up(a, b, 10 * SEC));
         for (unsigned i = 0; i < 120; i++) {
-                PathMessage m = { .op = PATH_CALL };
+                /* And that its router's next ports are there. */
+                PathMessage m = { .op = PATH_CALL, .last = cut.victim, .step = 1 };
                 g_autoptr(GBytes) payload = NULL;
 
+                endpoint_set_port(&m.last, (uint16_t) (20000 + i * 30));
                 for (unsigned k = 0; k < PATH_CANDIDATES_PER_KIND_MAX; k++) {
                         Endpoint e = cut.victim;
 

@@ -52,6 +52,10 @@ static unsigned check(Reach *r, unsigned i, unsigned k, Tally *t) {
         /* Who shares a site needs no router. Nothing says yet that the others are there. */
         if (a->site && a->site == b->site)
                 wanted = (Expected){ NONE, LAN };
+        /* All talk to all at once: a router that gives out its ports in sequence is further on than
+         * is guessed, now and then. */
+        if (r->end[i] == END_PREDICTABLE || r->end[k] == END_PREDICTABLE)
+                wanted.now = MIN(wanted.now, RELAYED);
         /* Who began through a relay leaves it by what punching brings. */
         if (PUNCHED_NOW != DIRECT)
                 wanted.now = MIN(wanted.now, RELAYED);

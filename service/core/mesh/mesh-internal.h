@@ -11,6 +11,7 @@
 #include "core/crypto/handshake-limiter.h"
 #include "core/mesh/link/answers.h"
 #include "core/mesh/link/endpoint-book.h"
+#include "core/mesh/link/nat-check.h"
 #include "core/mesh/gossip/gossip.h"
 #include "core/mesh/mesh.h"
 
@@ -67,6 +68,7 @@ struct Mesh {
         unsigned n_mapped;
         Endpoint mapped[ENDPOINTS_MAX];
         RateLimit probe_budget; /* where env->probes is NULL */
+        NatCheck nat;
         PrefixSet inside;
 
         ChannelProvider provider;
@@ -85,6 +87,8 @@ struct Mesh {
 /* Whether we may have a link to it: a member as far as we know, not us, not revoked. */
 bool mesh_knows_machine(Mesh *m, const MachineId *machine);
 bool mesh_is_local_endpoint(const Mesh *m, const Endpoint *e);
+/* What translates our datagrams of that family. */
+NatVerdict mesh_nat_verdict(const Mesh *m, int family);
 /* Whether members are let in beyond the end of their certificates: nobody is there to renew them. */
 bool mesh_honours_expired(const Mesh *m);
 

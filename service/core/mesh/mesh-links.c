@@ -119,6 +119,8 @@ static void get_info(const Link *link, MeshLinkInfo *ret) {
                 .cipher = link->current.kp ? link->current.cipher : 0,
         };
         (void) mesh_relay_find(link->mesh, &ret->endpoint, &ret->relay);
+        ret->why_relayed = rendezvous_why_relayed(link);
+        ret->translation = path_translation_to_string(rendezvous_translation(link));
         if (!p)
                 return;
         ret->tx_packets = atomic_load_explicit(&p->tx_packets, memory_order_relaxed);
@@ -179,6 +181,21 @@ bool mesh_foreach_path(
                 callback(userdata, &info);
         }
         return true;
+}
+
+MeshNatInfo mesh_nat_info(const Mesh *m, int family) {
+        NatVerdict v = mesh_nat_verdict(m, family);
+
+        return (MeshNatInfo){
+                .translation = path_translation_to_string(nat_verdict_translation(&v)),
+                .mapping = nat_mapping_to_string(v.mapping),
+                .ports = nat_ports_to_string(v.ports),
+                .step = v.step,
+                .seen = v.seen,
+                .n_members = v.n_members,
+                .n_dissenters = v.n_dissenters,
+                .trouble = nat_trouble_to_string(v.trouble),
+        };
 }
 
 static Endpoint observed_by(const Mesh *m, int family) {

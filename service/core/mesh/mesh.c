@@ -501,8 +501,14 @@ void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n) {
                     !mesh_is_local_endpoint(m, &endpoints[i]))
                         m->local[m->n_local++] = endpoints[i];
         presence_changed(m->presence);
-        if (!same_endpoints(old, n_old, m->local, m->n_local))
-                rendezvous_changed(m->rendezvous);
+        if (same_endpoints(old, n_old, m->local, m->n_local))
+                return;
+        nat_check_forget(&m->nat);
+        rendezvous_changed(m->rendezvous);
+}
+
+NatVerdict mesh_nat_verdict(const Mesh *m, int family) {
+        return nat_check_judge(&m->nat, family, m->local, m->n_local, env_now(m->env));
 }
 
 void mesh_network_changed(Mesh *m) {

@@ -201,7 +201,12 @@ typedef struct MeshLinkInfo {
         Endpoint endpoint; /* of the active path; unset: none */
         bool is_relayed;
         MachineId relay; /* by whom; zeros: not relayed, or not known */
-        usec_t rtt;      /* smoothed; 0: not known */
+        /* A sentence without a full stop, a constant: why it is relayed, and what would help;
+         * NULL: it is not. */
+        const char *why_relayed;
+        /* What translates the other side's IPv4, as it says: "easy", "random"; a constant. */
+        const char *translation;
+        usec_t rtt; /* smoothed; 0: not known */
         usec_t rtt_min;
         usec_t since, last_handshake, last_received; /* monotonic */
         Cipher cipher;
@@ -230,6 +235,17 @@ bool mesh_foreach_path(
                 const MachineId *machine,
                 void (*callback)(void *userdata, const MeshPathInfo *info),
                 void *userdata);
+/* What translates our datagrams of one family (core/mesh/link/nat-check.h). Texts are constants. */
+typedef struct MeshNatInfo {
+        const char *translation; /* in one word: "none", "easy", "predictable", "random", "unknown" */
+        const char *mapping;     /* "none", "endpoint-independent", "address-dependent", ... */
+        const char *ports;       /* "preserved", "changed", "predictable", "random", "unknown" */
+        int step;                /* of predictable ports: from one to the next */
+        Endpoint seen;           /* us; unset: not known, or they disagree */
+        unsigned n_members, n_dissenters; /* heard; of them: who say otherwise than most */
+        const char *trouble; /* a sentence: what is missing to know more; "": nothing */
+} MeshNatInfo;
+MeshNatInfo mesh_nat_info(const Mesh *m, int family);
 typedef struct LanInfo {
         bool on;                        /* switched on, and there is a membership */
         unsigned machines;              /* of the network, heard in this LAN lately */

@@ -37,10 +37,8 @@ static const char *const trouble_texts[] = {
 static_assert(ELEMENTSOF(trouble_texts) == _NAT_TROUBLE_MAX, "a trouble has no text");
 
 static const char *const translation_names[] = {
-        [PATH_TRANSLATION_UNKNOWN] = "unknown",
-        [PATH_TRANSLATION_NONE] = "none",
-        [PATH_TRANSLATION_EASY] = "easy",
-        [PATH_TRANSLATION_PREDICTABLE] = "predictable",
+        [PATH_TRANSLATION_UNKNOWN] = "unknown", [PATH_TRANSLATION_NONE] = "none",
+        [PATH_TRANSLATION_EASY] = "easy",       [PATH_TRANSLATION_PREDICTABLE] = "predictable",
         [PATH_TRANSLATION_RANDOM] = "random",
 };
 static_assert(ELEMENTSOF(translation_names) == _PATH_TRANSLATION_MAX, "a translation has no name");
@@ -264,12 +262,8 @@ static bool is_port_of(const Endpoint *e, const Endpoint *list, unsigned n) {
         return false;
 }
 
-NatVerdict nat_check_judge(
-                const NatCheck *c,
-                int family,
-                const Endpoint *local,
-                unsigned n_local,
-                usec_t now) {
+NatVerdict
+nat_check_judge(const NatCheck *c, int family, const Endpoint *local, unsigned n_local, usec_t now) {
         Views all = collect(c, family, now);
         NatVerdict v = { .n_members = count_members(&all, NULL, NULL) };
         const Endpoint *seen;
@@ -333,11 +327,8 @@ bool nat_verdict_is_guessable(const NatVerdict *v, int *ret_step) {
         return true;
 }
 
-unsigned nat_guess_ports(
-                const Endpoint *last,
-                int step,
-                bool every_other,
-                Endpoint ret[static NAT_GUESSES_MAX]) {
+unsigned
+nat_guess_ports(const Endpoint *last, int step, bool every_other, Endpoint ret[static NAT_GUESSES_MAX]) {
         unsigned n = 0;
 
         for (unsigned i = 0; i < NAT_GUESSES_MAX; i++) {

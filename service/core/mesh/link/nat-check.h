@@ -90,12 +90,8 @@ void nat_check_note(
 /* Nothing is known any more: we are somewhere else. */
 void nat_check_forget(NatCheck *c);
 /* @local: our @n_local own endpoints. */
-NatVerdict nat_check_judge(
-                const NatCheck *c,
-                int family,
-                const Endpoint *local,
-                unsigned n_local,
-                usec_t now);
+NatVerdict
+nat_check_judge(const NatCheck *c, int family, const Endpoint *local, unsigned n_local, usec_t now);
 
 /* What the other side is told of it. */
 PathTranslation nat_verdict_translation(const NatVerdict *v);
@@ -119,8 +115,5 @@ bool nat_verdict_is_guessable(const NatVerdict *v, int *ret_step);
  *
  * Return: how many; those that are no ports of mappings are left out.
  */
-unsigned nat_guess_ports(
-                const Endpoint *last,
-                int step,
-                bool every_other,
-                Endpoint ret[static NAT_GUESSES_MAX]);
+unsigned
+nat_guess_ports(const Endpoint *last, int step, bool every_other, Endpoint ret[static NAT_GUESSES_MAX]);

@@ -101,15 +101,12 @@ static bool is_proven(const Link *link, const Path *path) {
                path == path_set_active(&link->paths);
 }
 
-static bool may_ask(Link *link, const Path *path) {
+/* @named: by the other machine. */
+static bool take_budgets(Link *link, bool named) {
         Mesh *m = link->mesh;
         RateLimit *machine = m->env->probes ? m->env->probes : &m->probe_budget;
         usec_t t = now(link);
-        bool named = path->origin == PATH_SEEN || path->origin == PATH_TOLD ||
-                     path->origin == PATH_PRESENCE;
 
-        if (is_proven(link, path))
-                return true;
         if (machine->burst == 0)
                 *machine = (RateLimit){ .interval = MACHINE_BUDGET_INTERVAL,
                                         .burst = MACHINE_BUDGET_BURST };
@@ -121,6 +118,13 @@ static bool may_ask(Link *link, const Path *path) {
                 return true;
         drop_count(m->config.drops, DROP_PROBE_BUDGET);
         return false;
+}
+
+static bool may_ask(Link *link, const Path *path) {
+        bool named = path->origin == PATH_SEEN || path->origin == PATH_TOLD ||
+                     path->origin == PATH_PRESENCE;
+
+        return is_proven(link, path) || take_budgets(link, named);
 }
 
 static bool ask(Link *link, Path *path, const Endpoint *to, uint16_t mtu) {
@@ -143,6 +147,12 @@ static bool ask(Link *link, Path *path, const Endpoint *to, uint16_t mtu) {
 
 bool paths_ask(Link *link, Path *path) {
         return ask(link, path, &path->endpoint, 0);
+}
+
+bool paths_knock(Link *link, const Endpoint *to) {
+        return can_ask(link) && !mesh_is_inside(link->mesh, to) &&
+               !mesh_is_local_endpoint(link->mesh, to) && take_budgets(link, true) &&
+               link_send_frame_to(link, to, NULL, 0);
 }
 
 static uint16_t inner_mtu(const Link *link, Path *path) {

@@ -78,6 +78,10 @@ void paths_explore(Link *link);
 void paths_add_known(Link *link);
 /* Asks one, within the budgets. Return: false: not now. */
 bool paths_ask(Link *link, Path *path);
+/* Sends something there that means nothing, within the same budgets, so that what filters here lets
+ * in what comes from there, and the machine, if it is there, asks us. @to need be no path, and does
+ * not become one. Return: false: not now. */
+bool paths_knock(Link *link, const Endpoint *to);
 /* Whether an answer there could make it the active one, by its kind. */
 bool paths_could_be_better(const Link *link, const Path *path);
 /* Monotonic: when something came by the active path, packets too; 0: never. */

@@ -192,9 +192,13 @@ tell_path(Link *link,
           usec_t rtt,
           uint16_t mtu,
           const Endpoint *seen) {
-        if (endpoint_equal(to, from))
+        if (endpoint_equal(to, from)) {
+                Mesh *m = link->mesh;
+
+                if (!mesh_is_inside(m, seen))
+                        nat_check_note(&m->nat, &link->machine, from, seen, env_now(m->env));
                 paths_answered(link, from, rtt, mtu, seen);
-        else
+        } else
                 paths_missed(link, to, usec_sub(env_now(link->mesh->env), rtt), mtu);
 }
 

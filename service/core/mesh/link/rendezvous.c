@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/mesh/link/rendezvous.h"
 
+#include <string.h>
+
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
 #include "core/wire/control.h"
@@ -13,6 +15,11 @@
  * after 30 s. */
 #define SEERS 2U
 #define SEEN_AGAIN_USEC (20 * USEC_PER_SEC)
+/* Rounds of guessed ports, NAT_GUESSES_MAX each, for one pair: as long as both still have what they
+ * told of, and then seldom; routers have crashed of more (EasyTier#289). Below what one member may
+ * name (NAMED_BUDGET_BURST, paths.c), so that its other endpoints are asked as well. */
+#define GUESS_INTERVAL (5 * USEC_PER_MINUTE)
+#define GUESS_BURST 6U
 
 /* The questions to candidates of one family. */
 typedef struct Turn {
@@ -28,6 +35,13 @@ struct Punch {
         usec_t begun, called, answered; /* monotonic; 0: never */
         unsigned retries;
         Timer retry;
+        /* What the other side has told of its translator. */
+        bool is_told;
+        PathTranslation translation;
+        Endpoint last; /* unset: its next ports are not to be guessed */
+        int step;
+        RateLimit guesses;
+        unsigned n_guesses; /* rounds */
 };
 
 struct Rendezvous {
@@ -56,6 +70,7 @@ static Punch *punch_of(Link *link) {
                 return link->punch;
         link->punch = NEW(Punch);
         link->punch->link = link;
+        link->punch->guesses = (RateLimit){ .interval = GUESS_INTERVAL, .burst = GUESS_BURST };
         for (unsigned i = 0; i < ELEMENTSOF(families); i++)
                 link->punch->turn[i] = (Turn){ .punch = link->punch, .family = families[i] };
         return link->punch;
@@ -94,6 +109,33 @@ static usec_t step_delay(unsigned step) {
         return step < ELEMENTSOF(delays) ? delays[step] : USEC_PER_SEC;
 }
 
+/* Knocks at the ports at which the other side's translator may have put what it sends here. What
+ * gets in from there, or there, is a datagram from a new place, which is asked then. */
+static void guess(Punch *p) {
+        Link *link = p->link;
+        Mesh *m = link->mesh;
+        Endpoint ports[NAT_GUESSES_MAX];
+        bool every_other;
+        NatVerdict ours;
+        unsigned n;
+        int step;
+
+        if (!endpoint_is_set(&p->last) || !is_relayed(link))
+                return;
+        ours = mesh_nat_verdict(m, AF_INET);
+        /* Nobody would find the ports that these leave from. */
+        if (nat_verdict_translation(&ours) == PATH_TRANSLATION_RANDOM ||
+            !ratelimit_take(&p->guesses, now(link)))
+                return;
+        /* In turns: one side may be easy after all, and seen by one member alone. */
+        every_other = nat_verdict_is_guessable(&ours, &step) &&
+                      memcmp(&m->config.identity->id, &link->machine, sizeof link->machine) > 0 &&
+                      p->n_guesses++ % 2 == 0;
+        n = nat_guess_ports(&p->last, p->step, every_other, ports);
+        for (unsigned i = 0; i < n; i++)
+                (void) paths_knock(link, &ports[i]);
+}
+
 static void on_turn(void *userdata) {
         Turn *t = userdata;
         Link *link = t->punch->link;
@@ -103,6 +145,8 @@ static void on_turn(void *userdata) {
         for (unsigned i = 0; i < link->paths.n; i++)
                 if (is_wanted(link, &link->paths.path[i], t->family))
                         (void) paths_ask(link, &link->paths.path[i]);
+        if (t->step == 0 && t->family == AF_INET)
+                guess(t->punch);
         if (t->step + 1 < PUNCH_STEPS)
                 timer_set(link->mesh->env->timers, &t->timer, now(link) + step_delay(t->step),
                           on_turn, t);
@@ -216,6 +260,17 @@ static void learn_seen(Mesh *m) {
         }
 }
 
+static void add_translation(const Mesh *m, PathMessage *message) {
+        NatVerdict v = mesh_nat_verdict(m, AF_INET);
+        int step;
+
+        message->translation = nat_verdict_translation(&v);
+        if (!nat_verdict_is_guessable(&v, &step))
+                return;
+        message->last = v.seen;
+        message->step = (int16_t) step;
+}
+
 static void tell(Link *link, PathOp op) {
         Mesh *m = link->mesh;
         PathMessage message = { .op = op };
@@ -228,6 +283,7 @@ static void tell(Link *link, PathOp op) {
         for (unsigned i = 0; i < m->n_local; i++)
                 (void) path_message_add(&message, PATH_CANDIDATE_HOST, &m->local[i]);
         add_seen(m, &message);
+        add_translation(m, &message);
         payload = path_message_encode(&message);
         if (payload)
                 (void) m->provider.ops->send(
@@ -272,16 +328,32 @@ static bool is_loopback(const Endpoint *e) {
                                            : ntohl(e->in.sin_addr.s_addr) >> 24 == 127;
 }
 
+static bool is_acceptable(const Mesh *m, const Endpoint *e) {
+        return !mesh_is_inside(m, e) && !mesh_is_local_endpoint(m, e) && !is_loopback(e);
+}
+
+static void take_translation(Link *link, const PathMessage *message) {
+        Punch *p = punch_of(link);
+
+        p->is_told = true;
+        p->translation = message->translation;
+        p->last = (Endpoint){};
+        if (message->last.sa.sa_family == AF_INET && is_acceptable(link->mesh, &message->last)) {
+                p->last = message->last;
+                p->step = message->step;
+        }
+}
+
 static void take(Link *link, const PathMessage *message) {
         Mesh *m = link->mesh;
         Endpoint told[PATH_CANDIDATES_MAX];
         unsigned n = 0;
 
+        take_translation(link, message);
         for (unsigned i = 0; i < message->n; i++) {
                 const PathCandidate *c = &message->candidates[i];
 
-                if (!mesh_is_inside(m, &c->endpoint) && !mesh_is_local_endpoint(m, &c->endpoint) &&
-                    !is_loopback(&c->endpoint))
+                if (is_acceptable(m, &c->endpoint))
                         told[n++] = c->endpoint;
         }
         path_set_forget_told(&link->paths, told, n);
@@ -320,6 +392,81 @@ static void on_data(void *userdata, const MachineId *sender, const uint8_t *data
         }
         if (is_talking(link))
                 begin(link);
+}
+
+/* --- why not --- */
+
+PathTranslation rendezvous_translation(const Link *link) {
+        return link->punch ? link->punch->translation : PATH_TRANSLATION_UNKNOWN;
+}
+
+/* Whether the two have addresses of one family at all, as far as they are told. */
+static bool has_common_family(const Link *link) {
+        const Mesh *m = link->mesh;
+
+        if (m->n_local == 0)
+                return true;
+        for (unsigned i = 0; i < link->paths.n; i++)
+                for (unsigned k = 0; k < m->n_local; k++)
+                        if (!endpoint_is_relayed(&link->paths.path[i].endpoint) &&
+                            link->paths.path[i].endpoint.sa.sa_family == m->local[k].sa.sa_family)
+                                return true;
+        return false;
+}
+
+/* The other side is seen at the address we are seen at, which is not ours. */
+static bool is_behind_same(const Link *link, const NatVerdict *ours) {
+        if (!endpoint_is_set(&ours->seen) || ours->mapping == NAT_MAPPING_NONE)
+                return false;
+        for (unsigned i = 0; i < link->paths.n; i++)
+                if (!endpoint_is_relayed(&link->paths.path[i].endpoint) &&
+                    endpoint_same_address(&link->paths.path[i].endpoint, &ours->seen))
+                        return true;
+        return false;
+}
+
+static const char *why_translated(PathTranslation ours, PathTranslation theirs) {
+        bool random = ours == PATH_TRANSLATION_RANDOM,
+             their_random = theirs == PATH_TRANSLATION_RANDOM;
+
+        if (random && their_random)
+                return "both are behind routers that give each connection a random port; a port "
+                       "mapping on one of them, or IPv6, would help";
+        if (random)
+                return "the router of this machine gives each connection a random port, and what is "
+                       "before the other lets in only what was asked for; a port mapping on one of "
+                       "them, or IPv6, would help";
+        if (their_random)
+                return "the router of the other machine gives each connection a random port, and "
+                       "what is before this one lets in only what was asked for; a port mapping on "
+                       "one of them, or IPv6, would help";
+        if (ours == PATH_TRANSLATION_UNKNOWN)
+                return "it is not known what is before this machine; two members with public "
+                       "addresses would tell";
+        if (theirs == PATH_TRANSLATION_UNKNOWN)
+                return "the other machine does not know what is before it; two members with public "
+                       "addresses would tell";
+        if (ours == PATH_TRANSLATION_PREDICTABLE || theirs == PATH_TRANSLATION_PREDICTABLE)
+                return "a router gives each connection another port, and the next one was not hit; a "
+                       "port mapping on it, or IPv6, would help";
+        return "nothing that is known is in the way, and nothing is answered; a firewall may drop it";
+}
+
+const char *rendezvous_why_relayed(const Link *link) {
+        NatVerdict ours;
+
+        if (!link_is_up(link) || !is_relayed(link))
+                return NULL;
+        if (!link->punch || !link->punch->is_told)
+                return "the other machine has not said yet where it may be reached";
+        if (!has_common_family(link))
+                return "one has IPv6 alone and the other has none; one address of the other's kind "
+                       "would help";
+        ours = mesh_nat_verdict(link->mesh, AF_INET);
+        if (is_behind_same(link, &ours))
+                return "both are behind one router that does not send back what is for its inside; a "
+                       "way between them that it is not part of would help, or IPv6";
+        return why_translated(nat_verdict_translation(&ours), link->punch->translation);
 }
 
 /* --- when --- */

@@ -9,6 +9,7 @@
  */
 
 #include "core/mesh/mesh.h"
+#include "core/wire/control.h"
 
 /* While two machines are relayed to each other, and have something to say, they try again after
  * 1, 2, 4 ... seconds, at most this. */
@@ -28,5 +29,10 @@ Rendezvous *rendezvous_free(Rendezvous *r);
 void rendezvous_changed(Rendezvous *r);
 /* A session begins on the link. */
 void rendezvous_used(Link *link);
+/* Why it is relayed, from what is known of both sides, and what would help: a sentence without a
+ * full stop, a constant. NULL: it is not relayed. */
+const char *rendezvous_why_relayed(const Link *link);
+/* What translates the other side, as it has told. */
+PathTranslation rendezvous_translation(const Link *link);
 /* The link has no keys any more. May be NULL. */
 Punch *punch_free(Punch *p);
