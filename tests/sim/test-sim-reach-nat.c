@@ -107,6 +107,94 @@ static void test_what_is_missing(void **state) {
         assert_int_equal(info.n_members, 0);
 }
 
+/* --- what a person is told who asks --- */
+
+typedef struct Checked {
+        MeshNetInfo info;
+        unsigned n, n_ended;
+} Checked;
+
+static void on_checked(void *userdata, const MeshNetInfo *info) {
+        Checked *c = userdata;
+
+        if (info)
+                c->info = *info;
+        c->n++;
+        c->n_ended += !info;
+}
+
+static bool was_checked(void *userdata) {
+        return ((const Checked *) userdata)->n > 0;
+}
+
+static MeshNetInfo check(Machine *m) {
+        Checked c = {};
+
+        mesh_net_check(network_mesh(m->network), on_checked, &c);
+        assert_int_equal(c.n, 0); /* not from within */
+        assert_true(sim_run_until(m->sim, was_checked, &c, 3 * SEC));
+        return c.info;
+}
+
+static void test_check(void **state) {
+        for (unsigned hairpin = 0; hairpin < 2; hairpin++) {
+                _cleanup_(reach_freep) Reach *r = reach_new(1);
+                SimNatKind kind = SIM_NAT_EASY;
+                MeshNetInfo info;
+                Machine *m;
+
+                kind.hairpin = hairpin;
+                m = place(r, &kind, 1);
+                info = check(m);
+                assert_string_equal(info.nat[0].translation, "easy");
+                assert_string_equal(info.nat[1].translation, "unknown");
+                assert_int_equal(info.udp, NET_UDP_WORKS);
+                assert_int_equal(info.hairpin, hairpin ? NET_HAIRPIN_YES : NET_HAIRPIN_NO);
+                assert_false(info.is_reached);
+                assert_int_equal(info.n_relays, 2);
+                assert_int_equal(info.mtu, 1420);
+                /* Two at once are told the same; who goes is not told. */
+                {
+                        Checked a = {}, b = {}, gone = {};
+                        Mesh *mesh = network_mesh(m->network);
+
+                        mesh_net_check(mesh, on_checked, &a);
+                        mesh_net_check(mesh, on_checked, &gone);
+                        mesh_net_check(mesh, on_checked, &b);
+                        mesh_net_check_forget(mesh, &gone);
+                        assert_true(sim_run_until(r->sim, was_checked, &b, 3 * SEC));
+                        assert_int_equal(a.n + b.n, 2);
+                        assert_int_equal(gone.n, 0);
+                        /* The network ends meanwhile. */
+                        mesh_net_check(mesh, on_checked, &a);
+                        machine_stop(m, true, false);
+                        assert_int_equal(a.n_ended, 1);
+                }
+        }
+}
+
+/* Without two who can be asked nothing is sent to where one says we are. */
+static void test_check_without_udp(void **state) {
+        _cleanup_(reach_freep) Reach *r = reach_new(1);
+        Machine *m;
+
+        assert_int_equal(check(r->gateway).udp, NET_UDP_NOBODY);
+        m = reach_join(r, END_EASY);
+        assert_int_equal(check(m).udp, NET_UDP_WORKS);
+        assert_int_equal(check(m).hairpin, NET_HAIRPIN_UNKNOWN);
+        sim_node_block_udp(m->node, true);
+        sim_run_for(r->sim, 3 * USEC_PER_MINUTE);
+        assert_int_equal(check(m).udp, NET_UDP_SILENT);
+        sim_node_block_udp(m->node, false);
+        sim_run_for(r->sim, 60 * SEC);
+        assert_int_equal(check(m).udp, NET_UDP_WORKS);
+        machine_stop(m, false, false);
+        sim_node_block_udp(m->node, true);
+        machine_start(m);
+        sim_run_for(r->sim, 10 * SEC);
+        assert_int_equal(check(m).udp, NET_UDP_TOO_EARLY);
+}
+
 /* --- a liar --- */
 
 typedef struct Lie {
@@ -116,8 +204,8 @@ typedef struct Lie {
         unsigned n_to_victim; /* by whom it is told to */
 } Lie;
 
-/* What is for the liar arrives there as if from the victim, so that it answers that it sees that; and
- * the answer, which is for the victim, comes as if nothing had been wrong. */
+/* What is for the liar arrives there as if from the victim, so that it answers that it sees that;
+ * and the answer, which is for the victim, comes as if nothing had been wrong. */
 static bool
 on_sent(void *userdata, SimNode *from, const Endpoint *to, const uint8_t *data, size_t len) {
         Lie *l = userdata;
@@ -146,7 +234,7 @@ static void test_liar(void **state) {
         sim_set_tap(r->sim, on_sent, &lie);
         sim_run_for(r->sim, 70 * SEC);
         (void) reach_talk(m, liar, SETTLE_SECONDS);
-        info = nat_of(m);
+        info = check(m).nat[0];
         print_message("one against one: %s, %s\n", info.translation, info.trouble);
         assert_string_equal(info.translation, "unknown");
         assert_non_null(strstr(info.trouble, "disagree"));
@@ -154,7 +242,7 @@ static void test_liar(void **state) {
         (void) reach_join(r, END_OPEN);
         sim_run_for(r->sim, 70 * SEC);
         (void) reach_talk(m, liar, SETTLE_SECONDS);
-        info = nat_of(m);
+        info = check(m).nat[0];
         print_message("one against two: %s, %u of %u\n", info.translation, info.n_dissenters,
                       info.n_members);
         assert_string_equal(info.translation, "none");
@@ -273,10 +361,15 @@ static void test_why_relayed_inside(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_words),           cmocka_unit_test(test_without_translator),
-                cmocka_unit_test(test_what_is_missing), cmocka_unit_test(test_liar),
+                cmocka_unit_test(test_words),
+                cmocka_unit_test(test_without_translator),
+                cmocka_unit_test(test_what_is_missing),
+                cmocka_unit_test(test_check),
+                cmocka_unit_test(test_check_without_udp),
+                cmocka_unit_test(test_liar),
                 cmocka_unit_test(test_busy_routers),
-                cmocka_unit_test(test_why_relayed),     cmocka_unit_test(test_why_relayed_inside),
+                cmocka_unit_test(test_why_relayed),
+                cmocka_unit_test(test_why_relayed_inside),
         };
 
         return cmocka_run_group_tests_name("sim-reach-nat", tests, NULL, NULL);

@@ -25,6 +25,7 @@ typedef struct Rendezvous Rendezvous;
 typedef struct MeshRelay MeshRelay;
 typedef struct LinkObserver LinkObserver;
 typedef struct Discovery Discovery;
+typedef struct NetCheck NetCheck;
 
 struct Mesh {
         const MeshEnv *env;
@@ -80,6 +81,7 @@ struct Mesh {
         Discovery *discovery;
         Gossip *gossip;
         MeshRelay *relay;
+        NetCheck *net_check;
 };
 
 /* --- mesh.c --- */

@@ -8,6 +8,7 @@
 #include "core/mesh/link/link-budget.h"
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
+#include "core/mesh/net-check.h"
 #include "core/mesh/gossip/neighbours.h"
 #include "core/mesh/gossip/presence.h"
 #include "core/mesh/relay/relay.h"
@@ -118,6 +119,7 @@ int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret) {
         m->rendezvous = rendezvous_new(m);
         m->relay = mesh_relay_new(m);
         m->discovery = discovery_new(m);
+        m->net_check = net_check_new(m);
         /* Before gossip, so that a revoked machine is cut before others hear of it. */
         directory_observe(config->directory, on_record, m);
         m->gossip = gossip_new(&m->provider, env, config->directory, &config->identity->id);
@@ -142,6 +144,7 @@ Mesh *mesh_free(Mesh *m) {
         while (m->lru.head)
                 link_close(m->lru.head->data, CLOSE_SHUTDOWN);
         directory_unobserve(m->config.directory, on_record, m);
+        m->net_check = net_check_free(m->net_check);
         gossip_free(m->gossip);
         m->relay = mesh_relay_free(m->relay);
         neighbours_free(m->neighbours);
@@ -406,6 +409,12 @@ static DropReason unwrap(Mesh *m, uint8_t *data, size_t len, const Endpoint *fro
         return dispatch(m, data + RELAY_HEADER_SIZE, len - RELAY_HEADER_SIZE, &behind);
 }
 
+static DropReason handle_beacon(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
+        if (net_check_take(m->net_check, data, len))
+                return DROP_NONE;
+        return discovery_handle_beacon(m->discovery, data, len, from);
+}
+
 static DropReason dispatch(Mesh *m, uint8_t *data, size_t len, const Endpoint *from) {
         if (len < 4)
                 return DROP_MALFORMED;
@@ -424,7 +433,7 @@ static DropReason dispatch(Mesh *m, uint8_t *data, size_t len, const Endpoint *f
         case MESSAGE_RELAYED:
                 return unwrap(m, data, len, from);
         case MESSAGE_BEACON:
-                return discovery_handle_beacon(m->discovery, data, len, from);
+                return handle_beacon(m, data, len, from);
         }
         return DROP_MALFORMED;
 }
@@ -547,7 +556,7 @@ void mesh_set_lan_discovery(Mesh *m, bool on) {
 }
 
 DropReason mesh_handle_beacon(Mesh *m, const uint8_t *data, size_t len, const Endpoint *from) {
-        DropReason reason = discovery_handle_beacon(m->discovery, data, len, from);
+        DropReason reason = handle_beacon(m, data, len, from);
 
         return reason == DROP_BEACON_FOREIGN ? reason : counted(m, reason);
 }

@@ -246,6 +246,40 @@ typedef struct MeshNatInfo {
         const char *trouble; /* a sentence: what is missing to know more; "": nothing */
 } MeshNatInfo;
 MeshNatInfo mesh_nat_info(const Mesh *m, int family);
+
+typedef enum NetUdp {
+        NET_UDP_WORKS,     /* some member was heard lately */
+        NET_UDP_SILENT,    /* none was, for minutes: it is blocked, or all are away */
+        NET_UDP_NOBODY,    /* there is no other member */
+        NET_UDP_TOO_EARLY, /* the network began just now */
+        _NET_UDP_MAX,
+} NetUdp;
+const char *net_udp_to_string(NetUdp udp);
+
+/* Whether the router brings back what is sent to our own endpoint outside (RFC 4787, 6). */
+typedef enum NetHairpin {
+        NET_HAIRPIN_UNKNOWN, /* there is no such endpoint, or it is not known */
+        NET_HAIRPIN_NO,
+        NET_HAIRPIN_YES,
+        _NET_HAIRPIN_MAX,
+} NetHairpin;
+const char *net_hairpin_to_string(NetHairpin hairpin);
+
+typedef struct MeshNetInfo {
+        MeshNatInfo nat[2]; /* IPv4, IPv6 */
+        NetUdp udp;
+        NetHairpin hairpin; /* IPv4 */
+        bool is_reached;    /* somebody came who had not been asked, within a day */
+        uint16_t mtu;       /* the largest inner packet known to pass directly to some member; 0 */
+        unsigned n_relays;
+        MachineId relays[8]; /* members that relay, and that this machine has a direct link with */
+} MeshNetInfo;
+/* @info NULL: the mesh ends. From the event loop, not from within mesh_net_check(). */
+typedef void (*MeshNetChecked)(void *userdata, const MeshNetInfo *info);
+/* Asks members anew where they see us, tries the hairpin, and tells @done within 2 s. */
+void mesh_net_check(Mesh *m, MeshNetChecked done, void *userdata);
+/* Who waits with @userdata does so no more. */
+void mesh_net_check_forget(Mesh *m, const void *userdata);
 typedef struct LanInfo {
         bool on;                        /* switched on, and there is a membership */
         unsigned machines;              /* of the network, heard in this LAN lately */

@@ -365,6 +365,10 @@ static bool is_seen_outside(const Mesh *m) {
         return false;
 }
 
+bool relay_service_was_reached(const RelayService *s) {
+        return env_now(s->mesh->env) < s->reached_until;
+}
+
 bool relay_service_is_open(const RelayService *s) {
         if (!s->table)
                 return false;
@@ -377,7 +381,7 @@ bool relay_service_is_open(const RelayService *s) {
         case _RELAY_MODE_MAX:
                 break;
         }
-        return env_now(s->mesh->env) < s->reached_until || is_seen_outside(s->mesh);
+        return relay_service_was_reached(s) || is_seen_outside(s->mesh);
 }
 
 void relay_service_set_mode(RelayService *s, RelayMode mode) {

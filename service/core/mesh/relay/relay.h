@@ -42,6 +42,8 @@ RelayService *relay_service_new(Mesh *m);
 RelayService *relay_service_free(RelayService *s);
 void relay_service_set_mode(RelayService *s, RelayMode mode);
 bool relay_service_is_open(const RelayService *s);
+/* Somebody came who had not been asked, within a day. */
+bool relay_service_was_reached(const RelayService *s);
 void relay_service_request(
                 RelayService *s,
                 const MachineId *sender,
