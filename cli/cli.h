@@ -93,6 +93,7 @@ CliExit cli_unforward(Cli *cli, char **args);
 CliExit cli_backup(Cli *cli, char **args);
 CliExit cli_whois(Cli *cli, char **args);
 CliExit cli_path(Cli *cli, char **args);
+CliExit cli_net_check(Cli *cli, char **args);
 CliExit cli_connect(Cli *cli, char **args);
 CliExit cli_up(Cli *cli, char **args);
 CliExit cli_down(Cli *cli, char **args);

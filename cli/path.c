@@ -154,6 +154,16 @@ static void print_machine(const ClientMachine *m) {
                 printf(_("%s (%s): link %s, %s\n"), name, address, state, via);
         else
                 printf(_("%s (%s): link %s\n"), name, address, state);
+        if (*m->translation && strcmp(m->translation, "unknown") != 0) {
+                g_autofree char *translation = cli_format_text(m->translation);
+
+                printf(_("translated: %s\n"), translation);
+        }
+        if (*m->why_relayed) {
+                g_autofree char *why = cli_format_text(m->why_relayed);
+
+                printf(_("relayed because %s\n"), why);
+        }
 }
 
 static CliExit show(Cli *cli, const ClientNetwork *n, const ClientMachine *m, sd_bus_message *reply) {
@@ -165,6 +175,8 @@ static CliExit show(Cli *cli, const ClientNetwork *n, const ClientMachine *m, sd
         if (cli->options.json) {
                 b = cli_json_new();
                 cli_json_machine(b, n, m);
+                cli_json_string(b, "translation", m->translation);
+                cli_json_string(b, "why_relayed", m->why_relayed);
                 cli_json_begin_array(b, "paths");
         }
         r = sd_bus_message_enter_container(reply, 'a', "a{sv}");

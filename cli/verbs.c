@@ -125,6 +125,11 @@ const CliVerb cli_verbs[] = {
           N_("Shows every way to a machine that is known: by which it is reached, how long\n"
              "that takes, and why the others are not used."),
           cli_path, CLI_ASKS },
+        { "netcheck", NULL, "", 0, 0, 0, N_("Show what is before this machine"),
+          N_("Shows by which addresses this machine is seen, how a router translates them\n"
+             "(RFC 4787), what gets in, whether UDP passes, and who could relay. Members are\n"
+             "asked now; that takes two seconds. 'omerta path MACHINE' says what follows."),
+          cli_net_check, CLI_ASKS },
         { "connect", NULL, "[LINE]", 0, 1, B(OFFER) | B(ANSWER) | B(QR),
           N_("Reach a machine that nobody else can tell of"),
           N_("For two members while everybody who could tell them of each other is away: here\n"

@@ -92,6 +92,8 @@ static const Field machine_fields[] = {
         FIELD(ClientMachine, "LinkState", FIELD_STRING, link_state),
         FIELD(ClientMachine, "Path", FIELD_STRING, via),
         FIELD(ClientMachine, "Relay", FIELD_STRING, relay),
+        FIELD(ClientMachine, "Translation", FIELD_STRING, translation),
+        FIELD(ClientMachine, "WhyRelayed", FIELD_STRING, why_relayed),
         FIELD(ClientMachine, "Endpoint", FIELD_STRING, endpoint),
         FIELD(ClientMachine, "Endpoints", FIELD_STRINGS, endpoints),
         FIELD(ClientMachine, "Software", FIELD_STRING, software),

@@ -57,6 +57,8 @@ typedef struct ClientMachine {
         char *link_state;
         char *via; /* property Path: "direct", "relay", "" */
         char *relay;
+        char *translation;
+        char *why_relayed;
         char *endpoint;
         char **endpoints;
         char *software;

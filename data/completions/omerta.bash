@@ -100,7 +100,7 @@ _omerta() {
 
         case "${words[*]}" in
         '')
-                word='status network up down whois path connect set get mesh dhcp tunnel ping nc ssh exec
+                word='status network up down whois path netcheck connect set get mesh dhcp tunnel ping nc ssh exec
                         forward expose forwards unforward backup doctor version help'
                 ;;
         network | mesh | dhcp | tunnel)

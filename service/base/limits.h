@@ -22,6 +22,8 @@
 /* Links held at once; the least recently used idle one makes room. Three keypairs each must fit
  * into KEYPAIRS_MAX. */
 #define LINKS_MAX 16384U
+/* Callers that wait for one and the same look at what is before this machine; any user may ask. */
+#define NET_CHECKS_MAX 64U
 
 /* Answers to initiations kept for copies of these (core/mesh/link/answers.h), of a network: 1.3 KiB
  * each. When more machines than that come within 10 s, what copies of the others cost is a second

@@ -79,8 +79,14 @@ static char *text_property(const MachineRef *m, const char *property) {
                 a = ula_address(&managed_network_membership(m->network)->id, &m->id);
                 return g_strdup(ip_format(&a).text);
         }
+        if (strcmp(property, "Translation") == 0 && is_self(m))
+                return g_strdup(mesh_nat_info(network_mesh(core), AF_INET).translation);
         if (!link_of(m, &info) || info.state != LINK_UP)
                 return g_strdup("");
+        if (strcmp(property, "Translation") == 0)
+                return g_strdup(info.translation);
+        if (strcmp(property, "WhyRelayed") == 0)
+                return g_strdup(info.why_relayed ? info.why_relayed : "");
         if (strcmp(property, "Path") == 0)
                 return g_strdup(info.is_relayed ? "relay" : "direct");
         if (strcmp(property, "Relay") == 0)
@@ -225,6 +231,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Endpoints", "as", get_list, 0, CHANGES),
         SD_BUS_PROPERTY("Software", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Cipher", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("Translation", "s", get_text, 0, 0),
+        SD_BUS_PROPERTY("WhyRelayed", "s", get_text, 0, 0),
         SD_BUS_PROPERTY("CertificateExpires", "t", get_number, 0, CHANGES),
         SD_BUS_PROPERTY("Rtt", "t", get_number, 0, 0),
         SD_BUS_PROPERTY("LastReceived", "t", get_number, 0, 0),

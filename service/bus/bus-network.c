@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "bus/bus-internal.h"
+#include "bus/bus-net-check.h"
 #include "bus/bus-network.h"
 #include "bus/bus-offer.h"
 #include "bus/bus-options.h"
@@ -485,6 +486,12 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_ARGS("s", direction, "s", listen, "s", target, "a{sv}", options),
                         SD_BUS_RESULT("o", forward),
                         method_add_forward,
+                        ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "NetCheck",
+                        SD_BUS_NO_ARGS,
+                        SD_BUS_RESULT("a{sv}", found),
+                        bus_network_net_check,
                         ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Offer", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", line), bus_network_offer, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(

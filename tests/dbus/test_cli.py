@@ -185,7 +185,7 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 44)
+        self.assertEqual(len(verbs), 45)
         for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
@@ -706,6 +706,61 @@ class CliTest(unittest.TestCase):
         self.assertEqual(self.json('path', 'phone')['paths'], [])
         self.fake.answers['Network.FindMachine'] = Error(ERROR + 'NoSuchMachine', 'no x')
         self.fails(4, 'path', 'x', says='no x')
+
+    def test_path_of_a_relayed_machine(self):
+        self.home()
+        self.fake.answers['Manager.Ping'] = (1300, machine('phone'))
+        self.fake.answers['Network.FindMachine'] = lambda path, name: (machine(name),)
+        self.fake.answers['Machine.ListPaths'] = (fake.dbus.Array([], signature='a{sv}'),)
+        self.fake.objects[machine('phone')]['org.omerta.Mesh1.Machine'].update(
+            Translation='random', WhyRelayed='both are random\x1b')
+        lines = self.ok('path', 'phone').out.splitlines()
+        self.assertEqual(lines[1:3], ['translated: random', 'relayed because both are random\\x1b'])
+        o = self.json('path', 'phone')
+        self.assertEqual((o['translation'], o['why_relayed']), ('random', 'both are random\x1b'))
+        # Of an older daemon.
+        self.assertEqual(self.json('path', 'laptop')['translation'], None)
+
+    def test_netcheck(self):
+        self.home()
+
+        def family(**values):
+            return fake.dbus.Dictionary({'trouble': '', 'step': fake.dbus.Int32(0), **values},
+                                        signature='sv')
+        u = fake.dbus.UInt32
+        found = {
+            'udp': 'works', 'hairpin': 'no', 'filtering': 'unknown', 'mtu': u(1420), 'later': 'x',
+            'relays': fake.dbus.Array([machine('gateway')], signature='o'),
+            'ipv4': family(translation='predictable', mapping='destination-dependent',
+                           ports='predictable', step=fake.dbus.Int32(-2), seen='203.0.113.9:40000',
+                           members=u(3), dissenters=u(1), later='x'),
+            'ipv6': family(translation='unknown', mapping='unknown', ports='unknown', seen='',
+                           members=u(0), dissenters=u(0), trouble='no member\x1b'),
+        }
+        self.fake.answers['Network.NetCheck'] = (fake.dbus.Dictionary(found, signature='sv'),)
+        out = self.ok('netcheck').out
+        for line in (r'UDP +works', r'  translated +predictable: a port for each destination, in '
+                     r'sequence', r'  seen at +203.0.113.9:40000',
+                     r'  mapping +destination-dependent, ports predictable by -2',
+                     r' +1 of 3 members say otherwise', r'  translated +not known',
+                     r' +no member\\x1b', r'filtering +not known', r'hairpin +no',
+                     r'largest packet +1420', r'can relay +gw'):
+            self.assertRegex(out, '(?m)^' + line + '$')
+        o = self.json('netcheck')
+        self.assertEqual((o['network'], o['udp'], o['mtu'], o['relays']), ('home', 'works', 1420, ['gw']))
+        self.assertEqual((o['ipv4']['step'], o['ipv4']['seen'], o['ipv4']['dissenters']),
+                         (-2, '203.0.113.9:40000', 1))
+        self.assertEqual((o['ipv6']['seen'], o['ipv6']['trouble']), (None, 'no member\x1b'))
+        for udp, says in (('silent', 'UDP is blocked, or all are away'), ('nobody', 'no other member'),
+                          ('unknown', 'not known yet')):
+            found['udp'] = udp
+            self.fake.answers['Network.NetCheck'] = (fake.dbus.Dictionary(found, signature='sv'),)
+            self.assertIn(says, self.ok('netcheck').out)
+        # A daemon that says nothing of all that, and one whose network is down.
+        self.fake.answers['Network.NetCheck'] = (fake.dbus.Dictionary({}, signature='sv'),)
+        self.assertIn('nobody', self.ok('netcheck').out)
+        self.fake.answers['Network.NetCheck'] = Error(ERROR + 'NotJoined', 'the network is down')
+        self.fails(4, 'netcheck', says='the network is down')
 
     def test_connect(self):
         self.home()

@@ -164,7 +164,7 @@ class DocsTest(unittest.TestCase):
             return set(r.stdout.split())
 
         self.assertEqual(complete(''), {c[0] for c in commands()})
-        self.assertEqual(complete('--json', 'net'), {'network'})
+        self.assertEqual(complete('--json', 'net'), {'netcheck', 'network'})
         for noun in ('network', 'mesh', 'dhcp', 'tunnel'):
             verbs = {c[1] for c in commands() if c[0] == noun}
             self.assertEqual(complete(noun, ''), verbs)
@@ -177,7 +177,7 @@ class DocsTest(unittest.TestCase):
         # Before there is a command, and after the end of the options.
         self.assertIn('--json', complete('--'))
         self.assertIn('--json', complete('--json', '--'))
-        self.assertEqual(complete('--', 'net'), {'network'})
+        self.assertEqual(complete('--', 'net'), {'netcheck', 'network'})
 
     @unittest.skipUnless(shutil.which('mandoc'), 'there is no mandoc')
     def test_lint(self):

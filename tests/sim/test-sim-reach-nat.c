@@ -5,6 +5,7 @@
  * port is foretold; what is said of those who are relayed.
  */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -130,7 +131,7 @@ static bool was_checked(void *userdata) {
 static MeshNetInfo check(Machine *m) {
         Checked c = {};
 
-        mesh_net_check(network_mesh(m->network), on_checked, &c);
+        assert_int_equal(mesh_net_check(network_mesh(m->network), on_checked, &c), 0);
         assert_int_equal(c.n, 0); /* not from within */
         assert_true(sim_run_until(m->sim, was_checked, &c, 3 * SEC));
         return c.info;
@@ -153,24 +154,26 @@ static void test_check(void **state) {
                 assert_false(info.is_reached);
                 assert_int_equal(info.n_relays, 2);
                 assert_int_equal(info.mtu, 1420);
-                /* Two at once are told the same; who goes is not told. */
-                {
-                        Checked a = {}, b = {}, gone = {};
-                        Mesh *mesh = network_mesh(m->network);
-
-                        mesh_net_check(mesh, on_checked, &a);
-                        mesh_net_check(mesh, on_checked, &gone);
-                        mesh_net_check(mesh, on_checked, &b);
-                        mesh_net_check_forget(mesh, &gone);
-                        assert_true(sim_run_until(r->sim, was_checked, &b, 3 * SEC));
-                        assert_int_equal(a.n + b.n, 2);
-                        assert_int_equal(gone.n, 0);
-                        /* The network ends meanwhile. */
-                        mesh_net_check(mesh, on_checked, &a);
-                        machine_stop(m, true, false);
-                        assert_int_equal(a.n_ended, 1);
-                }
         }
+}
+
+/* All who wait at once are told the same, and that nothing comes any more where the network ends. */
+static void test_many_checks(void **state) {
+        _cleanup_(reach_freep) Reach *r = reach_new(1);
+        Machine *m = place(r, &SIM_NAT_EASY, 1);
+        Mesh *mesh = network_mesh(m->network);
+        Checked all = {}, end = {};
+
+        for (unsigned i = 0; i < NET_CHECKS_MAX; i++)
+                assert_int_equal(mesh_net_check(mesh, on_checked, &all), 0);
+        assert_int_equal(mesh_net_check(mesh, on_checked, &all), -EBUSY);
+        assert_true(sim_run_until(r->sim, was_checked, &all, 3 * SEC));
+        assert_int_equal(all.n, NET_CHECKS_MAX);
+        assert_int_equal(all.n_ended, 0);
+        assert_int_equal(mesh_net_check(mesh, on_checked, &end), 0);
+        machine_stop(m, true, false);
+        assert_int_equal(end.n, 1);
+        assert_int_equal(end.n_ended, 1);
 }
 
 /* Without two who can be asked nothing is sent to where one says we are. */
@@ -365,6 +368,7 @@ int main(void) {
                 cmocka_unit_test(test_without_translator),
                 cmocka_unit_test(test_what_is_missing),
                 cmocka_unit_test(test_check),
+                cmocka_unit_test(test_many_checks),
                 cmocka_unit_test(test_check_without_udp),
                 cmocka_unit_test(test_liar),
                 cmocka_unit_test(test_busy_routers),

@@ -276,10 +276,9 @@ typedef struct MeshNetInfo {
 } MeshNetInfo;
 /* @info NULL: the mesh ends. From the event loop, not from within mesh_net_check(). */
 typedef void (*MeshNetChecked)(void *userdata, const MeshNetInfo *info);
-/* Asks members anew where they see us, tries the hairpin, and tells @done within 2 s. */
-void mesh_net_check(Mesh *m, MeshNetChecked done, void *userdata);
-/* Who waits with @userdata does so no more. */
-void mesh_net_check_forget(Mesh *m, const void *userdata);
+/* Asks members anew where they see us, tries the hairpin, and tells @done within 2 s.
+ * Return: 0, or -EBUSY: NET_CHECKS_MAX wait already. */
+int mesh_net_check(Mesh *m, MeshNetChecked done, void *userdata);
 typedef struct LanInfo {
         bool on;                        /* switched on, and there is a membership */
         unsigned machines;              /* of the network, heard in this LAN lately */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/mesh/net-check.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ typedef struct Waiter {
 
 struct NetCheck {
         Mesh *mesh;
-        usec_t begun; /* monotonic: the mesh */
+        usec_t begun;    /* monotonic: the mesh */
         GArray *waiters; /* of Waiter */
         Timer timer;
         uint8_t echo[BEACON_SIZE]; /* what was sent to ourselves; type 0: nothing */
@@ -184,25 +185,20 @@ static void on_timer(void *userdata) {
         finish(c, &info);
 }
 
-void mesh_net_check(Mesh *m, MeshNetChecked done, void *userdata) {
+int mesh_net_check(Mesh *m, MeshNetChecked done, void *userdata) {
         NetCheck *c = m->net_check;
         Waiter w = { done, userdata };
         bool waits;
 
+        if (c->waiters->len >= NET_CHECKS_MAX)
+                return -EBUSY;
         g_array_append_val(c->waiters, w);
         if (timer_is_set(&c->timer))
-                return;
+                return 0;
         waits = ask_members(m);
         waits = send_echo(c) || waits;
         timer_set(m->env->timers, &c->timer, env_now(m->env) + (waits ? CHECK_USEC : 0), on_timer, c);
-}
-
-void mesh_net_check_forget(Mesh *m, const void *userdata) {
-        GArray *waiters = m->net_check->waiters;
-
-        for (unsigned i = waiters->len; i > 0; i--)
-                if (g_array_index(waiters, Waiter, i - 1).userdata == userdata)
-                        g_array_remove_index(waiters, i - 1);
+        return 0;
 }
 
 static const char *const udp_names[] = {
