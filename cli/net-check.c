@@ -34,7 +34,9 @@ typedef struct Found {
 
 /* Calls @read for each entry of an a{sv}; it reads or skips the variant. */
 static int
-read_dictionary(sd_bus_message *m, int (*read)(sd_bus_message *m, const char *key, void *to), void *to) {
+read_dictionary(sd_bus_message *m,
+                int (*read)(sd_bus_message *m, const char *key, void *to),
+                void *to) {
         const char *key;
         int r;
 
@@ -55,10 +57,14 @@ static int read_nat_value(sd_bus_message *m, const char *key, void *to) {
                 const char *key, *type;
                 void *where;
         } table[] = {
-                { "translation", "s", &n->translation }, { "mapping", "s", &n->mapping },
-                { "ports", "s", &n->ports },             { "seen", "s", &n->seen },
-                { "trouble", "s", &n->trouble },         { "step", "i", &n->step },
-                { "members", "u", &n->members },         { "dissenters", "u", &n->dissenters },
+                { "translation", "s", &n->translation },
+                { "mapping", "s", &n->mapping },
+                { "ports", "s", &n->ports },
+                { "seen", "s", &n->seen },
+                { "trouble", "s", &n->trouble },
+                { "step", "i", &n->step },
+                { "members", "u", &n->members },
+                { "dissenters", "u", &n->dissenters },
         };
 
         for (unsigned i = 0; i < ELEMENTSOF(table); i++)
@@ -149,14 +155,13 @@ static void print_nat(const Nat *n) {
         if (*n->seen)
                 print_line(_("  seen at"), n->seen);
         if (strcmp(n->mapping, "unknown") != 0) {
-                mapping = n->step != 0 ? g_strdup_printf(_("%s, ports %s by %d"), n->mapping, n->ports,
-                                                         n->step)
+                mapping = n->step != 0 ? g_strdup_printf(_("%s, ports %s by %d"), n->mapping,
+                                                         n->ports, n->step)
                                        : g_strdup_printf(_("%s, ports %s"), n->mapping, n->ports);
                 print_line(_("  mapping"), mapping);
         }
         if (n->dissenters > 0) {
-                who = g_strdup_printf(
-                                _("%u of %u members say otherwise"), n->dissenters, n->members);
+                who = g_strdup_printf(_("%u of %u members say otherwise"), n->dissenters, n->members);
                 print_line("", who);
         }
 }
@@ -195,7 +200,8 @@ static const char *word_text(const char *word) {
 }
 
 static void print_found(const ClientSnapshot *s, const Found *f) {
-        g_autofree char *four = addresses_text(s->manager, false), *six = addresses_text(s->manager, true);
+        g_autofree char *four = addresses_text(s->manager, false),
+                        *six = addresses_text(s->manager, true);
         g_autofree char *mtu = f->mtu > 0 ? g_strdup_printf("%u", f->mtu) : g_strdup(_("not known"));
         g_autoptr(GString) relays = g_string_new(NULL);
 

@@ -49,6 +49,13 @@ bool endpoint_equal(const Endpoint *a, const Endpoint *b) {
                (!endpoint_is_set(a) || endpoint_port(a) == endpoint_port(b));
 }
 
+bool endpoint_is_among(const Endpoint *e, const Endpoint *list, unsigned n) {
+        for (unsigned i = 0; i < n; i++)
+                if (endpoint_equal(&list[i], e))
+                        return true;
+        return false;
+}
+
 bool endpoint_same_way(const Endpoint *known, const Endpoint *from) {
         return endpoint_equal(known, from) &&
                (!ip_is_set(&from->local) || ip_equal(&known->local, &from->local));

@@ -49,6 +49,8 @@ bool endpoint_equal(const Endpoint *a, const Endpoint *b);
 /* Whether what is sent to @known answers what came from @from: the same endpoint, and the same
  * address of ours, unless it is not known at which it came. */
 bool endpoint_same_way(const Endpoint *known, const Endpoint *from);
+/* Whether it is one of @n. */
+bool endpoint_is_among(const Endpoint *e, const Endpoint *list, unsigned n);
 /* Its address alone; AF_UNSPEC if there is none. */
 IpAddr endpoint_address(const Endpoint *e);
 bool endpoint_same_address(const Endpoint *a, const Endpoint *b);

@@ -85,8 +85,11 @@ static char *text_property(const MachineRef *m, const char *property) {
                 return g_strdup("");
         if (strcmp(property, "Translation") == 0)
                 return g_strdup(info.translation);
-        if (strcmp(property, "WhyRelayed") == 0)
-                return g_strdup(info.why_relayed ? info.why_relayed : "");
+        if (strcmp(property, "WhyRelayed") == 0) {
+                const char *why = mesh_why_relayed(network_mesh(core), &m->id);
+
+                return g_strdup(why ? why : "");
+        }
         if (strcmp(property, "Path") == 0)
                 return g_strdup(info.is_relayed ? "relay" : "direct");
         if (strcmp(property, "Relay") == 0)

@@ -34,8 +34,8 @@ static int append_nat(sd_bus_message *m, const char *key, const MeshNatInfo *nat
                 r = sd_bus_message_append(
                                 m, "a{sv}", 8, "translation", "s", nat->translation, "mapping", "s",
                                 nat->mapping, "ports", "s", nat->ports, "step", "i", nat->step,
-                                "seen", "s", seen.text, "members", "u", nat->n_members, "dissenters",
-                                "u", nat->n_dissenters, "trouble", "s", nat->trouble);
+                                "seen", "s", seen.text, "members", "u", nat->n_members,
+                                "dissenters", "u", nat->n_dissenters, "trouble", "s", nat->trouble);
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
         return r < 0 ? r : sd_bus_message_close_container(m);

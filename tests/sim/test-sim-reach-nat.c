@@ -89,6 +89,21 @@ static void test_without_translator(void **state) {
         assert_true(endpoint_equal(&info.seen, &at));
 }
 
+/* A port that the router maps is no address of the machine's, though it is published as one. */
+static void test_mapped(void **state) {
+        _cleanup_(reach_freep) Reach *r = reach_new(1);
+        Machine *open = reach_join(r, END_OPEN), *m = reach_join(r, END_MAPPED);
+        MeshNatInfo info;
+
+        mesh_set_mapped_endpoints(network_mesh(m->network), &m->mapped, 1);
+        sim_run_for(r->sim, 5 * SEC);
+        assert_true(reach_talk(m, open, 2) > 0);
+        info = nat_of(m);
+        assert_string_equal(info.translation, "easy");
+        assert_true(endpoint_equal(&info.seen, &m->mapped));
+        assert_int_equal(info.n_members, 2);
+}
+
 /* What is missing is said; and after a move all begins anew. */
 static void test_what_is_missing(void **state) {
         _cleanup_(reach_freep) Reach *r = reach_new(1);
@@ -302,10 +317,7 @@ static void test_busy_routers(void **state) {
 }
 
 static const char *why(Machine *a, Machine *b) {
-        MeshLinkInfo info;
-
-        assert_true(mesh_link_info(network_mesh(a->network), machine_id(b), &info));
-        return info.why_relayed;
+        return mesh_why_relayed(network_mesh(a->network), machine_id(b));
 }
 
 static void test_why_relayed(void **state) {
@@ -367,6 +379,7 @@ int main(void) {
                 cmocka_unit_test(test_words),
                 cmocka_unit_test(test_without_translator),
                 cmocka_unit_test(test_what_is_missing),
+                cmocka_unit_test(test_mapped),
                 cmocka_unit_test(test_check),
                 cmocka_unit_test(test_many_checks),
                 cmocka_unit_test(test_check_without_udp),

@@ -156,6 +156,17 @@ static void test_sockaddr(void **state) {
         assert_false(endpoint_equal(&e, &f));
 }
 
+static void test_among(void **state) {
+        Endpoint list[2], e;
+
+        assert_int_equal(endpoint_parse("203.0.113.5:1", 0, &list[0]), 0);
+        assert_int_equal(endpoint_parse("203.0.113.5:2", 0, &list[1]), 0);
+        e = list[1];
+        assert_true(endpoint_is_among(&e, list, 2));
+        assert_false(endpoint_is_among(&e, list, 1));
+        assert_false(endpoint_is_among(&e, NULL, 0));
+}
+
 static void test_equal(void **state) {
         static const char *const texts[] = {
                 "192.0.2.1:1", "192.0.2.1:2", "192.0.2.2:1", "[2001:db8::1]:1", "[2001:db8::1]:2",
@@ -190,9 +201,10 @@ static void test_relayed(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_text),   cmocka_unit_test(test_wire),
-                cmocka_unit_test(test_usable), cmocka_unit_test(test_sockaddr),
-                cmocka_unit_test(test_equal),  cmocka_unit_test(test_relayed),
+                cmocka_unit_test(test_text),    cmocka_unit_test(test_wire),
+                cmocka_unit_test(test_usable),  cmocka_unit_test(test_sockaddr),
+                cmocka_unit_test(test_equal),   cmocka_unit_test(test_among),
+                cmocka_unit_test(test_relayed),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,7 +62,7 @@ static const struct {
         { "nobody", HOME, {}, 0, 0, 0, NULL, 0, NAT_TROUBLE_NOBODY, PATH_TRANSLATION_UNKNOWN },
         { "who is inside says nothing of the outside",
           HOME,
-          { { 'a', "192.168.1.7", HOME }, { 'b', "10.1.1.1", "10.1.1.9" } },
+          { { 'a', "192.168.1.7", HOME }, { 'b', "10.1.1.1", "10.1.1.9" }, { 'c', "100.64.0.1", OUT } },
           0,
           0,
           0,

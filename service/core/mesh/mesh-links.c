@@ -119,7 +119,6 @@ static void get_info(const Link *link, MeshLinkInfo *ret) {
                 .cipher = link->current.kp ? link->current.cipher : 0,
         };
         (void) mesh_relay_find(link->mesh, &ret->endpoint, &ret->relay);
-        ret->why_relayed = rendezvous_why_relayed(link);
         ret->translation = path_translation_to_string(rendezvous_translation(link));
         if (!p)
                 return;
@@ -181,6 +180,12 @@ bool mesh_foreach_path(
                 callback(userdata, &info);
         }
         return true;
+}
+
+const char *mesh_why_relayed(Mesh *m, const MachineId *machine) {
+        const Link *link = link_find(m, machine);
+
+        return link ? rendezvous_why_relayed(link) : NULL;
 }
 
 MeshNatInfo mesh_nat_info(const Mesh *m, int family) {

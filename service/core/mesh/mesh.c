@@ -253,10 +253,7 @@ bool mesh_honours_expired(const Mesh *m) {
 }
 
 bool mesh_is_local_endpoint(const Mesh *m, const Endpoint *e) {
-        for (unsigned i = 0; i < m->n_local; i++)
-                if (endpoint_equal(&m->local[i], e))
-                        return true;
-        return false;
+        return endpoint_is_among(e, m->local, m->n_local);
 }
 
 /* --- input --- */
@@ -517,7 +514,15 @@ void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n) {
 }
 
 NatVerdict mesh_nat_verdict(const Mesh *m, int family) {
-        return nat_check_judge(&m->nat, family, m->local, m->n_local, env_now(m->env));
+        Endpoint local[ENDPOINTS_MAX];
+        unsigned n = 0;
+
+        /* What the router maps is among them, and is translated all the same; of IPv6 it is our
+         * address, which is let in. */
+        for (unsigned i = 0; i < m->n_local; i++)
+                if (family == AF_INET6 || !endpoint_is_among(&m->local[i], m->mapped, m->n_mapped))
+                        local[n++] = m->local[i];
+        return nat_check_judge(&m->nat, family, local, n, env_now(m->env));
 }
 
 void mesh_network_changed(Mesh *m) {
@@ -545,6 +550,8 @@ void mesh_network_changed(Mesh *m) {
         rendezvous_changed(m->rendezvous);
         neighbours_hurry(m->neighbours);
         presence_changed(m->presence);
+        if (was_asleep)
+                net_check_woke(m->net_check);
 }
 
 void mesh_lan_changed(Mesh *m) {

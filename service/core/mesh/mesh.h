@@ -201,9 +201,6 @@ typedef struct MeshLinkInfo {
         Endpoint endpoint; /* of the active path; unset: none */
         bool is_relayed;
         MachineId relay; /* by whom; zeros: not relayed, or not known */
-        /* A sentence without a full stop, a constant: why it is relayed, and what would help;
-         * NULL: it is not. */
-        const char *why_relayed;
         /* What translates the other side's IPv4, as it says: "easy", "random"; a constant. */
         const char *translation;
         usec_t rtt; /* smoothed; 0: not known */
@@ -213,6 +210,9 @@ typedef struct MeshLinkInfo {
         uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes; /* inner packets */
 } MeshLinkInfo;
 bool mesh_link_info(Mesh *m, const MachineId *machine, MeshLinkInfo *ret);
+/* Why @machine is relayed, and what would help: a sentence without a full stop, a constant. NULL:
+ * it is not. */
+const char *mesh_why_relayed(Mesh *m, const MachineId *machine);
 void mesh_foreach_link(Mesh *m, void (*callback)(void *userdata, const MeshLinkInfo *info), void *userdata);
 
 /* One way to a machine, whether it is used or not. Texts are constants. */

@@ -24,7 +24,7 @@ typedef struct Waiter {
 
 struct NetCheck {
         Mesh *mesh;
-        usec_t begun;    /* monotonic: the mesh */
+        usec_t begun;    /* monotonic: the mesh, or it woke up */
         GArray *waiters; /* of Waiter */
         Timer timer;
         uint8_t echo[BEACON_SIZE]; /* what was sent to ourselves; type 0: nothing */
@@ -62,6 +62,10 @@ NetCheck *net_check_free(NetCheck *c) {
         g_array_unref(c->waiters);
         g_free(c);
         return NULL;
+}
+
+void net_check_woke(NetCheck *c) {
+        c->begun = env_now(c->mesh->env);
 }
 
 /* --- asking --- */

@@ -16,5 +16,7 @@ typedef struct NetCheck NetCheck;
 NetCheck *net_check_new(Mesh *m);
 /* Who waits is told that nothing came of it. */
 NetCheck *net_check_free(NetCheck *c);
+/* Nobody can have been heard while this machine slept. */
+void net_check_woke(NetCheck *c);
 /* Whether it is the datagram that was sent to ourselves. */
 bool net_check_take(NetCheck *c, const uint8_t *data, size_t len);

@@ -31,7 +31,7 @@ static_assert(ELEMENTSOF(ports_names) == _NAT_PORTS_MAX, "an allocation of ports
 static const char *const trouble_texts[] = {
         [NAT_TROUBLE_NONE] = "",
         [NAT_TROUBLE_NOBODY] = "no member with a public address has answered lately",
-        [NAT_TROUBLE_ONE] = "only one member with a public address has answered; it needs two",
+        [NAT_TROUBLE_ONE] = "only members at one public address have answered; it needs two",
         [NAT_TROUBLE_CONFLICT] = "members disagree about the address they see this machine at",
 };
 static_assert(ELEMENTSOF(trouble_texts) == _NAT_TROUBLE_MAX, "a trouble has no text");
@@ -81,6 +81,13 @@ static NatView *find_place(NatCheck *c, const MachineId *machine, const Endpoint
         return c->n < NAT_VIEWS_MAX ? &c->view[c->n++] : oldest;
 }
 
+/* Before a carrier's translator (RFC 6598). */
+static bool is_of_carrier(const Endpoint *e) {
+        IpAddr a = endpoint_address(e);
+
+        return a.family == AF_INET && a.bytes[0] == 100 && (a.bytes[1] & 0xc0) == 64;
+}
+
 void nat_check_note(
                 NatCheck *c,
                 const MachineId *machine,
@@ -89,8 +96,8 @@ void nat_check_note(
                 usec_t now) {
         NatView *v;
 
-        if (endpoint_is_relayed(to) || path_is_local_address(to) || !endpoint_is_usable(seen) ||
-            seen->sa.sa_family != to->sa.sa_family)
+        if (endpoint_is_relayed(to) || path_is_local_address(to) || is_of_carrier(to) ||
+            !endpoint_is_usable(seen) || seen->sa.sa_family != to->sa.sa_family)
                 return;
         v = find_place(c, machine, to);
         if (v->since == 0 || !machine_id_equal(&v->machine, machine) ||
@@ -247,13 +254,6 @@ static void leave_out_others(Views *all, const Endpoint *seen) {
         all->n = n;
 }
 
-static bool is_among(const Endpoint *e, const Endpoint *list, unsigned n) {
-        for (unsigned i = 0; i < n; i++)
-                if (endpoint_equal(&list[i], e))
-                        return true;
-        return false;
-}
-
 static bool is_port_of(const Endpoint *e, const Endpoint *list, unsigned n) {
         for (unsigned i = 0; i < n; i++)
                 if (list[i].sa.sa_family == e->sa.sa_family &&
@@ -282,7 +282,7 @@ nat_check_judge(const NatCheck *c, int family, const Endpoint *local, unsigned n
         leave_out_others(&all, seen);
         v.seen = *most_seen(&all, endpoint_equal, &n);
         v.ports = is_port_of(&v.seen, local, n_local) ? NAT_PORTS_PRESERVED : NAT_PORTS_CHANGED;
-        if (2 * n > v.n_members && is_among(&v.seen, local, n_local))
+        if (2 * n > v.n_members && endpoint_is_among(&v.seen, local, n_local))
                 v.mapping = NAT_MAPPING_NONE;
         else if (!has_two_addresses(&all) || count_members(&all, NULL, NULL) < 2)
                 v.trouble = NAT_TROUBLE_ONE;

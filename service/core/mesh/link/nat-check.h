@@ -60,7 +60,7 @@ typedef struct NatView {
 } NatView;
 
 /* So many are kept, the newest; and of one member, who could name any number. */
-#define NAT_VIEWS_MAX 32U
+#define NAT_VIEWS_MAX 16U
 #define NAT_VIEWS_PER_MEMBER_MAX 4U
 /* What was said longer ago does not count: links that are kept are asked each minute. */
 #define NAT_VIEW_USEC (10 * USEC_PER_MINUTE)
