@@ -480,6 +480,45 @@ static void test_punched(void **state) {
         assert_true(talk(a, b, 50 * MSEC, 10 * SEC) <= 100 * MSEC);
 }
 
+/* A member has the ports tried that come after one of a mapping: outside, and not in our LAN. */
+static void test_guessed_ports(void **state) {
+        static const struct {
+                const char *last;
+                unsigned n; /* datagrams to there */
+        } cases[] = {
+                { "203.0.113.66:40000", 20 },  { "203.0.113.66:65530", 5 },
+                { "192.168.7.7:40000", 0 },    { "127.0.0.1:40000", 0 },
+                { "[2001:db8::66]:40000", 0 },
+        };
+
+        for (unsigned i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
+                TestMachine *a = &t->machines[0], *b = &t->machines[1];
+                Cut cut = { .a = a, .b = b, .direct = true, .victim = at(cases[i].last) };
+                PathMessage m = { .op = PATH_ANSWER, .last = cut.victim, .step = 1 };
+                ChannelProvider *p = test_channels(b);
+                g_autoptr(GBytes) payload = NULL;
+                Endpoint other = at("203.0.113.77:18002");
+
+                test_net_introduce(t);
+                relay_init(t, a, b);
+                sim_set_tap(t->sim, on_sent, &cut);
+                offer_relay(0);
+                set_packets(a, b, true);
+                assert_int_equal(test_connect(a, b), 0);
+                assert_true(test_wait_up(a, b, 10 * SEC));
+                sim_run_for(t->sim, 2 * SEC);
+                assert_true(path_message_add(&m, PATH_CANDIDATE_HOST, &other));
+                payload = path_message_encode(&m);
+                (void) p->ops->send(
+                                p->self, &a->identity->id, "path", g_bytes_get_data(payload, NULL),
+                                g_bytes_get_size(payload));
+                sim_run_for(t->sim, 500 * MSEC);
+                assert_int_equal(cut.to_victim, cases[i].n);
+                assert_int_equal(cut.bytes_to_victim, cases[i].n * 32);
+        }
+}
+
 /* A member tells us all the time that it can be reached at somebody else's address. */
 static void test_forged_candidates(void **state) {
         _cleanup_(test_net_freep) TestNet *t = test_net_new(1, 2);
@@ -566,6 +605,7 @@ int main(void) {
                 cmocka_unit_test(test_punched),
                 cmocka_unit_test(test_forged_candidates),
                 cmocka_unit_test(test_budget_of_two_networks),
+                cmocka_unit_test(test_guessed_ports),
         };
 
         return cmocka_run_group_tests_name("sim-paths", tests, NULL, NULL);

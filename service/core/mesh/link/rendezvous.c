@@ -109,8 +109,8 @@ static usec_t step_delay(unsigned step) {
         return step < ELEMENTSOF(delays) ? delays[step] : USEC_PER_SEC;
 }
 
-/* Knocks at the ports at which the other side's translator may have put what it sends here. What
- * gets in from there, or there, is a datagram from a new place, which is asked then. */
+/* Knocks at the ports at which the other side's translator may have put what it sends here. Whoever
+ * one of these reaches, there or here, has heard the other from a new place, and asks there. */
 static void guess(Punch *p) {
         Link *link = p->link;
         Mesh *m = link->mesh;
@@ -128,9 +128,9 @@ static void guess(Punch *p) {
             !ratelimit_take(&p->guesses, now(link)))
                 return;
         /* In turns: one side may be easy after all, and seen by one member alone. */
-        every_other = nat_verdict_is_guessable(&ours, &step) &&
-                      memcmp(&m->config.identity->id, &link->machine, sizeof link->machine) > 0 &&
-                      p->n_guesses++ % 2 == 0;
+        every_other = p->n_guesses % 2 == 0 && nat_verdict_is_guessable(&ours, &step) &&
+                      memcmp(&m->config.identity->id, &link->machine, sizeof link->machine) > 0;
+        p->n_guesses++;
         n = nat_guess_ports(&p->last, p->step, every_other, ports);
         for (unsigned i = 0; i < n; i++)
                 (void) paths_knock(link, &ports[i]);
@@ -338,7 +338,9 @@ static void take_translation(Link *link, const PathMessage *message) {
         p->is_told = true;
         p->translation = message->translation;
         p->last = (Endpoint){};
-        if (message->last.sa.sa_family == AF_INET && is_acceptable(link->mesh, &message->last)) {
+        /* No member outside sees it in a LAN, and nobody is to have ports of ours tried. */
+        if (message->last.sa.sa_family == AF_INET && !path_is_local_address(&message->last) &&
+            is_acceptable(link->mesh, &message->last)) {
                 p->last = message->last;
                 p->step = message->step;
         }
