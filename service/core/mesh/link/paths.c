@@ -129,7 +129,7 @@ static bool may_ask(Link *link, const Path *path) {
 
 static bool ask(Link *link, Path *path, const Endpoint *to, uint16_t mtu) {
         /* RFC 8899 5.1.1: PROBE_TIMER is of the round trip, and no less than a second. */
-        usec_t timeout = mtu > 0 ? paths_doubt_after(path) : PATH_ANSWER_USEC;
+        usec_t timeout = mtu > 0 ? MAX(paths_doubt_after(path), USEC_PER_SEC) : PATH_ANSWER_USEC;
 
         if (!can_ask(link) || mesh_is_inside(link->mesh, to) ||
             mesh_is_local_endpoint(link->mesh, to) || !may_ask(link, path) ||
