@@ -42,6 +42,12 @@ static const struct {
         [DROP_PORT_MAPPING] = { "port-mapping",
                                 "an answer about port mappings that nobody asked for, or that lies" },
         [DROP_SOCKET_FULL] = { "socket-full", "came faster than it could be taken" },
+        [DROP_STREAM_REFUSED] = { "stream-refused",
+                                  "a TCP connection that brought nothing of a member in time, or "
+                                  "one too many" },
+        [DROP_STREAM_MALFORMED] = { "stream-malformed",
+                                    "a TCP connection by which something else than datagrams came" },
+        [DROP_STREAM_FULL] = { "stream-full", "not sent by TCP: the other side takes less than that" },
         [DROP_CONTROL_SHARE] = { "control-share",
                                  "more messages from one machine than its share, while it lasted" },
         [DROP_OVER_BUDGET] = { "over-budget",

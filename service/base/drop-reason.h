@@ -49,6 +49,11 @@ typedef enum DropReason {
         DROP_PORT_MAPPING, /* an answer about port mappings that was not asked for, or lies */
         DROP_SOCKET_FULL,  /* by the kernel: the socket's queue was full */
 
+        /* Connections and what goes by them. */
+        DROP_STREAM_REFUSED,   /* closed: too many, or it brought nothing authentic in time */
+        DROP_STREAM_MALFORMED, /* closed: what came is no frame */
+        DROP_STREAM_FULL,      /* the other side takes less than is to be sent */
+
         /* Packets from a machine. */
         DROP_PACKET_MALFORMED, /* not IP, length wrong, header cut */
         DROP_SOURCE_SPOOFED,   /* from an address that is not leased or routed to the sender */

@@ -45,7 +45,7 @@ bool endpoint_same_address(const Endpoint *a, const Endpoint *b) {
 }
 
 bool endpoint_equal(const Endpoint *a, const Endpoint *b) {
-        return endpoint_same_address(a, b) && a->relay == b->relay &&
+        return endpoint_same_address(a, b) && a->relay == b->relay && a->transport == b->transport &&
                (!endpoint_is_set(a) || endpoint_port(a) == endpoint_port(b));
 }
 
@@ -64,7 +64,7 @@ bool endpoint_same_way(const Endpoint *known, const Endpoint *from) {
 unsigned endpoint_hash(const Endpoint *e) {
         uint8_t buf[ENDPOINT_WIRE_MAX];
         size_t n = endpoint_encode(e, buf);
-        unsigned h = 5381 + e->relay;
+        unsigned h = 5381 + e->relay + e->transport;
 
         for (size_t i = 0; i < n; i++)
                 h = h * 33 + buf[i];
@@ -154,14 +154,15 @@ int endpoint_parse(const char *text, uint16_t port_default, Endpoint *ret) {
 }
 
 EndpointText endpoint_format(const Endpoint *e) {
+        const char *transport = endpoint_is_stream(e) ? "tcp:" : "";
         EndpointText t = {};
         char host[INET6_ADDRSTRLEN];
 
         if (e->sa.sa_family == AF_INET)
-                snprintf(t.text, sizeof t.text, "%s:%u",
+                snprintf(t.text, sizeof t.text, "%s%s:%u", transport,
                          inet_ntop(AF_INET, &e->in.sin_addr, host, sizeof host), endpoint_port(e));
         else if (e->sa.sa_family == AF_INET6)
-                snprintf(t.text, sizeof t.text, "[%s]:%u",
+                snprintf(t.text, sizeof t.text, "%s[%s]:%u", transport,
                          inet_ntop(AF_INET6, &e->in6.sin6_addr, host, sizeof host), endpoint_port(e));
         return t;
 }

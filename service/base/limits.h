@@ -56,6 +56,25 @@
  * no longer than this many. */
 #define RELAY_ANNOUNCED_MAX 256U
 
+/* Connections by which datagrams come where UDP is blocked (dataplane/stream.h). Accepted in all:
+ * each takes an fd and up to 150 KiB, and a member has one. */
+#define STREAMS_ACCEPTED_MAX 256U
+/* Of these, such that have brought nothing authentic yet, in all and of one address (IPv6 /64): the
+ * oldest of them makes room. A handshake takes two round trips. */
+#define STREAMS_STRANGERS_MAX 64U
+#define STREAMS_STRANGERS_PER_ADDRESS_MAX 8U
+/* And of one address whatever they brought: an office behind one translator. */
+#define STREAMS_PER_ADDRESS_MAX 32U
+/* Made by us: to the members this machine keeps links with, and those it talks to. */
+#define STREAMS_DIALED_MAX 64U
+/* To connect, and then to bring something authentic: that is two round trips of a satellite and
+ * three segments sent again. */
+#define STREAM_PROVE_USEC (10 * USEC_PER_SEC)
+/* One by which nothing authentic came for so long is closed: three times what a kept link is silent. */
+#define STREAM_IDLE_USEC (3 * USEC_PER_MINUTE)
+/* Where TCP endpoints of a machine are told (presence, invites): an address of each family, twice. */
+#define STREAM_ENDPOINTS_MAX 4U
+
 /* A control message, sum of its segments. */
 #define CONTROL_MESSAGE_MAX (64U * 1024U)
 /* Control bytes one link may hold unacknowledged; more is -ENOBUFS for the caller. */

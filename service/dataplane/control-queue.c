@@ -149,6 +149,7 @@ static ControlRoom room_of(ControlKind kind) {
         case CONTROL_SENT:
         case CONTROL_ECHO:
         case CONTROL_LOCAL_LOST:
+        case CONTROL_STREAM_ENDED:
                 return CONTROL_ROOM_MEMBERS;
         case CONTROL_FAILED:
         case CONTROL_SOCKET_FAILED:

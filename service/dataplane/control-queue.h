@@ -42,6 +42,7 @@ typedef enum ControlKind {
         CONTROL_ECHO,          /* @data: the number, 8 bytes */
         CONTROL_LOCAL_LOST,    /* @from: its local */
         CONTROL_RELAY_UNKNOWN, /* @from: with the number */
+        CONTROL_STREAM_ENDED,  /* @from */
 } ControlKind;
 
 typedef enum ControlRoom {

@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "dataplane/control-queue.h"
 #include "dataplane/packet-router.h"
+#include "dataplane/stream.h"
 #include "dataplane/udp-socket.h"
 
 /* IPv4 and IPv6, and the same again while a port is being changed. */
@@ -24,6 +25,10 @@
 typedef enum CommandKind {
         COMMAND_ADD_SOCKET,
         COMMAND_REMOVE_SOCKET,
+        COMMAND_ADD_LISTENER,
+        COMMAND_REMOVE_LISTENER,
+        COMMAND_SEND_STREAM,
+        COMMAND_DOUBT_STREAMS,
         COMMAND_ADD_NETWORK,
         COMMAND_REMOVE_NETWORK,
         COMMAND_FLUSH_PENDING,
@@ -36,6 +41,9 @@ typedef struct Command {
         GList link;
         CommandKind kind;
         UdpSocket socket;                /* ADD_SOCKET; only its fd: REMOVE_SOCKET */
+        int fd;                          /* ADD_LISTENER, REMOVE_LISTENER */
+        Endpoint endpoint;               /* SEND_STREAM */
+        GBytes *bytes;                   /* SEND_STREAM; owned */
         const DataplaneNetwork *network; /* ADD_NETWORK */
         void *object;                    /* Mesh, PacketPeer, or what is retired */
         void (*destroy)(void *object);   /* RETIRE */
@@ -58,6 +66,7 @@ typedef struct LoopNetwork {
 typedef struct LoopStats {
         _Atomic uint64_t wakeups, tun_reads, tun_writes, udp_receives, udp_sends;
         _Atomic uint64_t packets_out, packets_in;
+        _Atomic unsigned streams;
 } LoopStats;
 
 struct Dataplane {
@@ -84,6 +93,7 @@ struct Dataplane {
         PacketRouter *router;
         UdpReceiver *receiver;
         UdpSocket socket[SOCKETS_MAX]; /* fd < 0: free */
+        StreamTable *streams;
         LoopNetwork network[NETWORKS_MAX];
         UdpStats udp_stats;
         IpAddr lost; /* told last that it is no address of ours any more */

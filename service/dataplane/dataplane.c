@@ -159,7 +159,39 @@ int dataplane_remove_socket(Dataplane *d, int fd) {
         return submit_and_wait(d, &c);
 }
 
+int dataplane_add_listener(Dataplane *d, int fd) {
+        Command c = { .kind = COMMAND_ADD_LISTENER, .fd = fd };
+
+        return submit_and_wait(d, &c);
+}
+
+int dataplane_remove_listener(Dataplane *d, int fd) {
+        Command c = { .kind = COMMAND_REMOVE_LISTENER, .fd = fd };
+
+        return submit_and_wait(d, &c);
+}
+
+void dataplane_doubt_streams(Dataplane *d) {
+        Command *c = NEW(Command);
+
+        c->kind = COMMAND_DOUBT_STREAMS;
+        submit(d, c);
+}
+
+static void send_stream(Dataplane *d, const Endpoint *to, const uint8_t *data, size_t len) {
+        Command *c = NEW(Command);
+
+        c->kind = COMMAND_SEND_STREAM;
+        c->endpoint = *to;
+        c->bytes = g_bytes_new(data, len);
+        submit(d, c);
+}
+
 int dataplane_send(Dataplane *d, const Endpoint *to, const uint8_t *data, size_t len) {
+        if (endpoint_is_stream(to)) {
+                send_stream(d, to, data, len);
+                return 0;
+        }
         for (unsigned i = 0; i < d->n_send; i++)
                 if (d->send_family[i] == to->sa.sa_family)
                         return udp_socket_send_one(d->send_fd[i], to, data, len);
@@ -246,6 +278,10 @@ static void dispatch_one(Dataplane *d, ControlItem *m) {
                 if (h->relay_unknown)
                         h->relay_unknown(h->userdata, &m->from);
                 return;
+        case CONTROL_STREAM_ENDED:
+                if (h->stream_ended)
+                        h->stream_ended(h->userdata, &m->from);
+                return;
         case CONTROL_FAILED:
                 h->failed(h->userdata, m->object, m->error);
                 return;
@@ -284,6 +320,7 @@ DataplaneStats dataplane_stats(Dataplane *d) {
                 .udp_receives = atomic_load_explicit(&d->stats.udp_receives, memory_order_relaxed),
                 .udp_sends = atomic_load_explicit(&d->stats.udp_sends, memory_order_relaxed),
                 .packets_out = atomic_load_explicit(&d->stats.packets_out, memory_order_relaxed),
+                .streams = atomic_load_explicit(&d->stats.streams, memory_order_relaxed),
                 .packets_in = atomic_load_explicit(&d->stats.packets_in, memory_order_relaxed),
         };
 }

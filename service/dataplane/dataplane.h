@@ -51,6 +51,9 @@ typedef struct DataplaneHandler {
         void (*sent)(void *userdata, PacketPeer *peer);
         /* Somebody sends by an allocation that is not there (.relay); NULL: whoever. */
         void (*relay_unknown)(void *userdata, const Endpoint *from);
+        /* The TCP connection that was this endpoint is no more, by which something authentic came;
+         * NULL: whatever. */
+        void (*stream_ended)(void *userdata, const Endpoint *peer);
 } DataplaneHandler;
 
 typedef struct DataplaneConfig {
@@ -81,8 +84,15 @@ int dataplane_dispatch(Dataplane *d, unsigned max);
  */
 int dataplane_add_socket(Dataplane *d, int fd);
 int dataplane_remove_socket(Dataplane *d, int fd);
+/* A listening TCP socket, IPv4 or IPv6, non-blocking: who connects is asked for datagrams
+ * (dataplane/stream.h). The fd stays the caller's. */
+int dataplane_add_listener(Dataplane *d, int fd);
+/* Connections it accepted go on. */
+int dataplane_remove_listener(Dataplane *d, int fd);
+/* Addresses of this machine changed: stream_table_doubt(). */
+void dataplane_doubt_streams(Dataplane *d);
 /* Sends one datagram from the control thread, by the socket of its family; see
- * udp_socket_send_one(). */
+ * udp_socket_send_one(). To a TCP endpoint by the packet thread, which counts what fails. */
 int dataplane_send(Dataplane *d, const Endpoint *to, const uint8_t *data, size_t len);
 
 typedef struct DataplaneNetwork {
@@ -109,5 +119,6 @@ void dataplane_retire(Dataplane *d, void *object, void (*destroy)(void *object))
 typedef struct DataplaneStats {
         uint64_t wakeups, tun_reads, tun_writes, udp_receives, udp_sends; /* system calls */
         uint64_t packets_out, packets_in;
+        unsigned streams; /* TCP connections there are */
 } DataplaneStats;
 DataplaneStats dataplane_stats(Dataplane *d);

@@ -182,6 +182,7 @@ static void ingress_data(PacketRouter *r, uint8_t *message, size_t len, const En
                 drop_count(drops, reason);
                 return;
         }
+        r->stats.authentic++;
         if (is_first || !c->endpoint_seen || c->relay != from->relay) {
                 check_arrival(r, is_first, from);
                 c->endpoint_seen = true;

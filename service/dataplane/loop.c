@@ -23,11 +23,15 @@
  * that for one super-packet. */
 #define READ_PACKETS_MAX 64U
 #define LOST_INTERVAL_USEC (500 * USEC_PER_MSEC)
-#define EVENTS_MAX (1U + SOCKETS_MAX + NETWORKS_MAX)
+/* Of streams some at a time; the others' turn is the next. */
+#define EVENTS_MAX (1U + SOCKETS_MAX + NETWORKS_MAX + 16U)
+
 typedef enum SourceKind {
         SOURCE_WAKE,
         SOURCE_SOCKET,
         SOURCE_NETWORK,
+        SOURCE_STREAM,
+        SOURCE_LISTENER,
 } SourceKind;
 
 static uint64_t source(SourceKind kind, unsigned i) {
@@ -79,24 +83,39 @@ static void socket_failed(Dataplane *d, UdpSocket *s, int error) {
         (void) control_queue_post(d->queue, CONTROL_SOCKET_FAILED, NULL, error, NULL, fd, sizeof fd);
 }
 
+static void send_udp(Dataplane *d, const TxTrain *trains, unsigned n) {
+        UdpSocket *s = socket_of_family(d, trains[0].to.sa.sa_family);
+
+        if (!s) {
+                for (unsigned i = 0; i < n; i++)
+                        drop_count_n(trains[i].drops, DROP_SEND_FAILED, trains[i].n);
+                return;
+        }
+        udp_socket_send(s, trains, n, &d->udp_stats);
+        if (ip_is_set(&s->lost))
+                tell_lost(d, s);
+        if (s->error < 0)
+                socket_failed(d, s, s->error);
+}
+
+/* Whether both leave by one socket. */
+static bool same_socket(const Endpoint *a, const Endpoint *b) {
+        return a->sa.sa_family == b->sa.sa_family && !endpoint_is_stream(b);
+}
+
 static void sink_send(void *userdata, const TxTrain *trains, unsigned n) {
         Dataplane *d = userdata;
 
         while (n > 0) {
-                UdpSocket *s = socket_of_family(d, trains[0].to.sa.sa_family);
                 unsigned k = 1;
 
-                while (k < n && trains[k].to.sa.sa_family == trains[0].to.sa.sa_family)
-                        k++;
-                if (s) {
-                        udp_socket_send(s, trains, k, &d->udp_stats);
-                        if (ip_is_set(&s->lost))
-                                tell_lost(d, s);
-                        if (s->error < 0)
-                                socket_failed(d, s, s->error);
-                } else
-                        for (unsigned i = 0; i < k; i++)
-                                drop_count_n(trains[i].drops, DROP_SEND_FAILED, trains[i].n);
+                if (endpoint_is_stream(&trains[0].to))
+                        stream_table_send(d->streams, &trains[0]);
+                else {
+                        while (k < n && same_socket(&trains[0].to, &trains[k].to))
+                                k++;
+                        send_udp(d, trains, k);
+                }
                 trains += k;
                 n -= k;
         }
@@ -216,6 +235,26 @@ static void serve_network(Dataplane *d, LoopNetwork *n) {
         packet_router_send(d->router);
 }
 
+/* --- streams --- */
+
+static bool stream_frame(void *userdata, uint8_t *data, size_t len, const Endpoint *from) {
+        Dataplane *d = userdata;
+        uint64_t before = packet_router_stats(d->router).authentic;
+
+        packet_router_ingress(d->router, data, len, len, from);
+        return packet_router_stats(d->router).authentic != before;
+}
+
+static void stream_deliver(void *userdata) {
+        packet_router_deliver(((Dataplane *) userdata)->router);
+}
+
+static void stream_ended(void *userdata, const Endpoint *peer) {
+        Dataplane *d = userdata;
+
+        (void) control_queue_post(d->queue, CONTROL_STREAM_ENDED, NULL, 0, peer, NULL, 0);
+}
+
 /* --- commands --- */
 
 static int add_socket(Dataplane *d, const UdpSocket *s) {
@@ -291,12 +330,30 @@ static void send_echo(Dataplane *d, const Command *c) {
         (void) packet_router_end(d->router);
 }
 
+static void send_stream(Dataplane *d, Command *c) {
+        size_t len;
+        const uint8_t *data = g_bytes_get_data(c->bytes, &len);
+
+        stream_table_send_one(d->streams, &c->endpoint, data, len, now_usec(CLOCK_BOOTTIME));
+        g_clear_pointer(&c->bytes, g_bytes_unref);
+}
+
 static int run_command(Dataplane *d, Command *c) {
         switch (c->kind) {
         case COMMAND_ADD_SOCKET:
                 return add_socket(d, &c->socket);
         case COMMAND_REMOVE_SOCKET:
                 return remove_socket(d, c->socket.fd);
+        case COMMAND_ADD_LISTENER:
+                return stream_table_listen(d->streams, c->fd);
+        case COMMAND_REMOVE_LISTENER:
+                return stream_table_unlisten(d->streams, c->fd);
+        case COMMAND_SEND_STREAM:
+                send_stream(d, c);
+                return 0;
+        case COMMAND_DOUBT_STREAMS:
+                stream_table_doubt(d->streams, now_usec(CLOCK_BOOTTIME));
+                return 0;
         case COMMAND_ADD_NETWORK:
                 return add_network(d, c->network);
         case COMMAND_REMOVE_NETWORK:
@@ -351,7 +408,7 @@ static void run_commands(Dataplane *d) {
 
 /* --- turns --- */
 
-static void serve(Dataplane *d, const struct epoll_event *e) {
+static void serve(Dataplane *d, const struct epoll_event *e, usec_t now) {
         unsigned i = (unsigned) (e->data.u64 & UINT32_MAX);
 
         switch ((SourceKind) (e->data.u64 >> 32)) {
@@ -362,6 +419,12 @@ static void serve(Dataplane *d, const struct epoll_event *e) {
                 break;
         case SOURCE_NETWORK:
                 serve_network(d, &d->network[i]);
+                break;
+        case SOURCE_STREAM:
+                stream_table_serve(d->streams, i, now);
+                break;
+        case SOURCE_LISTENER:
+                stream_table_accept(d->streams, i, now);
                 break;
         }
 }
@@ -376,6 +439,7 @@ static void publish_stats(Dataplane *d) {
         atomic_store_explicit(&d->stats.udp_sends, d->udp_stats.sends, memory_order_relaxed);
         atomic_store_explicit(&d->stats.packets_out, s.packets_out, memory_order_relaxed);
         atomic_store_explicit(&d->stats.packets_in, s.packets_in, memory_order_relaxed);
+        atomic_store_explicit(&d->stats.streams, stream_table_count(d->streams), memory_order_relaxed);
 }
 
 static int timeout_ms(usec_t now, usec_t deadline) {
@@ -396,10 +460,11 @@ void *loop_run(void *arg) {
                 now = now_usec(CLOCK_BOOTTIME);
                 packet_router_begin(d->router, now);
                 for (int i = 0; i < n; i++)
-                        serve(d, &events[i]);
+                        serve(d, &events[i], now);
                 deadline = packet_router_end(d->router);
                 if (atomic_load_explicit(&d->has_commands, memory_order_acquire))
                         run_commands(d);
+                deadline = MIN(deadline, stream_table_look(d->streams, now));
                 publish_stats(d);
         }
         return NULL;
@@ -421,6 +486,12 @@ int loop_init(Dataplane *d) {
                 .refused = sink_refused,
                 .no_merging = d->config.no_merging,
         };
+        const StreamSink streams = {
+                .userdata = d,
+                .frame = stream_frame,
+                .deliver = stream_deliver,
+                .ended = stream_ended,
+        };
 
         for (unsigned i = 0; i < SOCKETS_MAX; i++)
                 d->socket[i].fd = -EBADF;
@@ -430,10 +501,14 @@ int loop_init(Dataplane *d) {
         d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         if (d->epoll_fd < 0)
                 return -errno;
+        d->streams = stream_table_new(
+                        &streams, d->epoll_fd, source(SOURCE_STREAM, 0), source(SOURCE_LISTENER, 0),
+                        d->config.drops);
         return watch(d, EPOLL_CTL_ADD, d->wake_fd, EPOLLIN, source(SOURCE_WAKE, 0));
 }
 
 void loop_done(Dataplane *d) {
+        d->streams = stream_table_free(d->streams);
         d->router = packet_router_free(d->router);
         d->receiver = udp_receiver_free(d->receiver);
         closep(&d->epoll_fd);

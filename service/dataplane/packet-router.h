@@ -102,5 +102,6 @@ typedef struct PacketRouterStats {
         uint64_t packets_out, packets_in; /* inner, of wire size */
         uint64_t interface_writes;        /* packets and super-packets */
         uint64_t interface_refused;       /* super-packets that had to be cut */
+        uint64_t authentic; /* datagrams that came, opened here or relayed for a member */
 } PacketRouterStats;
 PacketRouterStats packet_router_stats(const PacketRouter *r);

@@ -156,6 +156,7 @@ forward(PacketRouter *r,
         }
         for (size_t at = 0; at < len; at += segment)
                 write_le32(data + at + RELAY_ALLOCATION_OFFSET, route->to.relay);
+        r->stats.authentic += n;
         counter_add(&route->use->datagrams, n);
         counter_add(&route->use->bytes, len - (size_t) n * RELAY_HEADER_SIZE);
         atomic_store_explicit(&route->use->last, r->now, memory_order_relaxed);

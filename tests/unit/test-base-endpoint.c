@@ -199,12 +199,32 @@ static void test_relayed(void **state) {
         assert_int_equal(endpoint_hash(&a), endpoint_hash(&b));
 }
 
+static void test_transport(void **state) {
+        Endpoint a = endpoint("203.0.113.5:443"), b = a, six = endpoint("[2001:db8::1]:443");
+        uint8_t buf[ENDPOINT_WIRE_MAX];
+
+        assert_true(endpoint_is_plain(&a));
+        b.transport = six.transport = ENDPOINT_TCP;
+        assert_true(endpoint_is_stream(&b) && !endpoint_is_plain(&b) && !endpoint_is_relayed(&b));
+        assert_string_equal(endpoint_format(&b).text, "tcp:203.0.113.5:443");
+        assert_string_equal(endpoint_format(&six).text, "tcp:[2001:db8::1]:443");
+        /* Another place than the same port of UDP, and than who connected from there. */
+        assert_false(endpoint_equal(&a, &b));
+        assert_int_not_equal(endpoint_hash(&a), endpoint_hash(&b));
+        a.transport = ENDPOINT_TCP_ACCEPTED;
+        assert_false(endpoint_equal(&a, &b));
+        /* The wire does not say. */
+        assert_int_equal(endpoint_encode(&b, buf), 7);
+        assert_int_equal(endpoint_decode(buf, 7, &a), 0);
+        assert_int_equal(a.transport, ENDPOINT_UDP);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_text),    cmocka_unit_test(test_wire),
                 cmocka_unit_test(test_usable),  cmocka_unit_test(test_sockaddr),
                 cmocka_unit_test(test_equal),   cmocka_unit_test(test_among),
-                cmocka_unit_test(test_relayed),
+                cmocka_unit_test(test_relayed), cmocka_unit_test(test_transport),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
