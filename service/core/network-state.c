@@ -161,6 +161,10 @@ void network_set_mapped(Network *n, const Endpoint *endpoints, unsigned n_endpoi
         mesh_set_mapped_endpoints(n->mesh, endpoints, n_endpoints);
 }
 
+void network_set_stream_port(Network *n, uint16_t port) {
+        mesh_set_stream_port(n->mesh, port);
+}
+
 void network_set_endpoints(Network *n, const Endpoint *endpoints, unsigned n_endpoints) {
         mesh_set_local_endpoints(n->mesh, endpoints, n_endpoints);
         n->is_cut_off = n_endpoints == 0;

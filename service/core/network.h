@@ -178,6 +178,8 @@ void network_want_session(Network *n, PacketPeer *peer);
 void network_set_endpoints(Network *n, const Endpoint *endpoints, unsigned n_endpoints);
 /* Those of them that a router maps to us. */
 void network_set_mapped(Network *n, const Endpoint *endpoints, unsigned n_endpoints);
+/* The TCP port at which this machine takes connections; 0: none. */
+void network_set_stream_port(Network *n, uint16_t port);
 /* What lies inside the other virtual networks of this machine; copied. Our own is known. */
 void network_set_inside(Network *n, const PrefixSet *others);
 /* A line that says where this machine is (core/wire/offer.h), newly allocated. Return: 0, or

@@ -29,9 +29,9 @@ typedef struct Stream {
         int fd; /* -EBADF: it is over, and the place is kept so that it is not tried again at once */
         unsigned number;
         Endpoint peer; /* no relay */
-        bool open; /* connected, and counted as such */
+        bool open;     /* connected, and counted as such */
         bool connecting, authentic, wants_room;
-        bool broken; /* to be ended by the next look */
+        bool broken;  /* to be ended by the next look */
         usec_t heard; /* something authentic; at first when it was made */
         usec_t deadline;
         size_t in_len;
@@ -41,8 +41,8 @@ typedef struct Stream {
 } Stream;
 
 typedef struct Listener {
-        int fd;         /* -EBADF: free */
-        usec_t paused;  /* until then; 0: it is not */
+        int fd;        /* -EBADF: free */
+        usec_t paused; /* until then; 0: it is not */
 } Listener;
 
 struct StreamTable {
@@ -268,7 +268,8 @@ void stream_table_send(StreamTable *t, const TxTrain *train) {
 }
 
 static int dial_fd(const Endpoint *to) {
-        _cleanup_close_ int fd = fd_admit(socket(to->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        _cleanup_close_ int fd = fd_admit(
+                        socket(to->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 
         if (fd < 0)
                 return -errno;
@@ -300,8 +301,8 @@ static Stream *dial(StreamTable *t, const Endpoint *to, usec_t now) {
         if (!s)
                 return NULL;
         s->connecting = s->wants_room = true;
-        if (s->fd < 0 || control(t, EPOLL_CTL_ADD, s->fd, EPOLLIN | EPOLLOUT,
-                                 t->stream_source + s->number) < 0)
+        if (s->fd < 0 ||
+            control(t, EPOLL_CTL_ADD, s->fd, EPOLLIN | EPOLLOUT, t->stream_source + s->number) < 0)
                 dial_failed(t, s, now);
         return s;
 }
@@ -398,8 +399,7 @@ static bool same_source(const Endpoint *a, const Endpoint *b) {
 
 /* The one that was heard longest ago, of those that were accepted; @source: from that address, NULL:
  * from any; @strangers: of those that have brought nothing yet. @ret_n: how many these are. */
-static Stream *
-oldest(const StreamTable *t, const Endpoint *source, bool strangers, unsigned *ret_n) {
+static Stream *oldest(const StreamTable *t, const Endpoint *source, bool strangers, unsigned *ret_n) {
         Stream *found = NULL;
 
         *ret_n = 0;
@@ -419,7 +419,8 @@ oldest(const StreamTable *t, const Endpoint *source, bool strangers, unsigned *r
 /* For one more from @peer. Return: false: there is none. */
 static bool make_room(StreamTable *t, const Endpoint *peer) {
         unsigned n_new_here, n_here, n_new;
-        Stream *new_here = oldest(t, peer, true, &n_new_here), *here = oldest(t, peer, false, &n_here);
+        Stream *new_here = oldest(t, peer, true, &n_new_here),
+               *here = oldest(t, peer, false, &n_here);
         Stream *new = oldest(t, NULL, true, &n_new), *same = find(t, peer);
 
         /* The same port again: the one before is dead, whatever this side has heard. */

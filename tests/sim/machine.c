@@ -161,6 +161,13 @@ static void on_receive(void *userdata, uint8_t *data, size_t len, const Endpoint
         end(m);
 }
 
+static void on_stream_ended(void *userdata, const Endpoint *peer) {
+        Machine *m = userdata;
+
+        if (m->network)
+                mesh_stream_ended(network_mesh(m->network), peer);
+}
+
 static void pump_interface(Machine *m) {
         PacketIn packets[8];
         int n;
@@ -298,6 +305,7 @@ static void begin_life(Machine *m) {
         packet_router_set_relays(m->router, m->relays);
         m->is_routed = false;
         sim_node_on_receive(m->node, on_receive, m);
+        sim_node_on_stream_ended(m->node, on_stream_ended);
 }
 
 static void end_life(Machine *m) {
@@ -309,6 +317,7 @@ static void end_life(Machine *m) {
                 packet_router_remove_network(m->router, network_mesh(m->network));
         m->network = network_free(m->network);
         dispatch(m);
+        sim_node_end_streams(m->node);
         m->router = packet_router_free(m->router);
         m->netif = netif_free(m->netif);
         m->indices = index_table_free(m->indices);
@@ -328,7 +337,15 @@ static void publish_endpoints(Machine *m) {
         Endpoint e[ENDPOINTS_MAX];
         unsigned n = endpoints_of(m, e);
 
+        network_set_stream_port(m->network, m->stream_port);
         mesh_set_local_endpoints(network_mesh(m->network), e, n);
+}
+
+void machine_listen(Machine *m, uint16_t port) {
+        m->stream_port = port;
+        sim_node_listen(m->node, port);
+        if (m->network)
+                publish_endpoints(m);
 }
 
 void machine_moved(Machine *m) {

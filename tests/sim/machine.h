@@ -25,8 +25,9 @@ typedef struct Machine {
         const SessionPoolConfig *sessions; /* of lives that begin from now on; NULL: the default */
         Identity *root;                    /* of the network it made */
         bool root_is_away;                 /* kept elsewhere */
-        SimNat *site;    /* where it stands, for the test to know; NULL: on the internet */
-        Endpoint mapped; /* published first, where its router gave it one */
+        SimNat *site;         /* where it stands, for the test to know; NULL: on the internet */
+        Endpoint mapped;      /* published first, where its router gave it one */
+        uint16_t stream_port; /* TCP; 0: it does not listen */
 
         /* Of one life. */
         IndexTable *indices;
@@ -67,6 +68,9 @@ bool machine_leave(Machine *m);
 void machine_stop(Machine *m, bool graceful, bool lose_power);
 /* Starts again from what is stored. */
 void machine_start(Machine *m);
+
+/* It takes connections at this TCP port; 0: at none any more. */
+void machine_listen(Machine *m, uint16_t port);
 
 /* Its addresses changed, and it noticed. */
 void machine_moved(Machine *m);

@@ -13,7 +13,6 @@
 #define d { PUNCHED_NOW, DIRECT }
 #define p { PREDICTED_NOW, DIRECT }
 #define r { RELAYS_NOW, RELAYED }
-#define N { NONE, NONE }
 
 /* Row: who speaks first. A random side against one that is no better than easy may become direct
  * by chance; it is relayed at least. */
@@ -22,24 +21,23 @@ static const Expected matrix[_END_MAX][_END_MAX] = {
          *                       firewall          random          carrier     blocked
          *                           cone              mapped          dual
          *                               easy */
-        [END_OPEN]        = { D,  D,  D,  D,  D,  D,  D,  D,  D,  D,  r,  N },
-        [END_FIREWALL]    = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  N },
-        [END_CONE]        = { D,  d,  d,  d,  d,  d,  D,  d,  d,  d,  r,  N },
-        [END_EASY]        = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  N },
-        [END_PREDICTABLE] = { D,  p,  d,  p,  p,  r,  D,  p,  p,  p,  r,  N },
-        [END_RANDOM]      = { D,  r,  d,  r,  r,  r,  D,  r,  r,  r,  r,  N },
-        [END_MAPPED]      = { D,  D,  D,  D,  D,  D,  D,  D,  D,  D,  r,  N },
-        [END_DOUBLE]      = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  N },
-        [END_CARRIER]     = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  N },
-        [END_DUAL]        = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  d,  N },
-        [END_ONLY6]       = { r,  r,  r,  r,  r,  r,  r,  r,  r,  d,  d,  N },
-        [END_BLOCKED]     = { N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N,  N },
+        [END_OPEN]        = { D,  D,  D,  D,  D,  D,  D,  D,  D,  D,  r,  r },
+        [END_FIREWALL]    = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  r },
+        [END_CONE]        = { D,  d,  d,  d,  d,  d,  D,  d,  d,  d,  r,  r },
+        [END_EASY]        = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  r },
+        [END_PREDICTABLE] = { D,  p,  d,  p,  p,  r,  D,  p,  p,  p,  r,  r },
+        [END_RANDOM]      = { D,  r,  d,  r,  r,  r,  D,  r,  r,  r,  r,  r },
+        [END_MAPPED]      = { D,  D,  D,  D,  D,  D,  D,  D,  D,  D,  r,  r },
+        [END_DOUBLE]      = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  r },
+        [END_CARRIER]     = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  r,  r },
+        [END_DUAL]        = { D,  d,  d,  d,  p,  r,  D,  d,  d,  d,  d,  r },
+        [END_ONLY6]       = { r,  r,  r,  r,  r,  r,  r,  r,  r,  d,  d,  r },
+        [END_BLOCKED]     = { r,  r,  r,  r,  r,  r,  r,  r,  r,  r,  r,  r },
 };
 #undef D
 #undef d
 #undef p
 #undef r
-#undef N
 /* clang-format on */
 
 const Expected *reach_expected(End from, End to) {

@@ -49,6 +49,7 @@ Reach *reach_new(uint64_t seed) {
         r->sim = sim_new(seed);
         r->gateway = machine_new(r->sim, "gateway", "192.0.2.1:18002");
         sim_node_add_address(r->gateway->node, "2001:db8::1");
+        machine_listen(r->gateway, 443);
         machine_create_network(r->gateway, "10.0.0.0/16");
         return r;
 }
@@ -110,7 +111,7 @@ static void settle(Reach *r, Machine *m, End end) {
         sim_node_set_second(n, NULL);
         sim_node_set_nat(n, m->site);
         sim_node_set_firewall(n, end == END_FIREWALL ? FIREWALL_LIFETIME : 0);
-        sim_node_block_udp(n, false);
+        sim_node_block_udp(n, end == END_BLOCKED);
         if (is_public)
                 sim_node_move(n, at);
         else if (end == END_CARRIER)
@@ -146,8 +147,6 @@ Machine *reach_join(Reach *r, End end) {
 
         settle(r, m, end);
         join(r, m);
-        if (end == END_BLOCKED)
-                sim_node_block_udp(m->node, true);
         return m;
 }
 
@@ -200,7 +199,6 @@ Machine *reach_join_inside(Reach *r, SimNat *site, const char *endpoint) {
 
 void reach_move(Reach *r, Machine *m, End end) {
         settle(r, m, end);
-        sim_node_block_udp(m->node, end == END_BLOCKED);
         for (unsigned i = 0; i < r->n; i++)
                 if (r->machine[i] == m)
                         r->end[i] = end;

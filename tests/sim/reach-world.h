@@ -3,8 +3,8 @@
 
 /*
  * Machines of one network behind every kind of router there is, on the simulated internet: what
- * the tests of reaching each other share. The gateway can be reached by everybody, by IPv4 and
- * IPv6; its machines know of each other what the network tells them and nothing else.
+ * the tests of reaching each other share. The gateway can be reached by everybody, by IPv4,
+ * IPv6 and TCP; its machines know of each other what the network tells them and nothing else.
  *
  * After cmocka.h and what it needs.
  */
@@ -24,7 +24,7 @@ typedef enum End {
         END_CARRIER,     /* easy, inside is the network's own range */
         END_DUAL,        /* easy, and IPv6 behind a firewall */
         END_ONLY6,       /* that IPv6 alone */
-        END_BLOCKED,     /* UDP does not pass, since it joined */
+        END_BLOCKED,     /* a public IPv4 address, and UDP does not pass */
         _END_MAX,
 } End;
 const char *end_name(End end);

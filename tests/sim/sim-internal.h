@@ -18,6 +18,9 @@ struct Sim {
         GArray *between;
         SimTap tap;
         void *tap_userdata;
+        GPtrArray *streams; /* stream.c */
+        unsigned n_streams; /* that were ever made */
+        bool streams_stalled;
 };
 
 /* What a stateful filter remembers: who was asked by whom, and when something passed. */
@@ -36,6 +39,8 @@ struct SimNode {
         GArray *flows;   /* of SimFlow: of its own firewall */
         usec_t firewall; /* life of a flow; 0: no firewall */
         bool udp_blocked;
+        uint16_t stream_port; /* 0: it does not listen */
+        SimStreamEnded stream_ended;
         unsigned side, lan; /* lan: whom a multicast reaches; 0: nobody */
         bool asleep;
         int64_t realtime_offset;
@@ -64,6 +69,10 @@ struct SimNat {
 /* Its endpoint of that address family; NULL: none. */
 const Endpoint *sim_node_of_family(const SimNode *n, sa_family_t family);
 bool sim_node_has(const SimNode *n, const Endpoint *endpoint);
+
+/* --- stream.c --- */
+
+int sim_stream_send(SimNode *n, const Endpoint *to, const uint8_t *data, size_t len);
 
 /* --- nat.c --- */
 

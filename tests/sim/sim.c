@@ -60,6 +60,7 @@ Sim *sim_new(uint64_t seed) {
         s->flights = timer_queue_new();
         s->nodes = g_ptr_array_new();
         s->nats = g_ptr_array_new();
+        s->streams = g_ptr_array_new_with_free_func(g_free);
         s->between = g_array_new(false, false, sizeof(Between));
         s->model = SIM_MODEL_DEFAULT;
         return s;
@@ -78,6 +79,7 @@ Sim *sim_free(Sim *s) {
         for (unsigned i = 0; i < s->nats->len; i++)
                 sim_nat_free(s->nats->pdata[i]);
         g_ptr_array_unref(s->nats);
+        g_ptr_array_unref(s->streams);
         g_ptr_array_unref(s->nodes);
         g_array_unref(s->between);
         g_free(s);
@@ -213,6 +215,8 @@ static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, siz
         g_autofree uint8_t *whole = NULL;
         Endpoint relay = *to;
 
+        if (endpoint_is_stream(to))
+                return sim_stream_send(userdata, to, data, len);
         if (!endpoint_is_relayed(to))
                 return send_one(userdata, to, data, len);
         whole = g_malloc(RELAY_HEADER_SIZE + len);
@@ -323,6 +327,8 @@ SimNode *sim_node_new(Sim *s, const char *name, const char *endpoint) {
 SimNode *sim_node_free(SimNode *n) {
         if (!n)
                 return NULL;
+        n->receive = NULL;
+        sim_node_end_streams(n);
         g_ptr_array_remove(n->sim->nodes, n);
         destroy_retired(n);
         g_array_unref(n->retired);

@@ -68,6 +68,24 @@ Endpoint sim_node_endpoint(const SimNode *n);
 typedef void (*SimReceive)(void *userdata, uint8_t *data, size_t len, const Endpoint *from);
 /* @receive NULL: as if nobody listened. */
 void sim_node_on_receive(SimNode *n, SimReceive receive, void *userdata);
+/* --- TCP: stream.c --- */
+
+/* It takes connections at this port of its addresses; 0: no more. */
+void sim_node_listen(SimNode *n, uint16_t port);
+/* Called with the userdata of sim_node_on_receive(). */
+typedef void (*SimStreamEnded)(void *userdata, const Endpoint *peer);
+void sim_node_on_stream_ended(SimNode *n, SimStreamEnded ended);
+/* How many it has that were used lately, so that nobody has closed them. */
+unsigned sim_node_streams(const SimNode *n);
+/* Whoever made them, since the beginning. */
+unsigned sim_streams_made(const Sim *s);
+/* Nothing that is sent by any arrives. */
+void sim_stall_streams(Sim *s, bool stalled);
+/* All of its connections end, and both ends are told. */
+void sim_node_end_streams(SimNode *n);
+
+/* --- addresses --- */
+
 /* All it has, the first one first. Return: how many, at most @max. */
 unsigned sim_node_endpoints(const SimNode *n, Endpoint *ret, unsigned max);
 /* It receives there as well, at the same port, but sends from there only what is to leave from

@@ -352,6 +352,7 @@ static void test_udp_blocked_for_a_while(void **state) {
         Machine *a = reach_join(r, END_EASY), *b = reach_join(r, END_OPEN);
         SimNatKind kind = SIM_NAT_EASY;
 
+        machine_listen(r->gateway, 0); /* nobody takes TCP either */
         talk_and_judge(a, b, REACHED(DIRECT));
         kind.blocks_udp = true;
         sim_nat_set_kind(a->site, &kind);

@@ -81,6 +81,14 @@ bool mesh_is_inside(const Mesh *m, const Endpoint *endpoint) {
         return false;
 }
 
+unsigned mesh_stream_endpoints(
+                const Mesh *m,
+                const Endpoint *endpoints,
+                unsigned n,
+                Endpoint ret[static STREAM_ENDPOINTS_MAX]) {
+        return 0;
+}
+
 void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint) {
         extra_of(m)->hints++;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Datagrams by TCP: the frames, and the connections over loopback. Time is the test's own; the kernel's
- * events are awaited. */
+/* Datagrams by TCP: the frames, and the connections over loopback. Time is the test's own; the
+ * kernel's events are awaited. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,9 +77,9 @@ typedef struct Side {
         StreamTable *t;
         DropCounters drops;
         int epoll_fd, listener;
-        Endpoint at;        /* where it listens, by TCP */
-        Endpoint from;      /* of the last frame */
-        GByteArray *got;    /* lengths (2, BE) and datagrams */
+        Endpoint at;     /* where it listens, by TCP */
+        Endpoint from;   /* of the last frame */
+        GByteArray *got; /* lengths (2, BE) and datagrams */
         unsigned n_frames, n_ended;
         bool distrusts; /* nothing is authentic */
         usec_t now;
@@ -252,8 +252,11 @@ static void test_garbage(void **state) {
                 const char *bytes;
                 size_t len;
         } table[] = {
-                { "GET / HTTP/1.1\r\n\r\n", 18 }, { "\x00\x00", 2 },     { "\xff\xff", 2 },
-                { "\x00\x20\x06", 3 },            { "\x00\x20\x00", 3 },
+                { "GET / HTTP/1.1\r\n\r\n", 18 },
+                { "\x00\x00", 2 },
+                { "\xff\xff", 2 },
+                { "\x00\x20\x06", 3 },
+                { "\x00\x20\x00", 3 },
         };
         uint8_t response[STREAM_HEADER_SIZE + 64];
         Side b;
@@ -332,13 +335,14 @@ static void test_crowd(void **state) {
         for (unsigned i = 0; i < ELEMENTSOF(fd); i++) {
                 fd[i] = stranger(&b);
                 b.now += 1;
-                AWAIT(&b, NOBODY, drop_counter(&b.drops, DROP_STREAM_REFUSED) +
-                                                  stream_table_count(b.t) == i + 2);
+                AWAIT(&b, NOBODY,
+                      drop_counter(&b.drops, DROP_STREAM_REFUSED) + stream_table_count(b.t) == i + 2);
                 assert_true(stream_table_count(b.t) <= STREAMS_STRANGERS_PER_ADDRESS_MAX + 1);
         }
         for (unsigned i = 0; i < ELEMENTSOF(fd); i++) {
-                assert_int_equal(is_closed(fd[i]),
-                                 i < ELEMENTSOF(fd) - STREAMS_STRANGERS_PER_ADDRESS_MAX);
+                assert_int_equal(
+                                is_closed(fd[i]),
+                                i < ELEMENTSOF(fd) - STREAMS_STRANGERS_PER_ADDRESS_MAX);
                 close(fd[i]);
         }
         assert_false(is_closed(known));
@@ -470,11 +474,11 @@ static void test_doubt(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_frames),  cmocka_unit_test(test_both_ways),
-                cmocka_unit_test(test_every_split), cmocka_unit_test(test_garbage),
-                cmocka_unit_test(test_time),    cmocka_unit_test(test_crowd),
+                cmocka_unit_test(test_frames),        cmocka_unit_test(test_both_ways),
+                cmocka_unit_test(test_every_split),   cmocka_unit_test(test_garbage),
+                cmocka_unit_test(test_time),          cmocka_unit_test(test_crowd),
                 cmocka_unit_test(test_address_share), cmocka_unit_test(test_full),
-                cmocka_unit_test(test_refused), cmocka_unit_test(test_doubt),
+                cmocka_unit_test(test_refused),       cmocka_unit_test(test_doubt),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

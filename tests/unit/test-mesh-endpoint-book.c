@@ -88,7 +88,7 @@ static void test_hints_of_a_machine(void **state) {
                 hint(b, 1, i);
                 hint(b, 1, i);
         }
-        endpoint_book_fill(b, &id, &paths, 1);
+        endpoint_book_fill(b, &id, true, &paths, 1);
         assert_int_equal(paths.n, MIN(HINTS_PER_MACHINE_MAX, PATHS_MAX));
         for (unsigned i = 0; i < paths.n; i++) {
                 has_newest |= endpoint_equal(&paths.path[i].endpoint, &newest);

@@ -298,7 +298,7 @@ static void test_book(void **state) {
         assert_true(endpoint_book_has_hint(b, &anna));
         endpoint_book_reached(b, &anna, &e2);
         endpoint_book_reached(b, &bob, &e1);
-        endpoint_book_fill(b, &anna, &set, 1);
+        endpoint_book_fill(b, &anna, true, &set, 1);
         assert_candidates(&set, 0, "1 2");
         /* Written once, later, in one commit. */
         assert_int_equal(memory_store_commits(w.store), 0);
@@ -313,7 +313,7 @@ static void test_book(void **state) {
         assert_int_equal(memory_store_commits(w.store), 2);
         b = book_new(&w);
         set = PATH_SET_EMPTY;
-        endpoint_book_fill(b, &bob, &set, 1);
+        endpoint_book_fill(b, &bob, true, &set, 1);
         assert_candidates(&set, 0, "1");
         assert_false(endpoint_book_has_hint(b, &anna));
         assert_true(endpoint_book_knows(b, &anna));
@@ -423,8 +423,8 @@ static void test_hints_are_bounded(void **state) {
                 e = at(text);
                 endpoint_book_add_hint(b, &id, &e);
         }
-        endpoint_book_fill(b, &id, &set, 1);
-        assert_candidates(&set, 0, "29 28 27 26 25 24 23 22");
+        endpoint_book_fill(b, &id, true, &set, 1);
+        assert_candidates(&set, 0, "29 28 27 26 25 24 23 22 21 20 19 18");
         endpoint_book_free(b);
         book_world_done(&w);
 }

@@ -55,6 +55,9 @@ static void assert_invite(const Invite *a, const Invite *b) {
         assert_int_equal(a->n_endpoints, b->n_endpoints);
         for (unsigned i = 0; i < a->n_endpoints; i++)
                 assert_true(endpoint_equal(&a->endpoints[i], &b->endpoints[i]));
+        assert_int_equal(a->n_streams, b->n_streams);
+        for (unsigned i = 0; i < a->n_streams; i++)
+                assert_true(endpoint_equal(&a->streams[i], &b->streams[i]));
         assert_memory_equal(a->token, b->token, INVITE_TOKEN_SIZE);
         assert_int_equal(a->not_after, b->not_after);
         assert_string_equal(a->network_name, b->network_name);
@@ -79,6 +82,35 @@ static void test_golden(void **state) {
         assert_string_equal(bare, wanted_bare);
         assert_int_equal(invite_parse(bare, &w), 0);
         assert_invite(&w, &v);
+}
+
+/* Where the issuer listens by TCP. */
+static void test_streams(void **state) {
+        static const char *const bad[] = {
+                "aa 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST SUBNET "0a 81 47 04cb007105 0000",
+                "aa 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST SUBNET "0a 81 46 04cb00710501",
+                "aa 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST SUBNET "0a 01",
+                "aa 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST SUBNET
+                "0a 85 47 04cb00710501bb 47 04cb00710501bb 47 04cb00710501bb 47 04cb00710501bb 47 "
+                "04cb00710501bb",
+        };
+        Invite v = invite(), w;
+        g_autofree char *link = NULL,
+                        *wanted = link_of_hex("aa 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST SUBNET
+                                              "0a 81 47 04cb00710501bb");
+
+        v.n_streams = 1;
+        assert_int_equal(endpoint_parse("203.0.113.5:443", 0, &v.streams[0]), 0);
+        v.streams[0].transport = ENDPOINT_TCP;
+        link = invite_format(&v);
+        assert_string_equal(link, wanted);
+        assert_int_equal(invite_parse(link, &w), 0);
+        assert_invite(&w, &v);
+        for (unsigned i = 0; i < ELEMENTSOF(bad); i++) {
+                g_autofree char *text = link_of_hex(bad[i]);
+
+                assert_int_equal(invite_parse(text, &w), -EBADMSG);
+        }
 }
 
 /* Both keys or neither, and a prefix without host bits. */
@@ -106,6 +138,11 @@ static void test_largest(void **state) {
         v.n_endpoints = ENDPOINTS_MAX;
         for (unsigned i = 0; i < ENDPOINTS_MAX; i++)
                 endpoint_parse("[2001:db8::1]:65535", 0, &v.endpoints[i]);
+        v.n_streams = STREAM_ENDPOINTS_MAX;
+        for (unsigned i = 0; i < STREAM_ENDPOINTS_MAX; i++) {
+                endpoint_parse("[2001:db8::1]:65535", 0, &v.streams[i]);
+                v.streams[i].transport = ENDPOINT_TCP;
+        }
         v.not_after = USEC_INFINITY;
         memset(v.network_name, 'n', NETWORK_NAME_MAX_LEN);
         link = invite_format(&v);
@@ -114,6 +151,9 @@ static void test_largest(void **state) {
         assert_int_equal(invite_parse(link, &w), 0);
         assert_invite(&w, &v);
 
+        v.n_streams++;
+        assert_null(invite_format(&v));
+        v.n_streams = 0;
         v.n_endpoints = ENDPOINTS_MAX + 1;
         assert_null(invite_format(&v));
         v.n_endpoints = 0;
@@ -222,10 +262,10 @@ static void test_network_name(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_golden),       cmocka_unit_test(test_subnets),
-                cmocka_unit_test(test_largest),      cmocka_unit_test(test_as_pasted),
-                cmocka_unit_test(test_mangled),      cmocka_unit_test(test_values),
-                cmocka_unit_test(test_network_name),
+                cmocka_unit_test(test_golden),    cmocka_unit_test(test_subnets),
+                cmocka_unit_test(test_streams),   cmocka_unit_test(test_largest),
+                cmocka_unit_test(test_as_pasted), cmocka_unit_test(test_mangled),
+                cmocka_unit_test(test_values),    cmocka_unit_test(test_network_name),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

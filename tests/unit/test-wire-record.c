@@ -468,6 +468,37 @@ static void test_encode_refuses(void **state) {
 #undef REFUSED
 }
 
+/* Where a machine listens by TCP is key 11, and read as such. */
+static void test_streams(void **state) {
+        static const uint8_t tail[] = { 0x0b, 0x82, 0x47, 4, 203, 0, 113, 5, 0x01, 0xbb };
+        RecordBody b = presence_body();
+        g_autoptr(GBytes) with = NULL, without = record_body_encode(&b);
+        g_autoptr(Record) record = NULL;
+        const Endpoint *e;
+        size_t len, plain = g_bytes_get_size(without);
+        const uint8_t *data;
+
+        b.presence.n_streams = 2;
+        assert_int_equal(endpoint_parse("203.0.113.5:443", 0, &b.presence.streams[0]), 0);
+        assert_int_equal(endpoint_parse("[2001:db8::1]:443", 0, &b.presence.streams[1]), 0);
+        with = record_body_encode(&b);
+        data = g_bytes_get_data(with, &len);
+        assert_int_equal(len, plain + 2 + 8 + 20);
+        assert_memory_equal(data + plain, tail, sizeof tail);
+        assert_int_equal(record_new(RECORD_PRESENCE, with, &signer, signature, &record), 0);
+        e = record->body.presence.streams;
+        assert_int_equal(record->body.presence.n_streams, 2);
+        assert_int_equal(record->body.presence.n_endpoints, 2);
+        assert_string_equal(endpoint_format(&e[0]).text, "tcp:203.0.113.5:443");
+        assert_string_equal(endpoint_format(&e[1]).text, "tcp:[2001:db8::1]:443");
+        for (size_t i = 0; i < len; i++)
+                assert_int_equal(decode_presence(data, i), -EBADMSG);
+        endpoint_set_port(&b.presence.streams[1], 0);
+        assert_null(record_body_encode(&b));
+        b.presence.n_streams = STREAM_ENDPOINTS_MAX + 1;
+        assert_null(record_body_encode(&b));
+}
+
 /* The largest of every kind are records. */
 static void test_largest(void **state) {
         RecordBody largest[] = { certificate_body(), lease_body(), presence_body() };
@@ -481,6 +512,9 @@ static void test_largest(void **state) {
         largest[2].presence.n_endpoints = ENDPOINTS_MAX;
         for (unsigned i = 0; i < ENDPOINTS_MAX; i++)
                 endpoint_parse("[2001:db8::1]:65535", 0, &largest[2].presence.endpoints[i]);
+        largest[2].presence.n_streams = STREAM_ENDPOINTS_MAX;
+        for (unsigned i = 0; i < STREAM_ENDPOINTS_MAX; i++)
+                endpoint_parse("[2001:db8::1]:65535", 0, &largest[2].presence.streams[i]);
         memset(largest[2].presence.software, 's', 32);
         for (unsigned i = 0; i < ELEMENTSOF(largest); i++) {
                 g_autoptr(GBytes) encoded = record_body_encode(&largest[i]);
@@ -524,8 +558,8 @@ int main(void) {
                 cmocka_unit_test(test_mangled_bodies), cmocka_unit_test(test_mangled_frames),
                 cmocka_unit_test(test_values),         cmocka_unit_test(test_unknown_values),
                 cmocka_unit_test(test_size),           cmocka_unit_test(test_encode_refuses),
-                cmocka_unit_test(test_largest),        cmocka_unit_test(test_references),
-                cmocka_unit_test(test_bit_flips),
+                cmocka_unit_test(test_streams),        cmocka_unit_test(test_largest),
+                cmocka_unit_test(test_references),     cmocka_unit_test(test_bit_flips),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,8 +25,9 @@ typedef struct MeshEnv {
         bool (*is_synchronised)(void *userdata);
         void (*random)(void *userdata, void *buf, size_t n);
         /* Sends one datagram, from @to->local if that is set and still an address of this machine;
-         * behind a relay (@to->relay) with the header for that in front (core/wire/relayed.h).
-         * Return: 0 or negative errno; nobody depends on it arriving. */
+         * behind a relay (@to->relay) with the header for that in front (core/wire/relayed.h); to a
+         * TCP endpoint by the connection there is, or one that is made (docs/protocol.md,
+         * "Streams"). Return: 0 or negative errno; nobody depends on it arriving. */
         int (*send)(void *userdata, const Endpoint *to, const uint8_t *data, size_t len);
         /* Sends one datagram to whoever listens for beacons (core/wire/messages.h) in a broadcast
          * domain of this machine: the @way-th interface, family and address, counted from 0. NULL:

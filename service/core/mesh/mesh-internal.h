@@ -68,6 +68,7 @@ struct Mesh {
         Endpoint local[ENDPOINTS_MAX];
         unsigned n_mapped;
         Endpoint mapped[ENDPOINTS_MAX];
+        uint16_t stream_port;   /* TCP, at which we take connections; 0: none */
         RateLimit probe_budget; /* where env->probes is NULL */
         NatCheck nat;
         PrefixSet inside;

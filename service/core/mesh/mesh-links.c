@@ -3,6 +3,7 @@
 /* What the mesh does about events of its links, and what it says about them. */
 
 #include "core/mesh/gossip/neighbours.h"
+#include "core/mesh/gossip/presence.h"
 #include "core/mesh/link/link.h"
 #include "core/mesh/mesh-internal.h"
 
@@ -63,8 +64,9 @@ static void on_link_event(void *userdata, Link *link, LinkEvent event) {
                 return;
         case LINK_EVENT_ENDPOINT:
                 active = path_set_endpoint(&link->paths);
-                /* A number at a relay is worth nothing in another life. */
-                if (!endpoint_is_relayed(&active))
+                /* A number at a relay is worth nothing in another life, and a connection is not to
+                 * be what is tried first. */
+                if (endpoint_is_plain(&active))
                         endpoint_book_reached(m->book, &link->machine, &active);
                 return;
         case LINK_EVENT_LOST:
@@ -93,6 +95,61 @@ bool mesh_keeps_link(const Mesh *m, const MachineId *machine) {
         return neighbours_has(m->neighbours, machine);
 }
 
+/* --- connections --- */
+
+void mesh_set_stream_port(Mesh *m, uint16_t port) {
+        if (port == m->stream_port)
+                return;
+        m->stream_port = port;
+        presence_changed(m->presence);
+}
+
+unsigned mesh_stream_endpoints(
+                const Mesh *m,
+                const Endpoint *endpoints,
+                unsigned n,
+                Endpoint ret[static STREAM_ENDPOINTS_MAX]) {
+        unsigned count = 0;
+
+        for (unsigned i = 0; i < n && m->stream_port > 0 && count < STREAM_ENDPOINTS_MAX; i++) {
+                Endpoint e = endpoints[i];
+                bool is_new = true;
+
+                for (unsigned k = 0; k < count; k++)
+                        is_new = is_new && !endpoint_same_address(&ret[k], &e);
+                if (!is_new)
+                        continue;
+                endpoint_set_port(&e, m->stream_port);
+                e.transport = ENDPOINT_TCP;
+                ret[count++] = e;
+        }
+        return count;
+}
+
+/* By it, or by a relay that was reached by it. */
+static bool goes_by(const Path *path, const Endpoint *peer) {
+        Endpoint e = path->endpoint;
+
+        e.relay = 0;
+        return endpoint_equal(&e, peer);
+}
+
+void mesh_stream_ended(Mesh *m, const Endpoint *peer) {
+        g_autoptr(GPtrArray) links = g_ptr_array_new_with_free_func((GDestroyNotify) link_unref);
+
+        for (GList *l = m->lru.head; l; l = l->next)
+                g_ptr_array_add(links, link_ref(l->data));
+        for (unsigned i = 0; i < links->len; i++) {
+                Link *link = links->pdata[i];
+                const Path *active = link->mesh ? path_set_active(&link->paths) : NULL;
+
+                if (active && endpoint_is_relayed(&active->endpoint) && goes_by(active, peer))
+                        paths_doubt(link);
+                else
+                        link_withdraw_path(link, peer);
+        }
+}
+
 /* --- what is shown --- */
 
 /* As others see it. */
@@ -111,6 +168,7 @@ static void get_info(const Link *link, MeshLinkInfo *ret) {
                 .state = shown_state(link),
                 .endpoint = path_set_endpoint(&link->paths),
                 .is_relayed = path && endpoint_is_relayed(&path->endpoint),
+                .is_stream = path && endpoint_is_stream(&path->endpoint),
                 .rtt = path ? path->srtt : 0,
                 .rtt_min = path ? path->rtt_min : 0,
                 .since = link->since,
@@ -160,6 +218,7 @@ bool mesh_foreach_path(
                 MeshPathInfo info = {
                         .endpoint = p->endpoint,
                         .is_relayed = endpoint_is_relayed(&p->endpoint),
+                        .is_stream = endpoint_is_stream(&p->endpoint),
                         .is_active = (int) i == link->paths.active,
                         .is_lan = MAX(p->theirs, p->ours) == PATH_TIER_LAN,
                         .origin = path_origin_to_string(p->origin),

@@ -123,6 +123,17 @@ void mesh_network_changed(Mesh *m);
 void mesh_set_mtu(Mesh *m, uint16_t mtu);
 /* @local is no address of this machine any more: nothing is sent from there. */
 void mesh_forget_local(Mesh *m, const IpAddr *local);
+/* This machine takes connections at this TCP port: members are told. 0: at none. */
+void mesh_set_stream_port(Mesh *m, uint16_t port);
+/* Where a connection may reach us that datagrams reach at @endpoints: at those addresses, at that
+ * port. Return: how many. */
+unsigned mesh_stream_endpoints(
+                const Mesh *m,
+                const Endpoint *endpoints,
+                unsigned n,
+                Endpoint ret[static STREAM_ENDPOINTS_MAX]);
+/* The connection that was this endpoint is no more. */
+void mesh_stream_ended(Mesh *m, const Endpoint *peer);
 
 /* --- relaying for others: relay/relay.h --- */
 
@@ -200,6 +211,7 @@ typedef struct MeshLinkInfo {
         LinkState state;   /* LINK_CONNECTING too while it has keys, but was asked in vain */
         Endpoint endpoint; /* of the active path; unset: none */
         bool is_relayed;
+        bool is_stream;  /* by TCP, to the machine or to its relay */
         MachineId relay; /* by whom; zeros: not relayed, or not known */
         /* What translates the other side's IPv4, as it says: "easy", "random"; a constant. */
         const char *translation;
@@ -218,7 +230,7 @@ void mesh_foreach_link(Mesh *m, void (*callback)(void *userdata, const MeshLinkI
 /* One way to a machine, whether it is used or not. Texts are constants. */
 typedef struct MeshPathInfo {
         Endpoint endpoint; /* of the relay, if it is relayed */
-        bool is_relayed, is_active;
+        bool is_relayed, is_stream, is_active;
         bool is_lan;        /* both ends in one network, as far as addresses tell */
         const char *origin; /* how it was found: "seen", "lan", "hint", "presence", ... */
         const char *state;  /* "untried", "works", "doubted", "silent" */

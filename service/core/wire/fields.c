@@ -41,6 +41,16 @@ void field_read_endpoint(CborReader *r, Endpoint *ret) {
                 cbor_reader_fail(r);
 }
 
+unsigned field_read_streams(CborReader *r, Endpoint ret[static STREAM_ENDPOINTS_MAX]) {
+        size_t n = cbor_reader_array(r, STREAM_ENDPOINTS_MAX);
+
+        for (size_t i = 0; i < n; i++) {
+                field_read_endpoint(r, &ret[i]);
+                ret[i].transport = ENDPOINT_TCP;
+        }
+        return (unsigned) n;
+}
+
 unsigned field_read_endpoints(CborReader *r, Endpoint ret[static ENDPOINTS_MAX]) {
         size_t n = cbor_reader_array(r, ENDPOINTS_MAX);
 

@@ -23,6 +23,8 @@ void field_read_machine_id(CborReader *r, MachineId *ret);
 void field_read_endpoint(CborReader *r, Endpoint *ret);
 /* Return: how many. */
 unsigned field_read_endpoints(CborReader *r, Endpoint ret[static ENDPOINTS_MAX]);
+/* The same of those where a machine listens by TCP. */
+unsigned field_read_streams(CborReader *r, Endpoint ret[static STREAM_ENDPOINTS_MAX]);
 /* A record of that kind. Return: a reference; NULL after a failure only. */
 Record *field_read_record(CborReader *r, RecordKind kind);
 /* An array of records of any kind. Those that do not decode are left out and counted: a later

@@ -23,6 +23,7 @@ enum {
         KEY_NETWORK_NAME = 7,
         KEY_SUBNET = 8,
         KEY_PREFIX_LEN = 9,
+        KEY_STREAMS = 10,
 };
 
 bool network_name_is_valid(const char *name) {
@@ -33,7 +34,8 @@ char *invite_format(const Invite *invite) {
         g_autoptr(GBytes) bytes = NULL;
         CborWriter w;
 
-        if (invite->n_endpoints > ENDPOINTS_MAX || !network_name_is_valid(invite->network_name))
+        if (invite->n_endpoints > ENDPOINTS_MAX || invite->n_streams > STREAM_ENDPOINTS_MAX ||
+            !network_name_is_valid(invite->network_name))
                 return NULL;
         cbor_writer_init_map(&w);
         cbor_writer_uint(cbor_writer_key(&w, LINK_KEY_VERSION), INVITE_VERSION);
@@ -48,8 +50,11 @@ char *invite_format(const Invite *invite) {
                 field_write_ipv4(cbor_writer_key(&w, KEY_SUBNET), &invite->subnet.addr);
                 cbor_writer_uint(cbor_writer_key(&w, KEY_PREFIX_LEN), invite->subnet.len);
         }
+        if (invite->n_streams > 0)
+                field_write_endpoints(
+                                cbor_writer_key(&w, KEY_STREAMS), invite->streams, invite->n_streams);
         bytes = cbor_writer_finish(&w, INVITE_BYTES_MAX);
-        assert(bytes); /* 8 endpoints and the longest name are half of it */
+        assert(bytes); /* 12 endpoints and the longest name are two thirds of it */
         return link_text_format(INVITE_SCHEME, bytes);
 }
 
@@ -87,6 +92,9 @@ static int decode(const uint8_t *buf, size_t len, Invite *ret) {
                 case KEY_PREFIX_LEN:
                         v.subnet.len = (uint8_t) cbor_reader_uint(&r, 32);
                         has |= CBOR_KEY(KEY_PREFIX_LEN);
+                        break;
+                case KEY_STREAMS:
+                        v.n_streams = field_read_streams(&r, v.streams);
                         break;
                 default:
                         cbor_reader_skip(&r);

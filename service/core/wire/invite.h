@@ -22,8 +22,10 @@ typedef struct Invite {
         MachineId issuer;
         unsigned n_endpoints;
         Endpoint endpoints[ENDPOINTS_MAX];
-        uint8_t token[INVITE_TOKEN_SIZE]; /* secret */
-        usec_t not_after;                 /* realtime */
+        unsigned n_streams;
+        Endpoint streams[STREAM_ENDPOINTS_MAX]; /* ENDPOINT_TCP */
+        uint8_t token[INVITE_TOKEN_SIZE];       /* secret */
+        usec_t not_after;                       /* realtime */
         char network_name[NETWORK_NAME_MAX_LEN + 1];
         IpPrefix subnet; /* IPv4; AF_UNSPEC: the link does not say */
 } Invite;

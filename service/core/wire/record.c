@@ -36,6 +36,7 @@ enum {
         PRESENCE_SOFTWARE = 8,
         PRESENCE_FLAGS = 9,
         PRESENCE_RELAY_IDS = 10,
+        PRESENCE_STREAMS = 11,
 };
 
 const char *record_kind_to_string(RecordKind kind) {
@@ -70,12 +71,16 @@ static bool body_is_valid(const RecordBody *b) {
                 return b->revocation.reason <= REVOCATION_KEY_LOST;
         case RECORD_PRESENCE:
                 if (b->presence.n_endpoints > ENDPOINTS_MAX || b->presence.n_relays > RELAYS_MAX ||
+                    b->presence.n_streams > STREAM_ENDPOINTS_MAX ||
                     (b->presence.flags & ~PRESENCE_FLAGS_KNOWN) != 0 ||
                     strnlen(b->presence.software, SOFTWARE_MAX_LEN + 1) > SOFTWARE_MAX_LEN ||
                     !cbor_text_is_clean(b->presence.software, strlen(b->presence.software)))
                         return false;
                 for (unsigned i = 0; i < b->presence.n_endpoints; i++)
                         if (!endpoint_is_usable(&b->presence.endpoints[i]))
+                                return false;
+                for (unsigned i = 0; i < b->presence.n_streams; i++)
+                        if (!endpoint_is_usable(&b->presence.streams[i]))
                                 return false;
                 return true;
         case _RECORD_KIND_MAX:
@@ -121,11 +126,14 @@ static void write_presence(CborWriter *w, const RecordBody *b) {
         cbor_writer_text(cbor_writer_key(w, PRESENCE_SOFTWARE), b->presence.software);
         if (b->presence.flags != 0)
                 cbor_writer_uint(cbor_writer_key(w, PRESENCE_FLAGS), b->presence.flags);
-        if (b->presence.n_relays == 0)
-                return;
-        cbor_writer_array(cbor_writer_key(w, PRESENCE_RELAY_IDS), b->presence.n_relays);
+        if (b->presence.n_relays > 0)
+                cbor_writer_array(cbor_writer_key(w, PRESENCE_RELAY_IDS), b->presence.n_relays);
         for (unsigned i = 0; i < b->presence.n_relays; i++)
                 field_write_machine_id(w, &b->presence.relays[i]);
+        if (b->presence.n_streams > 0)
+                field_write_endpoints(
+                                cbor_writer_key(w, PRESENCE_STREAMS), b->presence.streams,
+                                b->presence.n_streams);
 }
 
 GBytes *record_body_encode(const RecordBody *body) {
@@ -244,6 +252,9 @@ static bool read_presence_entry(CborReader *r, uint64_t key, RecordBody *b) {
                 for (size_t i = 0; i < n; i++)
                         field_read_machine_id(r, &b->presence.relays[i]);
                 b->presence.n_relays = (unsigned) n;
+                return true;
+        case PRESENCE_STREAMS:
+                b->presence.n_streams = field_read_streams(r, b->presence.streams);
                 return true;
         }
         return false;

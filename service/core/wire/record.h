@@ -79,6 +79,8 @@ typedef struct RecordBody {
                         unsigned flags; /* PresenceFlag */
                         unsigned n_relays;
                         MachineId relays[RELAYS_MAX];
+                        unsigned n_streams;
+                        Endpoint streams[STREAM_ENDPOINTS_MAX]; /* ENDPOINT_TCP */
                 } presence;
         };
 } RecordBody;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Datagrams in a stream of bytes (docs/protocol.md, "Streams"): the length, 2 bytes, big-endian, and
- * the datagram as it would go by UDP. */
+/* Datagrams in a stream of bytes (docs/protocol.md, "Streams"): the length, 2 bytes, big-endian,
+ * and the datagram as it would go by UDP. */
 
 #include "base/macros.h"
 #include "core/wire/messages.h"

@@ -229,6 +229,8 @@ int enrol_client_start(
         sodium_memzero(c->invite.token, sizeof(c->invite.token));
         for (unsigned i = 0; i < invite->n_endpoints; i++)
                 mesh_add_hint(mesh, &invite->issuer, &invite->endpoints[i]);
+        for (unsigned i = 0; i < invite->n_streams; i++)
+                mesh_add_hint(mesh, &invite->issuer, &invite->streams[i]);
         r = c->question ? connect_issuer(c) : -EINVAL;
         if (r < 0) {
                 enrol_client_free(c);

@@ -320,6 +320,8 @@ static void fill_invite(EnrolService *s, const InviteOptions *options, usec_t no
                 add_endpoint(s, invite, &options->endpoints[i]);
         for (unsigned i = 0; presence && i < presence->body.presence.n_endpoints; i++)
                 add_endpoint(s, invite, &presence->body.presence.endpoints[i]);
+        invite->n_streams = mesh_stream_endpoints(
+                        s->config.mesh, invite->endpoints, invite->n_endpoints, invite->streams);
         env_random(s->config.env, invite->token, sizeof(invite->token));
 }
 

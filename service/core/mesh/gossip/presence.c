@@ -40,9 +40,19 @@ static void add_endpoint(RecordBody *b, const Endpoint *e) {
         b->presence.endpoints[b->presence.n_endpoints++] = *e;
 }
 
+static bool same_streams(const RecordBody *a, const RecordBody *b) {
+        if (a->presence.n_streams != b->presence.n_streams)
+                return false;
+        for (unsigned i = 0; i < a->presence.n_streams; i++)
+                if (!endpoint_equal(&a->presence.streams[i], &b->presence.streams[i]))
+                        return false;
+        return true;
+}
+
 static bool is_same(const RecordBody *a, const RecordBody *b) {
         if (a->presence.n_endpoints != b->presence.n_endpoints ||
-            a->presence.flags != b->presence.flags || a->presence.n_relays != b->presence.n_relays)
+            a->presence.flags != b->presence.flags ||
+            a->presence.n_relays != b->presence.n_relays || !same_streams(a, b))
                 return false;
         for (unsigned i = 0; i < a->presence.n_relays; i++)
                 if (!machine_id_equal(&a->presence.relays[i], &b->presence.relays[i]))
@@ -81,6 +91,8 @@ static void on_timer(void *userdata) {
                 add_endpoint(&b, &m->local[i]);
         if (b.presence.n_endpoints == 0)
                 return;
+        b.presence.n_streams = mesh_stream_endpoints(
+                        m, b.presence.endpoints, b.presence.n_endpoints, b.presence.streams);
         b.presence.flags = mesh_relays(m) ? PRESENCE_RELAYS : 0;
         b.presence.n_relays = mesh_relay_kept(m, b.presence.relays);
         if (old && is_same(&old->body, &b)) {

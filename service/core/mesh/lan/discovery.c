@@ -425,7 +425,7 @@ discovery_handle_beacon(Discovery *d, const uint8_t *data, size_t len, const End
         reason = beacon_open(d->key, data, len, &b);
         if (reason != DROP_NONE)
                 return reason;
-        if (mesh_is_inside(m, from) || endpoint_is_relayed(from))
+        if (mesh_is_inside(m, from) || !endpoint_is_plain(from))
                 return DROP_FROM_INSIDE;
         /* Our own, which the group brings back for other daemons on this machine. */
         if (machine_id_same_key(&b.machine, &m->config.identity->id))

@@ -185,13 +185,19 @@ void endpoint_book_forget(EndpointBook *b, const MachineId *machine) {
         g_hash_table_remove(b->entries, machine);
 }
 
-void endpoint_book_fill(const EndpointBook *b, const MachineId *machine, PathSet *paths, usec_t now) {
+void endpoint_book_fill(
+                const EndpointBook *b,
+                const MachineId *machine,
+                bool streams,
+                PathSet *paths,
+                usec_t now) {
         const Entry *e = g_hash_table_lookup(b->entries, machine);
 
         if (!e)
                 return;
         for (unsigned i = 0; i < e->n_hints; i++)
-                path_set_add(paths, PATH_HINT, &e->hints[i], now);
+                if (streams || !endpoint_is_stream(&e->hints[i]))
+                        path_set_add(paths, PATH_HINT, &e->hints[i], now);
         if (endpoint_is_set(&e->reached))
                 path_set_add(paths, PATH_STORED, &e->reached, now);
 }

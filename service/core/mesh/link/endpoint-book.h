@@ -14,7 +14,7 @@
 
 /* Hints for so many machines; more are not taken. */
 #define HINTED_MACHINES_MAX 1024U
-#define HINTS_PER_MACHINE_MAX 8U
+#define HINTS_PER_MACHINE_MAX (ENDPOINTS_MAX + STREAM_ENDPOINTS_MAX) /* those of an invite */
 
 typedef struct EndpointBook EndpointBook;
 
@@ -31,5 +31,10 @@ bool endpoint_book_knows(const EndpointBook *b, const MachineId *machine);
 void endpoint_book_reached(EndpointBook *b, const MachineId *machine, const Endpoint *endpoint);
 /* It is a member no more: here at once, in the store a minute later. */
 void endpoint_book_forget(EndpointBook *b, const MachineId *machine);
-/* Adds all that is known of @machine to @paths. */
-void endpoint_book_fill(const EndpointBook *b, const MachineId *machine, PathSet *paths, usec_t now);
+/* Adds all that is known of @machine to @paths; @streams: where it listens by TCP too. */
+void endpoint_book_fill(
+                const EndpointBook *b,
+                const MachineId *machine,
+                bool streams,
+                PathSet *paths,
+                usec_t now);

@@ -72,6 +72,14 @@ static void choose_locals(Attempt *a) {
                 a->candidates[i].local = (IpAddr){};
 }
 
+/* No connection is made before UDP had its time; one there is costs nothing. */
+static bool may_send_to(const Link *link, const Endpoint *to) {
+        const Path *active = link_is_up(link) ? path_set_active(&link->paths) : NULL;
+
+        return to->transport != ENDPOINT_TCP || paths_are_blocked(link) ||
+               (active && endpoint_equal(&active->endpoint, to));
+}
+
 static void choose_candidates(Attempt *a) {
         Link *link = a->link;
         unsigned n = 0;
@@ -88,7 +96,8 @@ static void choose_candidates(Attempt *a) {
          * inside a network that was joined since. */
         for (unsigned i = 0; i < a->n_candidates; i++)
                 if (!mesh_is_local_endpoint(link->mesh, &a->candidates[i]) &&
-                    !mesh_is_inside(link->mesh, &a->candidates[i]))
+                    !mesh_is_inside(link->mesh, &a->candidates[i]) &&
+                    may_send_to(link, &a->candidates[i]))
                         a->candidates[n++] = a->candidates[i];
         a->n_candidates = n;
         choose_locals(a);

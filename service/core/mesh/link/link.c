@@ -299,8 +299,8 @@ static void install(Link *link, LinkKey *key, const Endpoint *from) {
                 timer_set(m->env->timers, &link->enrol_timer, now + ENROL_LINK_USEC, on_enrol_timer,
                           link);
         set_state(link, LINK_UP);
-        /* By a relay they see the relay. */
-        if (!endpoint_is_relayed(from))
+        /* By a relay they see the relay, by TCP a port that is none of UDP. */
+        if (endpoint_is_plain(from))
                 link_set_seen(link, &link->current.seen);
         link_publish(link);
         paths_proven(link, from, restarted || !was_up);

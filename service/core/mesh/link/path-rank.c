@@ -27,11 +27,17 @@ bool path_is_local_address(const Endpoint *endpoint) {
 }
 
 PathTier path_tier_of(PathOrigin origin, const Endpoint *endpoint) {
+        if (endpoint_is_stream(endpoint))
+                return endpoint_is_relayed(endpoint) ? PATH_TIER_STREAM_RELAYED : PATH_TIER_STREAM;
         if (endpoint_is_relayed(endpoint))
                 return PATH_TIER_RELAYED;
         if (origin == PATH_LAN || path_is_local_address(endpoint))
                 return PATH_TIER_LAN;
         return origin == PATH_MAPPED ? PATH_TIER_TRANSLATED : PATH_TIER_PUBLIC;
+}
+
+PathTier path_tier_of_ours(const Endpoint *endpoint) {
+        return endpoint_is_plain(endpoint) ? PATH_TIER_PUBLIC : path_tier_of(PATH_SEEN, endpoint);
 }
 
 static int compare(unsigned a, unsigned b) {

@@ -177,9 +177,12 @@ static usec_t look_at_spares(Link *link) {
         usec_t next = USEC_INFINITY;
         unsigned but = 1U << link->paths.active;
 
-        if (!link->packets_open)
+        /* One that goes by TCP is to leave that, used or not. */
+        if (!link->packets_open && !endpoint_is_stream(&active_of(link)->endpoint))
                 return next;
         paths_explore(link);
+        if (!link->packets_open)
+                return now(link) + SPARE_USEC;
         for (unsigned i = 0; i < SPARES_MAX && link->mesh; i++) {
                 Path *p = path_set_best(&link->paths, but, 0, now(link));
                 usec_t due;

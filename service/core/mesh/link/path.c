@@ -120,8 +120,7 @@ Path *path_set_add(PathSet *set, PathOrigin origin, const Endpoint *endpoint, us
                                         .origin = origin,
                                         .endpoint = *endpoint,
                                         .theirs = path_tier_of(origin, endpoint),
-                                        .ours = endpoint_is_relayed(endpoint) ? PATH_TIER_RELAYED
-                                                                              : PATH_TIER_PUBLIC,
+                                        .ours = path_tier_of_ours(endpoint),
                                         .since = now,
                         });
 }
@@ -153,8 +152,7 @@ Path *path_set_heard(PathSet *set, const Endpoint *endpoint, usec_t now) {
                                              .origin = PATH_SEEN,
                                              .endpoint = *endpoint,
                                              .theirs = path_tier_of(PATH_SEEN, endpoint),
-                                             .ours = endpoint_is_relayed(endpoint) ? PATH_TIER_RELAYED
-                                                                                   : PATH_TIER_PUBLIC,
+                                             .ours = path_tier_of_ours(endpoint),
                                              .since = now,
                                              .last_received = now,
                              });

@@ -80,6 +80,8 @@ typedef enum PathTier {
         PATH_TIER_PUBLIC,
         PATH_TIER_TRANSLATED, /* what others see is not what it has */
         PATH_TIER_RELAYED,
+        PATH_TIER_STREAM,         /* by TCP: what is lost holds up what comes after it */
+        PATH_TIER_STREAM_RELAYED, /* the relay is reached so */
         _PATH_TIER_MAX,
 } PathTier;
 
@@ -170,6 +172,8 @@ unsigned path_set_candidates(const PathSet *set, unsigned rotate, Endpoint ret[s
 bool path_is_local_address(const Endpoint *endpoint);
 /* The tier of the other end, as far as its address says. */
 PathTier path_tier_of(PathOrigin origin, const Endpoint *endpoint);
+/* And of ours, until somebody has told how he sees us. */
+PathTier path_tier_of_ours(const Endpoint *endpoint);
 /* Less than 0: @a is worth more than @b, by what does not change from one moment to the next. */
 int path_compare_kind(const Path *a, const Path *b);
 /* Whether to leave @active, which works, for @path: a better kind, or of full size where @active is

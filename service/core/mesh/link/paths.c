@@ -53,6 +53,10 @@
 #define RELAY_STAY_USEC (3 * USEC_PER_MINUTE)
 /* What another one takes is measured now, not when it was a spare. */
 #define RELAY_FRESH_USEC (5 * USEC_PER_SEC)
+/* UDP is not answered for so long, three initiations: then where members listen by TCP is tried too. */
+#define STREAM_AFTER_USEC (3 * USEC_PER_SEC)
+/* The other side has spoken by a connection so lately that it uses it. */
+#define STREAM_SPOKEN_USEC (3 * USEC_PER_SEC)
 
 static usec_t now(const Link *link) {
         return env_now(link->mesh->env);
@@ -64,6 +68,20 @@ static Path *active_of(Link *link) {
 
 static bool can_ask(const Link *link) {
         return link->mesh && link_is_up(link) && !link_is_limited(link);
+}
+
+/* Nothing works that is better than a connection. */
+static bool paths_fail(const Link *link) {
+        const Path *active = link_is_up(link) ? path_set_active(&link->paths) : NULL;
+
+        return !active || active->state != PATH_WORKS || link->watch.distress ||
+               endpoint_is_stream(&active->endpoint);
+}
+
+bool paths_are_blocked(const Link *link) {
+        const Attempt *a = link->attempt;
+
+        return a && !a->once && now(link) >= a->started + STREAM_AFTER_USEC && paths_fail(link);
 }
 
 void paths_init(Link *link) {
@@ -127,13 +145,29 @@ static bool may_ask(Link *link, const Path *path) {
         return is_proven(link, path) || take_budgets(link, named);
 }
 
+/* A connection is made, and kept, only where UDP does not do. */
+static bool may_use(const Link *link, const Path *path) {
+        const Path *active = path_set_active(&link->paths);
+        usec_t t = now(link);
+
+        if (!endpoint_is_stream(&path->endpoint) || path == active)
+                return true;
+        /* There is one, and the other side speaks by it just now. */
+        if (path->last_received > 0 && t < path->last_received + STREAM_SPOKEN_USEC)
+                return true;
+        if (!paths_fail(link))
+                return false;
+        return paths_are_blocked(link) || (active && endpoint_is_stream(&active->endpoint)) ||
+               (path->last_received > 0 && t < path->last_received + PATH_FRESH_USEC);
+}
+
 static bool ask(Link *link, Path *path, const Endpoint *to, uint16_t mtu) {
         /* RFC 8899 5.1.1: PROBE_TIMER is of the round trip, and no less than a second. */
         usec_t timeout = mtu > 0 ? MAX(paths_doubt_after(path), USEC_PER_SEC) : PATH_ANSWER_USEC;
 
         if (!can_ask(link) || mesh_is_inside(link->mesh, to) ||
-            mesh_is_local_endpoint(link->mesh, to) || !may_ask(link, path) ||
-            probes_send_on(link, to, mtu, timeout) < 0)
+            mesh_is_local_endpoint(link->mesh, to) || !may_use(link, path) ||
+            !may_ask(link, path) || probes_send_on(link, to, mtu, timeout) < 0)
                 return false;
         if (mtu > 0) {
                 path_mtu_asked(&path->mtu, mtu, now(link), timeout);
@@ -199,11 +233,18 @@ void paths_ask_all(Link *link) {
 void paths_add_known(Link *link) {
         Mesh *m = link->mesh;
         const Record *presence = directory_get(m->config.directory, RECORD_PRESENCE, &link->machine);
+        bool blocked = paths_are_blocked(link);
 
         discovery_fill(m->discovery, &link->machine, &link->paths, now(link));
-        endpoint_book_fill(m->book, &link->machine, &link->paths, now(link));
+        endpoint_book_fill(m->book, &link->machine, blocked, &link->paths, now(link));
         if (!presence)
                 return;
+        for (unsigned i = 0; blocked && i < presence->body.presence.n_streams; i++) {
+                const Endpoint *e = &presence->body.presence.streams[i];
+
+                if (!mesh_is_inside(m, e))
+                        path_set_add(&link->paths, PATH_PRESENCE, e, now(link));
+        }
         for (unsigned i = 0; i < presence->body.presence.n_endpoints; i++) {
                 const Endpoint *e = &presence->body.presence.endpoints[i];
 
@@ -248,7 +289,7 @@ void paths_explore(Link *link) {
 
 /* --- moving --- */
 
-/* @path is the one from now on. The link may end meanwhile. */
+/* @path, which may be elsewhere afterwards, is the one from now on. The link may end meanwhile. */
 static void move_to(Link *link, Path *path, bool roams) {
         _unused_ g_autoptr(Link) ref = link_ref(link);
         PathWatch *w = &link->watch;
@@ -262,6 +303,10 @@ static void move_to(Link *link, Path *path, bool roams) {
         w->second = (Endpoint){};
         w->roam = (Endpoint){};
         (void) path_set_activate(&link->paths, path);
+        /* Its connection ended. */
+        if (old && old != path && old->endpoint.transport == ENDPOINT_TCP_ACCEPTED &&
+            old->state == PATH_SILENT)
+                path_set_remove(&link->paths, old);
         link_publish(link);
         link_tell(link, LINK_EVENT_ENDPOINT);
         if (link->mesh)
@@ -332,8 +377,8 @@ void paths_choose(Link *link) {
 /* --- what comes in --- */
 
 static PathTier our_tier(const Mesh *m, const Endpoint *from, const Endpoint *seen) {
-        if (endpoint_is_relayed(from))
-                return PATH_TIER_RELAYED;
+        if (!endpoint_is_plain(from))
+                return path_tier_of_ours(from);
         if (m->n_local == 0 || !endpoint_is_set(seen))
                 return PATH_TIER_PUBLIC;
         for (unsigned i = 0; i < m->n_mapped; i++)

@@ -76,6 +76,9 @@ void paths_ask_all(Link *link);
 void paths_explore(Link *link);
 /* What directory and endpoint book know. */
 void paths_add_known(Link *link);
+/* Nothing has answered by UDP, neither directly nor through a relay, for a while: connections are
+ * tried besides. */
+bool paths_are_blocked(const Link *link);
 /* Asks one, within the budgets. Return: false: not now. */
 bool paths_ask(Link *link, Path *path);
 /* Sends something there that means nothing, within the same budgets, so that what filters here lets

@@ -222,8 +222,8 @@ DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len, con
         to = q->to;
         mtu = q->mtu;
         finish(q, false, rtt);
-        /* Who sees a relay does not see us. */
-        if (link->mesh && !endpoint_is_relayed(from))
+        /* Who sees a relay does not see us, nor our UDP who sees a connection. */
+        if (link->mesh && endpoint_is_plain(from))
                 link_set_seen(link, &seen);
         if (link->mesh)
                 tell_path(link, &to, from, rtt, mtu, &seen);

@@ -53,10 +53,11 @@ static usec_t now(const Link *link) {
         return env_now(link->mesh->env);
 }
 
-static bool is_relayed(const Link *link) {
+/* Relayed, or by TCP: by UDP, straight, would be better. */
+static bool is_indirect(const Link *link) {
         const Path *active = path_set_active(&link->paths);
 
-        return active && endpoint_is_relayed(&active->endpoint);
+        return active && !endpoint_is_plain(&active->endpoint);
 }
 
 static bool is_talking(const Link *link) {
@@ -89,7 +90,7 @@ Punch *punch_free(Punch *p) {
 /* --- asking --- */
 
 static bool is_wanted(const Link *link, const Path *path, int family) {
-        return path->endpoint.sa.sa_family == family && !endpoint_is_relayed(&path->endpoint) &&
+        return path->endpoint.sa.sa_family == family && endpoint_is_plain(&path->endpoint) &&
                path != path_set_active(&link->paths) && !path_is_ready(path, 0, now(link)) &&
                paths_could_be_better(link, path) &&
                !mesh_is_local_endpoint(link->mesh, &path->endpoint);
@@ -120,7 +121,7 @@ static void guess(Punch *p) {
         unsigned n;
         int step;
 
-        if (!endpoint_is_set(&p->last) || !is_relayed(link))
+        if (!endpoint_is_set(&p->last) || !is_indirect(link))
                 return;
         ours = mesh_nat_verdict(m, AF_INET);
         /* Nobody would find the ports that these leave from. */
@@ -215,7 +216,7 @@ static bool is_used_family(const Mesh *m, int family) {
                 const Path *active = path_set_active(&link->paths);
 
                 if (is_talking(link) && active && active->endpoint.sa.sa_family == family &&
-                    !endpoint_is_relayed(&active->endpoint) && active->theirs != PATH_TIER_LAN)
+                    endpoint_is_plain(&active->endpoint) && active->theirs != PATH_TIER_LAN)
                         return true;
         }
         return false;
@@ -225,14 +226,14 @@ static bool is_used_family(const Mesh *m, int family) {
 static bool ask_seen_by(Link *link, int family) {
         bool asked = false;
 
-        if (!is_talking(link) || is_relayed(link))
+        if (!is_talking(link) || is_indirect(link))
                 return false;
         paths_add_known(link);
         for (unsigned i = 0; i < link->paths.n; i++) {
                 Path *p = &link->paths.path[i];
 
                 if (p->endpoint.sa.sa_family != family || p->theirs != PATH_TIER_PUBLIC ||
-                    endpoint_is_relayed(&p->endpoint))
+                    !endpoint_is_plain(&p->endpoint))
                         continue;
                 if ((p->last_asked > 0 && now(link) < p->last_asked + SEEN_AGAIN_USEC) ||
                     paths_ask(link, p))
@@ -312,7 +313,7 @@ static void call(Link *link) {
         tell(link, PATH_CALL);
         begin(link);
         /* An idle pair stays as it is until it has something to say. */
-        if (is_relayed(link) && link->packets_open)
+        if (is_indirect(link) && link->packets_open)
                 retry_in(p, MIN(USEC_PER_SEC << MIN(p->retries++, 10U), RENDEZVOUS_RETRY_MAX));
 }
 
@@ -410,7 +411,7 @@ static bool has_common_family(const Link *link) {
                 return true;
         for (unsigned i = 0; i < link->paths.n; i++)
                 for (unsigned k = 0; k < m->n_local; k++)
-                        if (!endpoint_is_relayed(&link->paths.path[i].endpoint) &&
+                        if (endpoint_is_plain(&link->paths.path[i].endpoint) &&
                             link->paths.path[i].endpoint.sa.sa_family == m->local[k].sa.sa_family)
                                 return true;
         return false;
@@ -421,7 +422,7 @@ static bool is_behind_same(const Link *link, const NatVerdict *ours) {
         if (!endpoint_is_set(&ours->seen) || ours->mapping == NAT_MAPPING_NONE)
                 return false;
         for (unsigned i = 0; i < link->paths.n; i++)
-                if (!endpoint_is_relayed(&link->paths.path[i].endpoint) &&
+                if (endpoint_is_plain(&link->paths.path[i].endpoint) &&
                     endpoint_same_address(&link->paths.path[i].endpoint, &ours->seen))
                         return true;
         return false;
@@ -455,10 +456,14 @@ static const char *why_translated(PathTranslation ours, PathTranslation theirs) 
 }
 
 const char *rendezvous_why_relayed(const Link *link) {
+        Endpoint active = path_set_endpoint(&link->paths);
         NatVerdict ours;
 
-        if (!link_is_up(link) || !is_relayed(link))
+        if (!link_is_up(link) || !is_indirect(link))
                 return NULL;
+        if (endpoint_is_stream(&active))
+                return "no datagram of UDP is answered, so it goes by TCP; a network that lets UDP "
+                       "pass would help";
         if (!link->punch || !link->punch->is_told)
                 return "the other machine has not said yet where it may be reached";
         if (!has_common_family(link))
@@ -474,26 +479,26 @@ const char *rendezvous_why_relayed(const Link *link) {
 /* --- when --- */
 
 void rendezvous_used(Link *link) {
-        if (is_talking(link) && is_relayed(link)) {
+        if (is_talking(link) && is_indirect(link)) {
                 punch_of(link)->retries = 0;
                 call(link);
         }
 }
 
-static void call_all(Rendezvous *r, bool only_relayed) {
+static void call_all(Rendezvous *r, bool only_indirect) {
         g_autoptr(GPtrArray) links = g_ptr_array_new_with_free_func((GDestroyNotify) link_unref);
 
         for (GList *l = r->mesh->lru.head; l; l = l->next) {
                 Link *link = l->data;
 
-                if (is_relayed(link) || (!only_relayed && link->packets_open))
+                if (is_indirect(link) || (!only_indirect && link->packets_open))
                         g_ptr_array_add(links, link_ref(link));
         }
         for (unsigned i = 0; i < links->len; i++) {
                 Link *link = links->pdata[i];
 
                 /* The way there may be gone with an address. */
-                if (!only_relayed)
+                if (!only_indirect)
                         paths_doubt(link);
                 if (!is_talking(link))
                         continue;
@@ -511,7 +516,7 @@ static void on_link_event(void *userdata, Link *link, LinkEvent event) {
         case LINK_EVENT_UP:
         case LINK_EVENT_RESTARTED:
         case LINK_EVENT_ENDPOINT:
-                if (is_relayed(link))
+                if (is_indirect(link))
                         rendezvous_used(link);
                 else if (link->punch)
                         timer_clear(&link->punch->retry);

@@ -351,7 +351,8 @@ static bool is_wanted(Target *t) {
             active->mtu.state == PATH_MTU_STATE_ERROR)
                 return true;
         t->went_by = t->went_by || endpoint_is_relayed(&active->endpoint);
-        return endpoint_is_relayed(&active->endpoint) || (t->went_by && link->packets_open);
+        /* By a relay is better than by TCP. */
+        return !endpoint_is_plain(&active->endpoint) || (t->went_by && link->packets_open);
 }
 
 static void on_target_timer(void *userdata) {
