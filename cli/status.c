@@ -178,6 +178,9 @@ void cli_json_daemon(JsonBuilder *b, const ClientManager *m, GArray *drops) {
         cli_json_string(b, "mapped_endpoint6", m->mapped_endpoint6);
         cli_json_string(b, "mapping_router6", m->mapping_router6);
         cli_json_string(b, "mapping_reason6", m->mapping_reason6);
+        cli_json_count(b, "tcp_port", m->tcp_port);
+        cli_json_string(b, "tcp_reason", m->tcp_reason);
+        cli_json_count(b, "tcp_connections", m->tcp_connections);
         cli_json_string(b, "relay", m->relay);
         cli_json_bool(b, "is_relay", m->is_relay);
         cli_json_count(b, "relay_pairs", m->relay_pairs);
@@ -208,6 +211,17 @@ static void print_mappings(const ClientManager *m) {
                                                     : text_or_null(m->mapping_reason6));
 }
 
+/* One that is switched off is nothing to speak of, unless members are reached so all the same. */
+static char *tcp_text(const ClientManager *m) {
+        if (m->tcp_port > 0 && *m->tcp_reason)
+                return cli_format_text(m->tcp_reason);
+        if (m->tcp_port > 0)
+                return g_strdup_printf(_("%u, %u connections"), m->tcp_port, m->tcp_connections);
+        return m->tcp_connections > 0
+                               ? g_strdup_printf(_("none, %u connections"), m->tcp_connections)
+                               : NULL;
+}
+
 static char *relay_text(const ClientManager *m) {
         g_autofree char *bytes = NULL;
 
@@ -229,6 +243,7 @@ void cli_daemon_print(const ClientManager *m) {
         printf("omertad %s (%s)\n", version, mode);
         cli_field_take(_("Machine"), cli_format_text(m->machine_id));
         cli_field_take(_("UDP port"), g_strdup_printf("%u", m->port));
+        cli_field_take(_("TCP port"), tcp_text(m));
         print_mappings(m);
         cli_field_take(_("Relays"), relay_text(m));
         cli_field_take(_("Cipher"), g_steal_pointer(&cipher));

@@ -104,7 +104,9 @@ const CliVerb cli_verbs[] = {
              "machine's UDP port ('omerta mesh status' shows what came of it). relay: whether\n"
              "it carries packets of members that do not reach each other, which it cannot\n"
              "read: on, off, or auto (the default), which is on where it is reached from\n"
-             "outside. What 'omerta network set' has is taken too."),
+             "outside. tcp-port, a port or off (the default): where members whose UDP is\n"
+             "blocked may connect by TCP; 443 is the one that is seldom blocked. What\n"
+             "'omerta network set' has is taken too."),
           cli_set, CLI_CHANGES },
         { "get", NULL, "[SETTING]", 0, 1, 0, N_("Show what was set"),
           N_("Shows what was set with 'omerta set', or one setting."), cli_get },

@@ -37,6 +37,9 @@ typedef struct ClientManager {
         char *mapped_endpoint6;
         char *mapping_router6;
         char *mapping_reason6;
+        uint32_t tcp_port;
+        char *tcp_reason;
+        uint32_t tcp_connections;
         char *relay;
         bool is_relay;
         uint32_t relay_pairs;

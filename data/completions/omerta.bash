@@ -126,13 +126,16 @@ _omerta() {
                 word='max-absence grace mtu lan-discovery name'
                 ;;
         set | get)
-                word='port-mapping relay max-absence grace mtu lan-discovery name'
+                word='port-mapping relay tcp-port max-absence grace mtu lan-discovery name'
                 ;;
         'set port-mapping')
                 word='on off'
                 ;;
         'set relay')
                 word='auto on off'
+                ;;
+        'set tcp-port')
+                word='443 off'
                 ;;
         'network join' | up | backup)
                 compopt -o filenames

@@ -142,6 +142,9 @@ end
 for verb in set get 'network set' 'network get'
     complete -c omerta -n "__omerta_at $verb" -a 'max-absence grace mtu lan-discovery name'
 end
+for verb in set get
+    complete -c omerta -n "__omerta_at $verb" -a 'port-mapping relay tcp-port'
+end
 complete -c omerta -n '__omerta_at exec' -a '(__fish_complete_command)'
 complete -c omerta -n '__omerta_at unforward' -a '(__omerta_column ID forwards)'
 complete -c omerta -n '__omerta_at network uninvite' -a '(__omerta_column ID network invites)'

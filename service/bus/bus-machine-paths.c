@@ -12,7 +12,7 @@ typedef struct Listing {
 } Listing;
 
 static int append_path(Bus *b, sd_bus_message *m, const MeshPathInfo *p) {
-        const char *kind = p->is_relayed ? "relayed" : "direct";
+        const char *kind = p->is_relayed ? "relayed" : p->is_stream ? "tcp" : "direct";
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");

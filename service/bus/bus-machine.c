@@ -91,7 +91,7 @@ static char *text_property(const MachineRef *m, const char *property) {
                 return g_strdup(why ? why : "");
         }
         if (strcmp(property, "Path") == 0)
-                return g_strdup(info.is_relayed ? "relay" : "direct");
+                return g_strdup(info.is_relayed ? "relay" : info.is_stream ? "tcp" : "direct");
         if (strcmp(property, "Relay") == 0)
                 return g_strdup(machine_id_equal(&info.relay, &(MachineId){})
                                                 ? ""

@@ -402,9 +402,12 @@ static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error
         Bus *b = userdata;
         const char *relay = NULL;
         int port_mapping = -1;
+        bool has_tcp_port;
+        uint32_t tcp_port = UINT32_MAX;
         const BusOption table[] = {
                 { "port-mapping", "b", &port_mapping },
                 { "relay", "s", &relay },
+                { "tcp-port", "u", &tcp_port },
                 {},
         };
         ManagerError e = {};
@@ -417,6 +420,11 @@ static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error
         if (relay && relay_mode_from_string(relay, &mode) < 0)
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_INVALID_ARGUMENT, "relay is auto, on or off");
+        has_tcp_port = tcp_port != UINT32_MAX;
+        if (has_tcp_port && tcp_port > UINT16_MAX)
+                return sd_bus_error_setf(
+                                error, OMERTA_ERROR_INVALID_ARGUMENT,
+                                "tcp-port is a port from 1 to 65535, or 0 for none");
         r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_NETWORKS, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
@@ -427,6 +435,11 @@ static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error
         }
         if (relay) {
                 r = manager_set_relay(b->manager, mode, &e);
+                if (r < 0)
+                        return bus_set_error(error, &e);
+        }
+        if (has_tcp_port) {
+                r = manager_set_tcp_port(b->manager, (uint16_t) tcp_port, &e);
                 if (r < 0)
                         return bus_set_error(error, &e);
         }
@@ -572,6 +585,23 @@ get_relay(sd_bus *bus,
                         strcmp(property, "RelayedBytes") == 0 ? stats.bytes : stats.datagrams);
 }
 
+static int
+get_tcp(sd_bus *bus,
+        const char *path,
+        const char *interface,
+        const char *property,
+        sd_bus_message *reply,
+        void *userdata,
+        sd_bus_error *error) {
+        const Manager *m = ((Bus *) userdata)->manager;
+
+        if (strcmp(property, "TcpPort") == 0)
+                return sd_bus_message_append(reply, "q", manager_tcp_port(m));
+        if (strcmp(property, "TcpReason") == 0)
+                return sd_bus_message_append(reply, "s", manager_tcp_reason(m));
+        return sd_bus_message_append(reply, "u", manager_tcp_connections(m));
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS(
@@ -657,6 +687,9 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("MappedEndpoint6", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("MappingRouter6", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("MappingReason6", "s", get_port_mapping, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("TcpPort", "q", get_tcp, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("TcpReason", "s", get_tcp, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("TcpConnections", "u", get_tcp, 0, 0),
         SD_BUS_PROPERTY("Relay", "s", get_relay, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("IsRelay", "b", get_relay, 0, 0),
         SD_BUS_PROPERTY("RelayPairs", "u", get_relay, 0, 0),

@@ -66,7 +66,11 @@ get_text(sd_bus *bus,
                             &info) ||
             info.state != LINK_UP)
                 return sd_bus_message_append(reply, "s", "");
-        return sd_bus_message_append(reply, "s", info.is_relayed ? "relay" : "direct");
+        return sd_bus_message_append(
+                        reply, "s",
+                        info.is_relayed  ? "relay"
+                        : info.is_stream ? "tcp"
+                                         : "direct");
 }
 
 static int

@@ -377,6 +377,10 @@ static void on_relay_changed(void *userdata) {
         touch(userdata, OMERTA_PATH, false);
 }
 
+static void on_tcp_port_changed(void *userdata) {
+        touch(userdata, OMERTA_PATH, false);
+}
+
 ManagerObserver bus_signals_observer(BusSignals *s) {
         return (ManagerObserver){
                 .userdata = s,
@@ -391,6 +395,7 @@ ManagerObserver bus_signals_observer(BusSignals *s) {
                 .netstack_changed = on_netstack_changed,
                 .port_mapping_changed = on_port_mapping_changed,
                 .relay_changed = on_relay_changed,
+                .tcp_port_changed = on_tcp_port_changed,
         };
 }
 

@@ -43,6 +43,8 @@ typedef struct MeshSocket {
 } MeshSocket;
 typedef struct ManagerLan ManagerLan;
 
+#define TCP_LISTENERS_MAX 2U /* IPv4 and IPv6 */
+
 struct Manager {
         ManagerOptions options;
         char *interface;
@@ -82,6 +84,12 @@ struct Manager {
         MeshSocket sockets[2]; /* IPv4, IPv6 */
         Timer sockets_timer;   /* to look at them, not from within who sends */
         uint16_t port;
+
+        uint16_t tcp_port; /* as set, or passed; 0: none */
+        bool tcp_is_passed;
+        int tcp_fd[TCP_LISTENERS_MAX]; /* -EBADF: none */
+        char *tcp_trouble; /* why it is not open, a sentence; NULL: it is, or is not to be */
+        Timer tcp_timer;   /* to try again */
 
         PrefixSet inside; /* what lies inside a virtual network, as was published last */
         PortMapper *port_mapper;
@@ -146,6 +154,16 @@ const char *manager_sockets_trouble(const Manager *m);
 bool manager_is_without_sockets(const Manager *m);
 /* What the kernel has dropped at those there are. */
 uint64_t manager_socket_drops(const Manager *m);
+
+/* --- tcp-port.c --- */
+/* The one systemd passes, else as set. What cannot be opened is tried again. */
+int manager_open_tcp_port(Manager *m);
+/* The packet thread takes no more connections. */
+void manager_close_tcp_port(Manager *m);
+/* To all networks: whenever one comes. */
+void manager_publish_tcp_port(Manager *m);
+/* The connection that was @peer is no more. */
+void manager_stream_ended(Manager *m, const Endpoint *peer);
 
 /* --- port-mapping.c --- */
 int manager_open_port_mapping(Manager *m);

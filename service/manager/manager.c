@@ -75,7 +75,8 @@ static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, siz
 
         if (r < 0) {
                 drop_count(&m->drops, DROP_SEND_FAILED);
-                manager_socket_send_failed(m, to->sa.sa_family, r);
+                if (!endpoint_is_stream(to))
+                        manager_socket_send_failed(m, to->sa.sa_family, r);
         }
         return r;
 }
@@ -202,6 +203,10 @@ static void on_relay_unknown(void *userdata, const Endpoint *from) {
         manager_relay_unknown(userdata, from);
 }
 
+static void on_stream_ended(void *userdata, const Endpoint *peer) {
+        manager_stream_ended(userdata, peer);
+}
+
 static void on_echo(void *userdata, Mesh *mesh, uint64_t number) {
         ManagedNetwork *n = network_of(userdata, mesh);
 
@@ -247,6 +252,7 @@ static void on_addresses_settled(void *userdata) {
         Manager *m = userdata;
 
         manager_retry_sockets(m);
+        dataplane_doubt_streams(m->dataplane);
         manager_publish_endpoints(m);
         /* The same router may be another one, or have slept. */
         port_mapper_look(m->port_mapper);
@@ -397,6 +403,7 @@ static int setup_dataplane(Manager *m) {
                         .local_lost = on_local_lost,
                         .sent = on_sent,
                         .relay_unknown = on_relay_unknown,
+                        .stream_ended = on_stream_ended,
                         .failed = on_failed,
                         .socket_failed = on_socket_failed,
                 },
@@ -442,6 +449,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
         };
         randombytes_buf(m->boot_id, sizeof m->boot_id);
         manager_init_sockets(m);
+        for (unsigned i = 0; i < TCP_LISTENERS_MAX; i++)
+                m->tcp_fd[i] = -EBADF;
 
         r = manager_take_passed_fds(m);
         if (r >= 0)
@@ -456,6 +465,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 r = setup_dataplane(m);
         if (r >= 0)
                 r = manager_open_sockets(m);
+        if (r >= 0)
+                r = manager_open_tcp_port(m);
         if (r >= 0)
                 r = setup_loop(m);
         if (r >= 0)
@@ -483,6 +494,7 @@ Manager *manager_free(Manager *m) {
         g_ptr_array_unref(m->networks);
         if (m->dataplane) {
                 hand_over_retired(m);
+                manager_close_tcp_port(m);
                 manager_close_sockets(m);
         }
         m->timer_source = sd_event_source_disable_unref(m->timer_source);

@@ -61,13 +61,14 @@ typedef struct ManagerObserver {
         void (*port_mapping_changed)(void *userdata);
         /* manager_relay_mode(). */
         void (*relay_changed)(void *userdata);
+        void (*tcp_port_changed)(void *userdata);
 } ManagerObserver;
 
 /**
  * manager_new() - open the state directory, take the sockets, start the packet thread
  *
  * Sockets and interfaces come from systemd where it passes some (sd_listen_fds_with_names(3):
- * "mesh4", "mesh6", "tun-NAME", "socks"), else they are opened here. Logs what is wrong.
+ * "mesh4", "mesh6", "tun-NAME", "socks", "tcp"), else they are opened here. Logs what is wrong.
  */
 int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret);
 Manager *manager_free(Manager *m);
@@ -143,6 +144,15 @@ int manager_set_port_mapping(Manager *m, bool on, ManagerError *error);
 
 /* Stored, and in use, before it returns. Return: 0, or negative errno and @error. */
 int manager_set_relay(Manager *m, RelayMode mode, ManagerError *error);
+
+/* The TCP port at which members whose UDP is blocked may connect, as set or passed; 0: none. */
+uint16_t manager_tcp_port(const Manager *m);
+/* Why it is not open; "": it is. Borrowed. */
+const char *manager_tcp_reason(const Manager *m);
+/* TCP connections there are, made and accepted. */
+unsigned manager_tcp_connections(const Manager *m);
+/* Open, and stored, before it returns; 0: none. Return: 0, or negative errno and @error. */
+int manager_set_tcp_port(Manager *m, uint16_t port, ManagerError *error);
 
 /* All that this machine is, for 'omertad restore': store_backup(). */
 int manager_backup(Manager *m, int *ret_fd, ManagerError *error);

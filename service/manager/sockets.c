@@ -145,6 +145,7 @@ void manager_publish_endpoints(Manager *m) {
                         network_set_inside(net->core, &m->inside);
         }
         manager_update_port_mapping(m);
+        manager_publish_tcp_port(m);
         n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
 
         n = MIN(n, (unsigned) ELEMENTSOF(endpoints));

@@ -73,7 +73,8 @@ class CliTest(unittest.TestCase):
             Relay='auto', IsRelay=True, RelayPairs=2, RelayedDatagrams=7, RelayedBytes=3072,
             Cipher='AES-256-GCM', LanInterfaces=['eth0'], Networks=networks, PortMapping=True,
             MappedEndpoint='203.0.113.9:4660', MappingProtocol='nat-pmp', MappingRouter='192.168.1.1',
-            MappingRouter6='fe80::1', MappingReason6='router fe80::1 does not answer PCP')
+            MappingRouter6='fe80::1', MappingReason6='router fe80::1 does not answer PCP',
+            TcpPort=443, TcpConnections=3)
 
     def home(self, **properties):
         """One network with three machines, this one the laptop."""
@@ -239,6 +240,7 @@ class CliTest(unittest.TestCase):
                          '10.0.0.100', 'This machine: laptopxx\n', 'omerta0, MTU 1420',
                          '10.0.0.1, machine gatewayx',
                          'Port mapping: 203.0.113.9:4660, router 192.168.1.1 (nat-pmp)\n',
+                         'TCP port: 443, 3 connections\n',
                          'IPv6: router fe80::1 does not answer PCP\n',
                          '9 (mac1 7, malformed 2)', '4 (replayed 3, from-the-future 1)'):
                 self.assertIn(text, out)
@@ -247,6 +249,7 @@ class CliTest(unittest.TestCase):
                 'version': '0.1.0', 'mode': 'system', 'machine': IDS['laptop'], 'port': 18002,
                 'cipher': 'AES-256-GCM', 'netstack': 'tun',
                 'netstack_reason': 'the interface belongs to the machine', **self.mapped_json,
+                'tcp_port': 443, 'tcp_reason': None, 'tcp_connections': 3,
                 'relay': 'auto', 'is_relay': True, 'relay_pairs': 2, 'relayed_datagrams': 7,
                 'relayed_bytes': 3072, 'lan_interfaces': ['eth0'], 'lan_reason': None,
                 'drops': {'mac1': 7, 'malformed': 2}},
@@ -269,7 +272,8 @@ class CliTest(unittest.TestCase):
         self.home()
         self.assertEqual(self.ok('get', 'port-mapping').out, 'on\n')
         self.assertEqual(self.ok('get', 'relay').out, 'auto\n')
-        self.assertEqual(self.json('get'), {'port_mapping': True, 'relay': 'auto'})
+        self.assertEqual(self.ok('get', 'tcp-port').out, '443\n')
+        self.assertEqual(self.json('get'), {'port_mapping': True, 'relay': 'auto', 'tcp_port': 443})
         self.ok('set', 'port-mapping', 'off')
         self.assertEqual(self.called('Manager.SetOptions'),
                          [(ROOT, 'Manager.SetOptions', [{'port-mapping': False}], True)])
@@ -277,6 +281,13 @@ class CliTest(unittest.TestCase):
         self.ok('set', 'relay', 'off')
         self.assertEqual(self.called('Manager.SetOptions'),
                          [(ROOT, 'Manager.SetOptions', [{'relay': 'off'}], True)])
+        for text, port in (('8443', 8443), ('off', 0)):
+            self.fake.calls.clear()
+            self.ok('set', 'tcp-port', text)
+            self.assertEqual(self.called('Manager.SetOptions'),
+                             [(ROOT, 'Manager.SetOptions', [{'tcp-port': port}], True)])
+        for text in ('0', '65536', '1e3', 'on', '80 '):
+            self.fails(2, 'set', 'tcp-port', text, says='neither a port nor off')
         self.fails(2, 'set', 'port-mapping', 'perhaps', says='neither on nor off')
         self.fails(2, 'set', 'relay', 'perhaps', says='none of auto, on, off')
         self.fails(2, 'set', 'speed', '1280', says='no setting')

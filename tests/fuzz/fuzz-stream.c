@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Datagrams in a stream of bytes. However the bytes are cut on the way, the same datagrams come out,
- * and what is no frame is found out at the same place. Input: where to cut, 1; the bytes.
+ * Datagrams in a stream of bytes. However the bytes are cut on the way, the same datagrams come
+ * out, and what is no frame is found out at the same place. Input: where to cut, 1; the bytes.
  */
 
 #include "core/wire/stream-frame.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* UDP is blocked: machines reach the gateway by TCP, and each other through it, and leave that as soon
- * as UDP works. */
+/* UDP is blocked: machines reach the gateway by TCP, and each other through it, and leave that as
+ * soon as UDP works. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -152,18 +152,26 @@ static void test_blocked_later(void **state) {
         assert_true(is_plain(a, w->gateway));
 }
 
-/* The gateway starts anew: its connections are gone, and are made again. */
-static void test_gateway_restarts(void **state) {
+/* The gateway starts anew: its connections are gone, and are made again. That it can be reached,
+ * and so relays, it knows by them alone. */
+static void restart_gateway(bool graceful, usec_t away) {
         _cleanup_(reach_freep) Reach *w = reach_new(7);
         Machine *a = reach_join(w, END_BLOCKED), *b = reach_join(w, END_BLOCKED);
 
         (void) reach_talk(a, b, 10);
-        machine_stop(w->gateway, false, false);
-        sim_run_for(w->sim, 10 * SEC);
+        machine_stop(w->gateway, graceful, false);
+        sim_run_for(w->sim, away);
         machine_start(w->gateway);
         (void) reach_talk(a, b, 30);
         assert_int_equal(reach_talk(a, b, 5), 5);
         assert_true(is_by_stream(a, b));
+}
+
+static void test_gateway_restarts(void **state) {
+        restart_gateway(false, 10 * SEC);
+        restart_gateway(false, SEC);
+        restart_gateway(true, 10 * SEC);
+        restart_gateway(true, SEC);
 }
 
 /* A middlebox swallows what the connection carries, and lets it stand. */

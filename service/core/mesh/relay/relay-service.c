@@ -369,6 +369,20 @@ bool relay_service_was_reached(const RelayService *s) {
         return env_now(s->mesh->env) < s->reached_until;
 }
 
+/* From outside, by a connection that was made to us: nobody needs to have asked for that. */
+static bool is_connected(const Link *link) {
+        Endpoint from = path_set_endpoint(&link->paths);
+
+        return link_is_up(link) && from.transport == ENDPOINT_TCP_ACCEPTED && is_outside(&from);
+}
+
+static bool is_reached_by_stream(const Mesh *m) {
+        for (GList *l = m->lru.head; l; l = l->next)
+                if (is_connected(l->data))
+                        return true;
+        return false;
+}
+
 bool relay_service_is_open(const RelayService *s) {
         if (!s->table)
                 return false;
@@ -381,7 +395,8 @@ bool relay_service_is_open(const RelayService *s) {
         case _RELAY_MODE_MAX:
                 break;
         }
-        return relay_service_was_reached(s) || is_seen_outside(s->mesh);
+        return relay_service_was_reached(s) || is_seen_outside(s->mesh) ||
+               is_reached_by_stream(s->mesh);
 }
 
 void relay_service_set_mode(RelayService *s, RelayMode mode) {
@@ -438,13 +453,19 @@ void relay_service_link_event(RelayService *s, Link *link, LinkEvent event) {
         case LINK_EVENT_UP:
                 note_reached(s, link);
                 publish_all_of(s, machine, false);
+                if (is_connected(link))
+                        presence_changed(s->mesh->presence);
                 return;
         case LINK_EVENT_RESTARTED:
                 publish_all_of(s, machine, true);
                 return;
         case LINK_EVENT_DOWN:
+                publish_all_of(s, machine, false);
+                return;
         case LINK_EVENT_ENDPOINT:
                 publish_all_of(s, machine, false);
+                if (is_connected(link))
+                        presence_changed(s->mesh->presence);
                 return;
         case LINK_EVENT_SEEN:
         case LINK_EVENT_SILENT:
