@@ -67,10 +67,24 @@ static char *closed_chain(const char *ruleset, const char *port) {
         return NULL;
 }
 
+/* What is to be let in. */
+typedef struct Wanted {
+        const char *name, *protocol; /* for people, and for rules */
+        unsigned port;
+} Wanted;
+
+/* What is fine is said once, of the UDP port. */
+static void take_fine(Doctor *d, const Wanted *w, char *text) {
+        if (strcmp(w->protocol, "udp") == 0)
+                doctor_take(d, "firewall", DOCTOR_FINE, text, NULL);
+        else
+                g_free(text);
+}
+
 /* Return: whether it was seen. */
-static bool check_nft(Doctor *d, unsigned port) {
+static bool check_nft(Doctor *d, const Wanted *w) {
         const char *const argv[] = { "nft", "list", "ruleset", NULL };
-        g_autofree char *text = g_strdup_printf("%u", port), *rules = NULL, *chain = NULL;
+        g_autofree char *text = g_strdup_printf("%u", w->port), *rules = NULL, *chain = NULL;
         bool there;
 
         rules = output_of(argv, &there);
@@ -79,19 +93,18 @@ static bool check_nft(Doctor *d, unsigned port) {
         chain = closed_chain(rules, text);
         if (chain)
                 doctor_take(d, "firewall", DOCTOR_WARNING,
-                            g_strdup_printf(_("nftables: chain %s drops, and has no word of UDP port %u"),
-                                            chain, port),
-                            g_strdup_printf("sudo nft insert rule %s udp dport %u accept", chain,
-                                            port));
+                            g_strdup_printf(_("nftables: chain %s drops, and has no word of %s port %u"),
+                                            chain, w->name, w->port),
+                            g_strdup_printf("sudo nft insert rule %s %s dport %u accept", chain,
+                                            w->protocol, w->port));
         else
-                doctor_take(d, "firewall", DOCTOR_FINE,
-                            g_strdup(_("nftables: no chain that drops all but what it names")), NULL);
+                take_fine(d, w, g_strdup(_("nftables: no chain that drops all but what it names")));
         return true;
 }
 
-static bool check_iptables(Doctor *d, unsigned port) {
+static bool check_iptables(Doctor *d, const Wanted *w) {
         const char *const argv[] = { "iptables", "-S", "INPUT", NULL };
-        g_autofree char *text = g_strdup_printf("%u", port), *rules = NULL;
+        g_autofree char *text = g_strdup_printf("%u", w->port), *rules = NULL;
         bool there;
 
         rules = output_of(argv, &there);
@@ -99,19 +112,19 @@ static bool check_iptables(Doctor *d, unsigned port) {
                 return false;
         if (g_str_has_prefix(rules, "-P INPUT DROP") && !strstr(rules, text))
                 doctor_take(d, "firewall", DOCTOR_WARNING,
-                            g_strdup_printf(_("iptables: INPUT drops, and has no word of UDP port %u"),
-                                            port),
-                            g_strdup_printf("sudo iptables -I INPUT -p udp --dport %u -j ACCEPT",
-                                            port));
+                            g_strdup_printf(_("iptables: INPUT drops, and has no word of %s port %u"),
+                                            w->name, w->port),
+                            g_strdup_printf("sudo iptables -I INPUT -p %s --dport %u -j ACCEPT",
+                                            w->protocol, w->port));
         else
-                doctor_take(d, "firewall", DOCTOR_FINE,
-                            g_strdup(_("iptables: INPUT does not drop all but what it names")), NULL);
+                take_fine(d, w, g_strdup(_("iptables: INPUT does not drop all but what it names")));
         return true;
 }
 
 /* Everybody may ask it. Return: whether it runs. */
-static bool check_firewalld(Doctor *d, unsigned port) {
-        g_autofree char *option = g_strdup_printf("--query-port=%u/udp", port), *answer = NULL;
+static bool check_firewalld(Doctor *d, const Wanted *w) {
+        g_autofree char *option = g_strdup_printf("--query-port=%u/%s", w->port, w->protocol);
+        g_autofree char *answer = NULL;
         const char *const argv[] = { "firewall-cmd", option, NULL };
         g_auto(GStrv) names = NULL;
         bool there;
@@ -121,14 +134,14 @@ static bool check_firewalld(Doctor *d, unsigned port) {
                 return false;
         answer = output_of(argv, &there);
         if (answer && g_str_has_prefix(answer, "yes"))
-                doctor_take(d, "firewall", DOCTOR_FINE,
-                            g_strdup_printf(_("firewalld lets UDP port %u in"), port), NULL);
+                take_fine(d, w, g_strdup_printf(_("firewalld lets %s port %u in"), w->name, w->port));
         else if (there)
                 doctor_take(d, "firewall", DOCTOR_WARNING,
-                            g_strdup_printf(_("firewalld does not let UDP port %u in"), port),
-                            g_strdup_printf("sudo firewall-cmd --permanent --add-port=%u/udp && sudo "
+                            g_strdup_printf(_("firewalld does not let %s port %u in"), w->name,
+                                            w->port),
+                            g_strdup_printf("sudo firewall-cmd --permanent --add-port=%u/%s && sudo "
                                             "firewall-cmd --reload",
-                                            port));
+                                            w->port, w->protocol));
         else
                 doctor_take(d, "firewall", DOCTOR_UNSEEN,
                             g_strdup(_("firewalld runs, and there is no firewall-cmd to ask it")),
@@ -136,14 +149,18 @@ static bool check_firewalld(Doctor *d, unsigned port) {
         return true;
 }
 
-void doctor_check_firewall(Doctor *d) {
-        unsigned port = d->all ? d->all->manager->port : OMERTA_PORT_DEFAULT;
-        bool seen = check_firewalld(d, port);
+static bool check(Doctor *d, const Wanted *w) {
+        return check_firewalld(d, w) || check_nft(d, w) || check_iptables(d, w);
+}
 
-        seen = seen || check_nft(d, port);
-        seen = seen || check_iptables(d, port);
-        if (!seen)
+void doctor_check_firewall(Doctor *d) {
+        const Wanted udp = { "UDP", "udp", d->all ? d->all->manager->port : OMERTA_PORT_DEFAULT };
+        const Wanted tcp = { "TCP", "tcp", d->all ? d->all->manager->tcp_port : 0 };
+
+        if (!check(d, &udp))
                 doctor_take(d, "firewall", DOCTOR_UNSEEN,
                             g_strdup(_("its rules cannot be seen without root")),
                             g_strdup("sudo omerta doctor"));
+        else if (tcp.port > 0)
+                (void) check(d, &tcp);
 }

@@ -10,6 +10,7 @@
 
 #include "base/ip.h"
 #include "cli/doctor.h"
+#include "cli/format.h"
 #include "cli/i18n.h"
 
 /* linux/if.h, linux/if_tun.h */
@@ -270,6 +271,15 @@ static void check_port(Doctor *d) {
         g_free(command);
 }
 
+/* One that is to be open for those whose UDP is blocked, and is not. */
+static void check_tcp_port(Doctor *d) {
+        const ClientManager *m = d->all ? d->all->manager : NULL;
+
+        if (m && m->tcp_port > 0 && *m->tcp_reason)
+                doctor_take(d, "port", DOCTOR_WARNING, cli_format_text(m->tcp_reason),
+                            g_strdup_printf("sudo ss -lntp 'sport = :%u'", m->tcp_port));
+}
+
 /* --- speed --- */
 
 static void check_cipher(Doctor *d) {
@@ -301,6 +311,7 @@ void doctor_check_host(Doctor *d) {
         check_rp_filter(d, routes);
         check_ipv6(d);
         check_port(d);
+        check_tcp_port(d);
         if (d->all)
                 check_cipher(d);
         g_array_unref(routes);

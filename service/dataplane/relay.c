@@ -69,7 +69,7 @@ static DropReason admit(PacketRouter *r, RelayShare *s, size_t bytes) {
 }
 
 void relay_send(PacketRouter *r) {
-        static const DropReason reasons[] = { DROP_SEND_FAILED, DROP_TOO_BIG };
+        static const DropReason reasons[] = { DROP_SEND_FAILED, DROP_TOO_BIG, DROP_STREAM_FULL };
         RelayForward *f = &r->relay;
 
         if (f->n == 0)

@@ -5,8 +5,8 @@
  * (omertad-tcp.socket), which alone may be below 1024. What comes by it is the packet thread's
  * (dataplane/stream.h).
  *
- * Once it was set it is wanted until it is switched off: what cannot be opened, since another program
- * has it, is tried again.
+ * Once it was set it is wanted until it is switched off: what cannot be opened, since another
+ * program has it, is tried again.
  */
 
 #include <stdlib.h>

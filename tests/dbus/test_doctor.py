@@ -14,7 +14,8 @@ import test_cli  # its names only: its tests are run there
 from fake import Error, Fake, Systemd
 from test_cli import API, HOUR, NOW
 
-U32, U64, BOOL = fake.dbus.UInt32, fake.dbus.UInt64, fake.dbus.Boolean
+U16, U32, U64 = fake.dbus.UInt16, fake.dbus.UInt32, fake.dbus.UInt64
+BOOL = fake.dbus.Boolean
 
 ROUTES = """Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT
 eth0 00000000 0102A8C0 0003 0 0 100 00000000 0 0 0
@@ -78,6 +79,7 @@ class DoctorTest(unittest.TestCase):
         self.programs = {'nft': OPEN, 'iptables': None, 'firewall-cmd': None}
         properties = self.fake.objects[fake.ROOT]['org.omerta.Mesh1.Manager']
         properties['Cipher'] = 'AES-256-GCM (libipsec-mb)'
+        properties['TcpPort'] = U16(0)
 
     def status(self, uid, gid, *groups):
         """Whose process the daemon is, as the kernel has it."""
@@ -333,6 +335,17 @@ class DoctorTest(unittest.TestCase):
         self.doctor(7, 'firewall', 'warning', 'iptables -I INPUT -p udp --dport 18002')
         self.programs['iptables'] = '-P INPUT ACCEPT\n'
         self.doctor(0)
+
+    def test_tcp_port(self):
+        manager = self.fake.objects[fake.ROOT]['org.omerta.Mesh1.Manager']
+        manager['TcpPort'] = U16(443)
+        self.doctor(0)
+        self.programs['nft'] = OPEN.replace('policy accept', 'policy drop').replace(
+            'drop;\n', 'drop;\n  udp dport 18002 accept\n')
+        self.doctor(7, 'firewall', 'warning', 'nft insert rule inet filter input tcp dport 443 accept')
+        self.programs['nft'] = OPEN
+        manager['TcpReason'] = 'TCP port 443 is taken by another program'
+        self.doctor(7, 'port', 'warning', "ss -lntp 'sport = :443'")
 
     def test_firewalld(self):
         other = fake.dbus.bus.BusConnection(self.bus.address)

@@ -72,6 +72,8 @@ bool sim_node_has(const SimNode *n, const Endpoint *endpoint);
 
 /* --- stream.c --- */
 
+/* Those by which nothing came for too long. */
+void sim_streams_expire(Sim *s);
 int sim_stream_send(SimNode *n, const Endpoint *to, const uint8_t *data, size_t len);
 
 /* --- nat.c --- */

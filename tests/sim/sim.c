@@ -454,6 +454,7 @@ static usec_t next_event(const Sim *s) {
 
 static void run_due(Sim *s) {
         timer_queue_run(s->flights, s->now);
+        sim_streams_expire(s);
         for (unsigned i = 0; i < s->nodes->len; i++) {
                 SimNode *n = s->nodes->pdata[i];
 

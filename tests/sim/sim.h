@@ -75,7 +75,7 @@ void sim_node_listen(SimNode *n, uint16_t port);
 /* Called with the userdata of sim_node_on_receive(). */
 typedef void (*SimStreamEnded)(void *userdata, const Endpoint *peer);
 void sim_node_on_stream_ended(SimNode *n, SimStreamEnded ended);
-/* How many it has that were used lately, so that nobody has closed them. */
+/* How many it has; one by which nothing came for STREAM_IDLE_USEC is closed. */
 unsigned sim_node_streams(const SimNode *n);
 /* Whoever made them, since the beginning. */
 unsigned sim_streams_made(const Sim *s);

@@ -136,7 +136,6 @@ int sim_stream_send(SimNode *n, const Endpoint *to, const uint8_t *data, size_t 
         n->sent++;
         if (s->streams_stalled)
                 return 0;
-        x->used = s->now;
         g = g_malloc0(sizeof *g + head + len);
         *g = (Segment){ .sim = s, .stream = x->id, .to = k, .len = head + len };
         if (head > 0)
@@ -162,7 +161,7 @@ unsigned sim_node_streams(const SimNode *n) {
         for (unsigned i = 0; i < s->streams->len; i++) {
                 const SimStream *x = s->streams->pdata[i];
 
-                count += (x->end[0] == n || x->end[1] == n) && s->now < x->used + STREAM_IDLE_USEC;
+                count += x->end[0] == n || x->end[1] == n;
         }
         return count;
 }
@@ -175,23 +174,35 @@ void sim_stall_streams(Sim *s, bool stalled) {
         s->streams_stalled = stalled;
 }
 
+/* Both ends are told, who may make and end others. */
+static void end_stream(Sim *s, unsigned i) {
+        SimStream ended = *(SimStream *) s->streams->pdata[i];
+
+        g_ptr_array_remove_index(s->streams, i);
+        for (unsigned k = 0; k < 2; k++) {
+                SimNode *end = ended.end[k];
+
+                if (end->stream_ended && end->receive && !end->asleep)
+                        end->stream_ended(end->userdata, &ended.peer[!k]);
+        }
+}
+
+void sim_streams_expire(Sim *s) {
+        for (unsigned i = s->streams->len; i > 0; i = MIN(i - 1, s->streams->len)) {
+                const SimStream *x = s->streams->pdata[i - 1];
+
+                if (s->now >= x->used + STREAM_IDLE_USEC)
+                        end_stream(s, i - 1);
+        }
+}
+
 void sim_node_end_streams(SimNode *n) {
         Sim *s = n->sim;
 
-        for (unsigned i = s->streams->len; i > 0; i--) {
-                SimStream *x = s->streams->pdata[i - 1];
-                SimStream ended = *x;
+        for (unsigned i = s->streams->len; i > 0; i = MIN(i - 1, s->streams->len)) {
+                const SimStream *x = s->streams->pdata[i - 1];
 
-                if (x->end[0] != n && x->end[1] != n)
-                        continue;
-                g_ptr_array_remove_index(s->streams, i - 1);
-                for (unsigned k = 0; k < 2; k++) {
-                        SimNode *end = ended.end[k];
-
-                        if (end->stream_ended && end->receive && !end->asleep)
-                                end->stream_ended(end->userdata, &ended.peer[!k]);
-                }
-                /* Whoever was told may have made and ended others. */
-                i = MIN(i, s->streams->len + 1);
+                if (x->end[0] == n || x->end[1] == n)
+                        end_stream(s, i - 1);
         }
 }

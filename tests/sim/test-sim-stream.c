@@ -59,6 +59,20 @@ static void test_never(void **state) {
         assert_int_equal(n_stream_paths(a, w->gateway), 0);
 }
 
+/* UDP has its time: a line on which an answer takes a second is none on which it is blocked. */
+static void test_slow_line(void **state) {
+        const SimModel slow = { .latency = SEC / 2 };
+        _cleanup_(reach_freep) Reach *w = reach_new(11);
+        Machine *a, *b;
+
+        sim_set_model(w->sim, &slow);
+        a = reach_join(w, END_EASY);
+        b = reach_join(w, END_OPEN);
+        (void) reach_talk(a, b, 10);
+        assert_int_equal(reach_kind(a, b), DIRECT);
+        assert_int_equal(sim_streams_made(w->sim), 0);
+}
+
 /* Behind a router that drops UDP, from the start: it joins, and talks to everybody. */
 static void test_blocked(void **state) {
         _cleanup_(reach_freep) Reach *w = reach_new(2);
@@ -122,6 +136,51 @@ static void test_left_idle(void **state) {
         assert_int_equal(sim_streams_made(w->sim), 1);
 }
 
+/* That it was of no use once, when nobody was there, does not make it what is tried first later. */
+static void test_not_first(void **state) {
+        _cleanup_(reach_freep) Reach *w = reach_new(15);
+        Machine *a = reach_join(w, END_OPEN);
+
+        (void) reach_talk(a, w->gateway, 10);
+        machine_stop(w->gateway, false, false);
+        (void) reach_talk(a, w->gateway, 20);
+        assert_true(n_stream_paths(a, w->gateway) > 0);
+        machine_start(w->gateway);
+        (void) reach_talk(a, w->gateway, 20);
+        assert_true(is_plain(a, w->gateway));
+        for (unsigned i = 0; i < 5; i++) {
+                sim_node_block_udp(a->node, true);
+                (void) reach_talk(a, w->gateway, 3);
+                sim_node_block_udp(a->node, false);
+                (void) reach_talk(a, w->gateway, 10);
+        }
+        assert_true(is_plain(a, w->gateway));
+        assert_int_equal(sim_streams_made(w->sim), 0);
+}
+
+/* And where it is the other end of the connection with which it talks. */
+static void test_left_talking(void **state) {
+        _cleanup_(reach_freep) Reach *w = reach_new(12);
+        Machine *a = reach_join(w, END_BLOCKED);
+
+        (void) reach_talk(a, w->gateway, 10);
+        assert_int_equal(reach_talk(a, w->gateway, 5), 5);
+        assert_true(is_by_stream(a, w->gateway));
+        unblock(w);
+        assert_int_equal(reach_talk(a, w->gateway, 75), 75);
+        assert_true(is_plain(a, w->gateway) && is_plain(w->gateway, a));
+        assert_int_equal(reach_talk(a, w->gateway, 250), 250);
+        assert_int_equal(sim_node_streams(a->node), 0);
+        assert_int_equal(sim_streams_made(w->sim), 1);
+        /* What was once of use is not what is tried first when UDP is not answered for a moment. */
+        sim_node_block_udp(a->node, true);
+        (void) reach_talk(a, w->gateway, 4);
+        unblock(w);
+        (void) reach_talk(a, w->gateway, 10);
+        assert_true(is_plain(a, w->gateway));
+        assert_int_equal(sim_streams_made(w->sim), 1);
+}
+
 /* It moves to a network that does not block, and knows it. */
 static void test_moved(void **state) {
         _cleanup_(reach_freep) Reach *w = reach_new(5);
@@ -165,6 +224,19 @@ static void restart_gateway(bool graceful, usec_t away) {
         (void) reach_talk(a, b, 30);
         assert_int_equal(reach_talk(a, b, 5), 5);
         assert_true(is_by_stream(a, b));
+}
+
+/* The other side has nothing to say, and so would not find out by itself that UDP is blocked: it
+ * follows who speaks. */
+static void test_blocked_while_idle(void **state) {
+        _cleanup_(reach_freep) Reach *w = reach_new(14);
+        Machine *a = reach_join(w, END_EASY);
+
+        sim_run_for(w->sim, 20 * SEC);
+        sim_node_block_udp(a->node, true);
+        (void) reach_talk(a, w->gateway, 15);
+        assert_int_equal(reach_talk(a, w->gateway, 5), 5);
+        assert_true(is_by_stream(w->gateway, a));
 }
 
 static void test_gateway_restarts(void **state) {
@@ -221,18 +293,41 @@ static void test_member_listens(void **state) {
         assert_true(is_by_stream(a, b) && is_by_stream(b, a));
 }
 
+/* From TCP to UDP where both must ask at the same time, since filters on both let in only what was
+ * asked for. */
+static void test_punches(void **state) {
+        _cleanup_(reach_freep) Reach *w = reach_new(13);
+        Machine *a = reach_join(w, END_FIREWALL), *b = reach_join(w, END_FIREWALL);
+
+        machine_listen(b, 8443);
+        sim_run_for(w->sim, 5 * SEC);
+        machine_stop(w->gateway, false, false);
+        sim_node_block_udp(a->node, true);
+        (void) reach_talk(a, b, 30);
+        assert_int_equal(reach_talk(a, b, 5), 5);
+        assert_true(is_by_stream(a, b) && is_by_stream(b, a));
+        sim_node_block_udp(a->node, false);
+        assert_int_equal(reach_talk(a, b, 75), 75);
+        assert_true(is_plain(a, b) && is_plain(b, a));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_never),
+                cmocka_unit_test(test_slow_line),
                 cmocka_unit_test(test_blocked),
                 cmocka_unit_test(test_left_again),
                 cmocka_unit_test(test_left_idle),
+                cmocka_unit_test(test_not_first),
+                cmocka_unit_test(test_left_talking),
                 cmocka_unit_test(test_moved),
                 cmocka_unit_test(test_blocked_later),
+                cmocka_unit_test(test_blocked_while_idle),
                 cmocka_unit_test(test_gateway_restarts),
                 cmocka_unit_test(test_stalls),
                 cmocka_unit_test(test_stalls_and_udp),
                 cmocka_unit_test(test_member_listens),
+                cmocka_unit_test(test_punches),
         };
 
         return cmocka_run_group_tests_name("sim-stream", tests, NULL, NULL);
