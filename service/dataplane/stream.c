@@ -242,7 +242,8 @@ static bool append(Stream *s, const uint8_t *head, size_t head_len, const uint8_
         }
         at = s->out + s->out_at + s->out_len;
         write_be16(at, (uint16_t) (head_len + len));
-        memcpy(at + STREAM_HEADER_SIZE, head, head_len);
+        if (head_len > 0)
+                memcpy(at + STREAM_HEADER_SIZE, head, head_len);
         memcpy(at + STREAM_HEADER_SIZE + head_len, data, len);
         s->out_len += whole;
         return true;

@@ -37,7 +37,7 @@ whole() { [ "$(fetch "$1" "${ADDRESS[$2]}")" = "${SUM[$2]}" ]; } # FROM TO
 
 talks() { pings "$1" "${ADDRESS[$2]}" && pings "$2" "${ADDRESS[$1]}"; }
 
-declare -A RANK=([none]=0 [relay]=1 [direct]=2 [lan]=3)
+declare -A RANK=([none]=0 [tcp]=1 [relay]=2 [direct]=3 [lan]=4)
 
 at_least() { [ "${RANK[$(kind_of_pair "$1" "$2")]}" -ge "${RANK[$3]}" ]; } # FROM TO KIND
 
@@ -103,6 +103,23 @@ block_udp nata "${NAT_ADDRESS[natb]}"
 fresh a1 b1
 reaches "UDP blocked between the two" a1 b1 relay
 unblock_udp nata
+
+# It does not pass at all, and the gateway takes TCP at port 443, which systemd opens.
+check "a TCP port is to be open" on gw systemctl enable omertad-tcp.socket
+on gw systemctl restart omertad.service
+wait_for 30 "the gateway to be online again" state_is gw online
+check "and is, with the restart" test "$(on gw omerta get tcp-port)" = 443
+block_udp nata 0.0.0.0/0
+block_udp natb 0.0.0.0/0
+fresh a1 b1
+reaches "UDP blocked, and the gateway" a1 gw tcp
+reaches "UDP blocked altogether" a1 b1 relay
+unblock_udp nata
+unblock_udp natb
+wait_for 120 "UDP again" settled a1 gw direct
+on gw systemctl disable --now omertad-tcp.socket
+on gw systemctl restart omertad.service
+wait_for 30 "the gateway to be online again" state_is gw online
 
 # A line of PPPoE, whose router says nothing of what is too long; then one of a tunnel, under the
 # session, and as it was.

@@ -407,6 +407,41 @@ static void test_full(void **state) {
         side_done(&b);
 }
 
+/* What the packet thread sends goes by a connection there is, and makes none. */
+static void test_trains(void **state) {
+        uint8_t buf[2 * 100 + 60];
+        DropCounters drops = {};
+        TxTrain train = {
+                .drops = &drops,
+                .segment = 100,
+                .n = 3,
+                .len = sizeof buf,
+                .n_iov = 1,
+                .iov = { { buf, sizeof buf } },
+        };
+        Side a, b;
+
+        memset(buf, 7, sizeof buf);
+        side_init(&a, "127.0.0.1");
+        side_init(&b, "127.0.0.1");
+        train.to = b.at;
+        stream_table_send(a.t, &train);
+        assert_int_equal(drop_counter(&drops, DROP_SEND_FAILED), 3);
+        buf[0] = buf[100] = buf[200] = MESSAGE_DATA;
+        send_datagram(&a, &b.at, 50);
+        AWAIT(&a, &b, b.n_frames == 1);
+        /* To somebody behind it: the header is there already. */
+        train.to.relay = 9;
+        stream_table_send(a.t, &train);
+        AWAIT(&a, &b, b.n_frames == 4);
+        assert_int_equal(b.got->len, 2 + 50 + 2 + 100 + 2 + 100 + 2 + 60);
+        assert_memory_equal(b.got->data + 2 + 50 + 2, buf, 100);
+        assert_memory_equal(b.got->data + b.got->len - 60, buf + 200, 60);
+        assert_int_equal(drop_counter(&drops, DROP_SEND_FAILED), 3);
+        side_done(&a);
+        side_done(&b);
+}
+
 /* Nobody listens there: it is not tried again with each datagram. */
 static void test_refused(void **state) {
         struct sockaddr_storage ss;
@@ -478,7 +513,8 @@ int main(void) {
                 cmocka_unit_test(test_every_split),   cmocka_unit_test(test_garbage),
                 cmocka_unit_test(test_time),          cmocka_unit_test(test_crowd),
                 cmocka_unit_test(test_address_share), cmocka_unit_test(test_full),
-                cmocka_unit_test(test_refused),       cmocka_unit_test(test_doubt),
+                cmocka_unit_test(test_trains),        cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_doubt),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
