@@ -9,9 +9,9 @@
 
 /*
  * The packet thread. A turn serves every descriptor that is ready once, with one bounded batch:
- * an interface with one read_batch(), a socket with one recvmmsg(), so that neither direction
- * starves the other and a packet never waits longer than one turn. What a batch produced leaves
- * before the next is read. It sleeps in epoll only.
+ * an interface with one read_batch(), a socket with one recvmmsg(), a TCP connection with one
+ * recv(), so that neither direction starves the other and a packet never waits longer than one
+ * turn. What a batch produced leaves before the next is read. It sleeps in epoll only.
  *
  * When a socket's send buffer is full datagrams are dropped, as by any router whose link is slower
  * than what comes in. To stop reading the interface instead would only move the queue to where
