@@ -59,9 +59,9 @@ static void test_never(void **state) {
         assert_int_equal(n_stream_paths(a, w->gateway), 0);
 }
 
-/* UDP has its time: a line on which an answer takes a second is none on which it is blocked. */
+/* UDP has its time: a line on which an answer takes half a second is none on which it is blocked. */
 static void test_slow_line(void **state) {
-        const SimModel slow = { .latency = SEC / 2 };
+        const SimModel slow = { .latency = SEC / 4 };
         _cleanup_(reach_freep) Reach *w = reach_new(11);
         Machine *a, *b;
 

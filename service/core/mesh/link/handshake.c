@@ -448,8 +448,9 @@ build_response(Mesh *m,
                 .certificate = m->certificate,
                 .issuer_certificate = m->issuer_certificate,
                 .ciphers = cipher,
-                /* Where it came by a relay that was seen; and copies may come by other ways. */
-                .seen = endpoint_is_relayed(from) ? (Endpoint){} : *from,
+                /* By a relay that was seen, by TCP a port that is none of UDP; and copies may come
+                 * by other ways. */
+                .seen = endpoint_is_plain(from) ? *from : (Endpoint){},
                 .realtime = own_realtime(m),
         };
         uint8_t payload[HANDSHAKE_PAYLOAD_MAX];
