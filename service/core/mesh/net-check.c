@@ -145,12 +145,25 @@ bool net_check_take(NetCheck *c, const uint8_t *data, size_t len) {
 
 /* --- what came of it --- */
 
+/* Monotonic: when the machine was last heard, not by a connection; 0: never. */
+static usec_t heard_by_udp(const Link *link) {
+        const Path *active = path_set_active(&link->paths);
+        usec_t heard = 0;
+
+        for (unsigned i = 0; i < link->paths.n; i++)
+                if (!endpoint_is_stream(&link->paths.path[i].endpoint))
+                        heard = MAX(heard, link->paths.path[i].last_received);
+        return active && !endpoint_is_stream(&active->endpoint)
+                               ? MAX(heard, paths_active_heard(link))
+                               : heard;
+}
+
 static NetUdp judge_udp(const NetCheck *c) {
         Mesh *m = c->mesh;
         usec_t now = env_now(m->env), heard = 0;
 
         for (GList *l = m->lru.head; l; l = l->next)
-                heard = MAX(heard, link_last_received(l->data));
+                heard = MAX(heard, heard_by_udp(l->data));
         if (heard > 0 && now <= usec_add(heard, HEARD_USEC))
                 return NET_UDP_WORKS;
         if (directory_count(m->config.directory, RECORD_CERTIFICATE) < 2)

@@ -29,8 +29,8 @@ Rendezvous *rendezvous_free(Rendezvous *r);
 void rendezvous_changed(Rendezvous *r);
 /* A session begins on the link. */
 void rendezvous_used(Link *link);
-/* Why it is relayed, or by TCP, from what is known of both sides, and what would help: a sentence without a
- * full stop, a constant. NULL: it is direct. */
+/* Why it is relayed, or by TCP, from what is known of both sides, and what would help: a sentence
+ * without a full stop, a constant. NULL: it is direct. */
 const char *rendezvous_why_relayed(const Link *link);
 /* What translates the other side, as it has told. */
 PathTranslation rendezvous_translation(const Link *link);
