@@ -124,6 +124,7 @@ void cli_json_machine(JsonBuilder *b, const ClientNetwork *n, const ClientMachin
         cli_json_string(b, "relay", m->relay);
         cli_json_string(b, "endpoint", m->endpoint);
         cli_json_strings(b, "endpoints", m->endpoints);
+        cli_json_strings(b, "exit", m->exit);
         cli_json_string(b, "software", m->software);
         cli_json_string(b, "cipher", m->cipher);
         cli_json_time(b, "certificate_expires", m->certificate_expires);

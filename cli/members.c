@@ -18,6 +18,16 @@ char *cli_network_way(const ClientNetwork *n, const ClientMachine *m) {
         return g_strdup_printf(_("relayed by %s"), name);
 }
 
+/* "ipv4", "ipv6", "ipv4+6". */
+static char *exit_text(const ClientMachine *m) {
+        unsigned n = m->exit ? g_strv_length(m->exit) : 0;
+
+        return n > 1 ? g_strdup("ipv4+6") : cli_format_text(n > 0 ? m->exit[0] : "");
+}
+
+/* Shown where there is one. */
+#define EXIT_COLUMN 6U
+
 static void peer_row(CliTable *t, const ClientNetwork *n, const ClientMachine *m, usec_t now) {
         cli_table_take(t, cli_format_text(n->name));
         cli_table_take(t, cli_format_text(m->host_name));
@@ -25,6 +35,7 @@ static void peer_row(CliTable *t, const ClientNetwork *n, const ClientMachine *m
         cli_table_take(t, cli_format_id(m->id));
         cli_table_take(t, cli_format_text(m->owner));
         cli_table_take(t, cli_format_text(m->roles[0] ? m->roles[0] : ""));
+        cli_table_take(t, exit_text(m));
         cli_table_take(t, cli_format_text(m->link_state));
         cli_table_take(t, cli_network_way(n, m));
         cli_table_take(t, cli_format_text(m->endpoint));
@@ -36,9 +47,10 @@ static void peer_row(CliTable *t, const ClientNetwork *n, const ClientMachine *m
 
 static void peers_print(Cli *cli, const ClientSnapshot *s) {
         g_autoptr(CliTable) t =
-                        cli_table_new("NETWORK|HOST|ADDRESS|ID|OWNER|ROLE|LINK|PATH|"
+                        cli_table_new("NETWORK|HOST|ADDRESS|ID|OWNER|ROLE|EXIT|LINK|PATH|"
                                       "ENDPOINT|>RTT|SEEN|>RECEIVED|>SENT");
         g_autoptr(JsonBuilder) b = NULL;
+        bool has_exit = false;
 
         if (cli->options.json) {
                 b = cli_json_new();
@@ -50,6 +62,7 @@ static void peers_print(Cli *cli, const ClientSnapshot *s) {
                 for (unsigned k = 0; k < n->machines->len; k++) {
                         const ClientMachine *m = g_ptr_array_index(n->machines, k);
 
+                        has_exit = has_exit || (m->exit && m->exit[0]);
                         if (!b) {
                                 peer_row(t, n, m, cli->now);
                                 continue;
@@ -66,6 +79,8 @@ static void peers_print(Cli *cli, const ClientSnapshot *s) {
         }
         if (s->networks->len == 1)
                 cli_table_hide(t, 0);
+        if (!has_exit)
+                cli_table_hide(t, EXIT_COLUMN);
         cli_table_print(t, stdout);
 }
 

@@ -99,6 +99,7 @@ static const Field machine_fields[] = {
         FIELD(ClientMachine, "WhyRelayed", FIELD_STRING, why_relayed),
         FIELD(ClientMachine, "Endpoint", FIELD_STRING, endpoint),
         FIELD(ClientMachine, "Endpoints", FIELD_STRINGS, endpoints),
+        FIELD(ClientMachine, "Exit", FIELD_STRINGS, exit),
         FIELD(ClientMachine, "Software", FIELD_STRING, software),
         FIELD(ClientMachine, "Cipher", FIELD_STRING, cipher),
         FIELD(ClientMachine, "CertificateExpires", FIELD_U64, certificate_expires),

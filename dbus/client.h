@@ -64,6 +64,7 @@ typedef struct ClientMachine {
         char *why_relayed;
         char *endpoint;
         char **endpoints;
+        char **exit; /* families it leads to the internet by */
         char *software;
         char *cipher;
         uint64_t certificate_expires;

@@ -153,6 +153,7 @@ get_list(sd_bus *bus,
         } roles[] = { { ROLE_GATEWAY, "gateway" },
                       { ROLE_ISSUER, "issuer" },
                       { ROLE_MEMBER, "member" },
+                      { ROLE_EXIT, "exit" },
                       { ROLE_RELAY, "relay" } };
         MachineRef *m = userdata;
         const RecordBody *c = &m->certificate->body;
@@ -177,6 +178,26 @@ get_list(sd_bus *bus,
                                         reply, "s",
                                         endpoint_format(&presence->body.presence.endpoints[i]).text);
         }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int
+get_exit(sd_bus *bus,
+         const char *path,
+         const char *interface,
+         const char *property,
+         sd_bus_message *reply,
+         void *userdata,
+         sd_bus_error *error) {
+        MachineRef *m = userdata;
+        unsigned offer = network_exit_offered_by(managed_network_core(m->network), &m->id);
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "s");
+        if (r >= 0 && offer & PRESENCE_EXIT_V4)
+                r = sd_bus_message_append(reply, "s", "ipv4");
+        if (r >= 0 && offer & PRESENCE_EXIT_V6)
+                r = sd_bus_message_append(reply, "s", "ipv6");
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -232,6 +253,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Relay", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Endpoint", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Endpoints", "as", get_list, 0, CHANGES),
+        SD_BUS_PROPERTY("Exit", "as", get_exit, 0, CHANGES),
         SD_BUS_PROPERTY("Software", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Cipher", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Translation", "s", get_text, 0, 0),

@@ -2,7 +2,8 @@
 #pragma once
 
 /* The inside of one network: network.c wires its parts, network-state.c says how it is,
- * network-lease.c when leases end, network-join.c makes it one that this machine is a member of. */
+ * network-lease.c when leases end, network-exit.c how packets get outside, network-join.c makes it
+ * one that this machine is a member of. */
 
 #include "core/mesh/enrol/enrol.h"
 #include "core/network.h"
@@ -12,6 +13,7 @@ struct Network {
         const MeshEnv *env;
         Membership membership;
         bool is_member;
+        unsigned exit_offer;     /* ours; of PRESENCE_EXITS */
         PrefixSet others_inside; /* what the daemon said of its other networks */
 
         Directory *directory;
@@ -82,6 +84,10 @@ void network_renew_by_root(Network *n);
 void network_watch_lease(Network *n, const Record *lease);
 /* Tells of those that have ended since the last time, or not any more: a clock was set. */
 void network_look_at_leases(Network *n);
+
+/* --- network-exit.c --- */
+/* Membership has begun. */
+void network_apply_exit_offer(Network *n);
 
 /* --- network-join.c --- */
 /* Whoever joined is told, once. @detail: a sentence, or NULL. */

@@ -427,6 +427,7 @@ int network_start(Network *n) {
         r = vnet_new(&vc, &n->vnet);
         if (r < 0)
                 return r;
+        network_apply_exit_offer(n);
         r = session_pool_new(mesh_channels(n->mesh), n->config.sessions, &n->sessions);
         if (r < 0)
                 return r;

@@ -182,6 +182,19 @@ void network_set_mapped(Network *n, const Endpoint *endpoints, unsigned n_endpoi
 void network_set_stream_port(Network *n, uint16_t port);
 /* What lies inside the other virtual networks of this machine; copied. Our own is known. */
 void network_set_inside(Network *n, const PrefixSet *others);
+/**
+ * network_set_exit_offer() - this machine is an exit to the internet for those families, or not
+ *
+ * Members hear of it, and believe it if our certificate has the role gateway or exit. From now on
+ * their packets to addresses outside all networks' prefixes are handed to the interface, and those
+ * from there go to members; without an offer they are dropped and counted (DROP_NOT_FOR_US,
+ * DROP_WRONG_SOURCE). Whether anything comes of them is the kernel's business.
+ */
+void network_set_exit_offer(Network *n, bool v4, bool v6);
+/* Families by which @machine, which may be this one, says it is an exit, and is believed. Return:
+ * of PRESENCE_EXITS. */
+unsigned network_exit_offered_by(const Network *n, const MachineId *machine);
+
 /* A line that says where this machine is (core/wire/offer.h), newly allocated. Return: 0, or
  * -ENODATA: it does not know. */
 int network_offer(Network *n, char **ret);

@@ -245,6 +245,13 @@ static bool source_is_ours(const RouterNetwork *n, const uint8_t *p, const Packe
                                : route_table_is_local_v6(n->config.routes, p + IPV6_SOURCE_OFFSET);
 }
 
+/* Of what comes back to a member by an exit: from outside too. */
+static bool source_is_behind(const RouterNetwork *n, const uint8_t *p, const PacketView *v) {
+        return v->version == 4 ? route_table_is_behind_v4(
+                                                 n->config.routes, read_be32(p + IPV4_SOURCE_OFFSET))
+                               : route_table_is_behind_v6(n->config.routes, p + IPV6_SOURCE_OFFSET);
+}
+
 /* To one of our own addresses: the kernel has sent it to the interface, it gets it back. */
 static void write_back(PacketRouter *r, RouterNetwork *n, const PacketIn *in) {
         PacketOut out = { .n_iov = 1, .offload = in->offload };
@@ -280,7 +287,8 @@ static void egress_one(PacketRouter *r, RouterNetwork *n, const PacketIn *in) {
                 return;
         case ROUTE_PEER:
         case ROUTE_EXIT:
-                if (!source_is_ours(n, in->data, &v)) {
+                if (d.verdict == ROUTE_EXIT ? !source_is_ours(n, in->data, &v)
+                                            : !source_is_behind(n, in->data, &v)) {
                         drop_count(n->config.drops, DROP_WRONG_SOURCE);
                         return;
                 }

@@ -30,13 +30,14 @@ source_ok(const RouterNetwork *n, const uint8_t *p, const PacketView *v, const P
                                                  n->config.routes, p + IPV6_SOURCE_OFFSET, peer);
 }
 
-/* Nobody carries for others: the kernel behind the interface would take packets for every address
- * it has, and where it forwards send others on. */
+/* The kernel behind the interface would take packets for every address it has, and where it
+ * forwards send others on: it gets those to our own, and where we are an exit those that go
+ * outside. What becomes of the latter is the kernel's and its firewall's. */
 static bool is_for_us(const RouterNetwork *n, const uint8_t *p, const PacketView *v) {
-        return v->version == 4 ? route_table_is_local_v4(
+        return v->version == 4 ? route_table_is_behind_v4(
                                                  n->config.routes,
                                                  read_be32(p + IPV4_DESTINATION_OFFSET))
-                               : route_table_is_local_v6(
+                               : route_table_is_behind_v6(
                                                  n->config.routes, p + IPV6_DESTINATION_OFFSET);
 }
 

@@ -347,8 +347,8 @@ class CliTest(unittest.TestCase):
             'roles': ['gateway', 'issuer'], 'groups': ['all'], 'address': '10.0.0.1',
             'address6': 'fd00::1', 'is_self': False, 'link': 'up', 'path': 'direct', 'relay': None,
             'endpoint': '192.0.2.1:18002',
-            'endpoints': ['192.0.2.1:18002', '[2001:db8::1]:18002'], 'software': '0.1.0',
-            'cipher': 'AES-256-GCM', 'certificate_expires': '2030-01-01T00:00:00Z',
+            'endpoints': ['192.0.2.1:18002', '[2001:db8::1]:18002'], 'exit': [],
+            'software': '0.1.0', 'cipher': 'AES-256-GCM', 'certificate_expires': '2030-01-01T00:00:00Z',
             'certificate_expires_usec': UNTIL, 'rtt_usec': 1300,
             'last_received': time.strftime(
                 '%Y-%m-%dT%H:%M:%SZ', time.gmtime((NOW - 185 * SECOND) // SECOND)),

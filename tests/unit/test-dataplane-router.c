@@ -504,15 +504,65 @@ static void test_exit(void **state) {
 
                 assert_non_null(icmp);
         }
-        route_table_set_exit(w.a.routes, &w.a.peer);
+        route_table_set_exit(w.a.routes, ROUTE_IPV4, &w.a.peer);
         world_app_send(&w.a, &out, 0);
         world_egress(&w, &w.a);
         world_deliver(&w, &w.a, &w.b);
-        assert_drops(&w.b, DROP_NOT_FOR_US, 1); /* nobody carries for others yet */
+        assert_drops(&w.b, DROP_NOT_FOR_US, 1); /* @b has not said that it carries */
         inject(&w, &w.b, &w.a, NULL, DATA_FLAG_CSUM_PARTIAL, p, n);
         world_expect(&w.a, &back, 0);
         /* It is @a's choice alone. */
         world_app_send(&w.b, &back, 0);
+        world_egress(&w, &w.b);
+        assert_drops(&w.b, DROP_WRONG_SOURCE, 1);
+}
+
+/* A machine that is an exit hands out what its members send outside, and nothing else; what comes
+ * from there goes to the member it is for. */
+static void test_carries(void **state) {
+        WORLD(w);
+        Build out = world_build(&w.a, &w.b), back = world_build(&w.b, &w.a), bad;
+        uint8_t p[BUILD_MAX];
+        size_t n;
+
+        for (unsigned six = 0; six < 2; six++) {
+                RouteFamily family = six ? ROUTE_IPV6 : ROUTE_IPV4;
+
+                out.v6 = back.v6 = six;
+                out.destination = back.source = 0x08080808;
+                route_table_set_exit(w.a.routes, family, &w.a.peer);
+                route_table_set_carries(w.b.routes, family, true);
+                world_app_send(&w.a, &out, 0);
+                world_egress(&w, &w.a);
+                world_deliver(&w, &w.a, &w.b);
+                world_expect(&w.b, &out, 0);
+                world_app_send(&w.b, &back, 0);
+                world_egress(&w, &w.b);
+                world_deliver(&w, &w.b, &w.a);
+                world_expect(&w.a, &back, 0);
+                /* From an address that is not the member's. */
+                bad = out;
+                bad.source = 0x0a000006;
+                n = build_packet(&bad, p);
+                inject(&w, &w.a, &w.b, NULL, DATA_FLAG_CSUM_PARTIAL, p, n);
+                assert_drops(&w.b, DROP_SOURCE_SPOOFED, six + 1);
+                world_expect_nothing(&w.b);
+        }
+        /* To nobody inside; and @b's own packets have no way out by this. */
+        bad = world_build(&w.a, &w.b);
+        bad.destination = 0x0a000007;
+        n = build_packet(&bad, p);
+        inject(&w, &w.a, &w.b, NULL, DATA_FLAG_CSUM_PARTIAL, p, n);
+        assert_drops(&w.b, DROP_NOT_FOR_US, 1);
+        bad = world_build(&w.b, &w.a);
+        bad.destination = 0x08080808;
+        world_app_send(&w.b, &bad, 0);
+        world_egress(&w, &w.b);
+        assert_drops(&w.b, DROP_NO_ROUTE, 1);
+        /* With an exit of its own it sends what is its own, and no member's. */
+        route_table_set_exit(w.b.routes, ROUTE_IPV4, &w.b.peer);
+        bad.source = 0x09090909;
+        world_app_send(&w.b, &bad, 0);
         world_egress(&w, &w.b);
         assert_drops(&w.b, DROP_WRONG_SOURCE, 1);
 }
@@ -1031,6 +1081,7 @@ int main(void) {
                 cmocka_unit_test(test_mss),
                 cmocka_unit_test(test_wrong_source),
                 cmocka_unit_test(test_exit),
+                cmocka_unit_test(test_carries),
                 cmocka_unit_test(test_ingress_refuses),
                 cmocka_unit_test(test_ingress_malformed),
                 cmocka_unit_test(test_ingress_datagrams),

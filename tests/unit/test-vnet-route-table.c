@@ -159,6 +159,11 @@ static void test_route_to_peer(void **state) {
         assert_false(source_ok(&w, "fd00::11", 1));
 }
 
+static void set_exit(World *w, PacketPeer *peer) {
+        route_table_set_exit(w->table, ROUTE_IPV4, peer);
+        route_table_set_exit(w->table, ROUTE_IPV6, peer);
+}
+
 static void test_route_to_exit(void **state) {
         WORLD(w, "10.0.0.0/16");
         RouteDecision d;
@@ -171,7 +176,7 @@ static void test_route_to_exit(void **state) {
                 assert_false(source_ok(&w, "192.168.1.1", i));
                 assert_false(source_ok(&w, "2001:db8::1", i));
         }
-        route_table_set_exit(w.table, &w.peer[0]);
+        set_exit(&w, &w.peer[0]);
         set(&w, "10.0.0.1/32", 0);
         d = lookup(&w, "8.8.8.8");
         assert_int_equal(d.verdict, ROUTE_EXIT);
@@ -186,16 +191,69 @@ static void test_route_to_exit(void **state) {
         assert_false(source_ok(&w, "224.0.0.1", 0));
         assert_false(source_ok(&w, "127.0.0.1", 0));
 
-        route_table_set_exit(w.table, NULL);
+        set_exit(&w, NULL);
         assert_drop(&w, "8.8.8.8", DROP_NO_ROUTE);
         assert_false(source_ok(&w, "8.8.8.8", 0));
+}
+
+/* One that leads out by IPv4 alone has nothing to say for IPv6. */
+static void test_exit_of_one_family(void **state) {
+        WORLD(w, "10.0.0.0/16");
+
+        route_table_set_exit(w.table, ROUTE_IPV4, &w.peer[0]);
+        assert_int_equal(lookup(&w, "8.8.8.8").verdict, ROUTE_EXIT);
+        assert_true(source_ok(&w, "8.8.8.8", 0));
+        assert_drop(&w, "2001:db8::1", DROP_NO_ROUTE);
+        assert_false(source_ok(&w, "2001:db8::1", 0));
+        route_table_set_exit(w.table, ROUTE_IPV4, NULL);
+        route_table_set_exit(w.table, ROUTE_IPV6, &w.peer[1]);
+        assert_drop(&w, "8.8.8.8", DROP_NO_ROUTE);
+        assert_false(source_ok(&w, "8.8.8.8", 1));
+        assert_int_equal(lookup(&w, "2001:db8::1").verdict, ROUTE_EXIT);
+        assert_true(source_ok(&w, "2001:db8::1", 1));
+        assert_false(source_ok(&w, "2001:db8::1", 0));
+}
+
+static bool is_behind(World *w, const char *text) {
+        IpAddr a = addr(text);
+
+        return a.family == AF_INET ? route_table_is_behind_v4(w->table, ip_to_v4(&a))
+                                   : route_table_is_behind_v6(w->table, a.bytes);
+}
+
+/* An exit has the outside behind it, by the families it carries: nobody's address inside, and
+ * nothing that never leaves a machine. */
+static void test_carries(void **state) {
+        static const char *const never[] = { "10.0.0.6",     "10.0.9.9",  "10.0.0.0",
+                                             "10.0.255.255", "127.0.0.1", "224.0.0.1",
+                                             "::1",          "fe80::1",   "ff02::1" };
+        WORLD(w, "10.0.0.0/16");
+
+        set_local(&w, "10.0.0.5/32");
+        set(&w, "10.0.0.6/32", 1);
+        route_table_flush(w.table);
+        assert_true(is_behind(&w, "10.0.0.5"));
+        assert_false(is_behind(&w, "8.8.8.8"));
+        assert_false(is_behind(&w, "2001:db8::1"));
+        route_table_set_carries(w.table, ROUTE_IPV4, true);
+        assert_true(is_behind(&w, "8.8.8.8"));
+        assert_false(is_behind(&w, "2001:db8::1"));
+        route_table_set_carries(w.table, ROUTE_IPV6, true);
+        assert_true(is_behind(&w, "2001:db8::1"));
+        for (size_t i = 0; i < ELEMENTSOF(never); i++)
+                assert_false(is_behind(&w, never[i]));
+        /* It is no exit for itself. */
+        assert_drop(&w, "8.8.8.8", DROP_NO_ROUTE);
+        assert_false(source_ok(&w, "8.8.8.8", 1));
+        route_table_set_carries(w.table, ROUTE_IPV4, false);
+        assert_false(is_behind(&w, "8.8.8.8"));
 }
 
 static void test_route_unknown_in_subnet(void **state) {
         WORLD(w, "10.77.0.0/16");
         IpPrefix ula = prefix("fd12::/64");
 
-        route_table_set_exit(w.table, &w.peer[0]);
+        set_exit(&w, &w.peer[0]);
         assert_drop(&w, "10.77.0.99", DROP_UNKNOWN_DESTINATION);
         assert_int_equal(lookup(&w, "10.78.0.99").verdict, ROUTE_EXIT);
         assert_int_equal(lookup(&w, "10.76.255.255").verdict, ROUTE_EXIT);
@@ -226,7 +284,7 @@ static void test_never_a_machine(void **state) {
         };
         WORLD(w, "10.0.0.0/16");
 
-        route_table_set_exit(w.table, &w.peer[0]);
+        set_exit(&w, &w.peer[0]);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
                 assert_drop(&w, cases[i].address, cases[i].reason);
         assert_int_equal(lookup(&w, "10.1.0.0").verdict, ROUTE_EXIT);
@@ -355,7 +413,7 @@ static void test_remove_peer(void **state) {
         set(&w, "fd00::1/128", 1);
         set(&w, "192.168.0.0/16", 1);
         set(&w, "192.168.1.0/24", 2);
-        route_table_set_exit(w.table, &w.peer[1]);
+        set_exit(&w, &w.peer[1]);
         route_table_flush(w.table);
         route_table_remove_peer(w.table, &w.peer[1]);
         assert_int_equal(route_table_lookup_v4(w.table, 0x0a00000a).verdict, ROUTE_DROP);
@@ -584,6 +642,8 @@ int main(void) {
                 cmocka_unit_test(test_route_to_local_address),
                 cmocka_unit_test(test_route_to_peer),
                 cmocka_unit_test(test_route_to_exit),
+                cmocka_unit_test(test_exit_of_one_family),
+                cmocka_unit_test(test_carries),
                 cmocka_unit_test(test_route_unknown_in_subnet),
                 cmocka_unit_test(test_never_a_machine),
                 cmocka_unit_test(test_host_bits),

@@ -387,7 +387,7 @@ static void test_unknown_values(void **state) {
         g_autoptr(Record) certificate = NULL, revocation = NULL;
 
         assert_int_equal(record_new(RECORD_CERTIFICATE, roles, &signer, sig, &certificate), 0);
-        assert_int_equal(certificate->body.certificate.roles, 15);
+        assert_int_equal(certificate->body.certificate.roles, 31);
         assert_int_equal(record_new(RECORD_REVOCATION, reason, &signer, sig, &revocation), 0);
         assert_int_equal(revocation->body.revocation.reason, REVOCATION_REMOVED);
         assert_int_equal(record_new((RecordKind) 0, reason, &signer, sig, &revocation), -EBADMSG);
@@ -446,7 +446,7 @@ static void test_encode_refuses(void **state) {
         REFUSED(certificate_body, memset(b.certificate.owner, 'a', sizeof b.certificate.owner));
         REFUSED(certificate_body, strcpy(b.certificate.owner, "\n"));
         REFUSED(certificate_body, strcpy(b.certificate.owner, "\xff"));
-        REFUSED(certificate_body, b.certificate.roles = 16);
+        REFUSED(certificate_body, b.certificate.roles = 32);
         REFUSED(certificate_body, b.certificate.n_groups = 9);
         REFUSED(certificate_body, b.certificate.groups[1][0] = '\0');
         REFUSED(certificate_body, memset(b.certificate.groups[1], 'a', 64));
@@ -459,7 +459,7 @@ static void test_encode_refuses(void **state) {
         REFUSED(revocation_body, b.revocation.reason = (RevocationReason) 3);
         REFUSED(presence_body, b.presence.n_endpoints = 9);
         REFUSED(presence_body, b.presence.n_relays = 3);
-        REFUSED(presence_body, b.presence.flags = 2);
+        REFUSED(presence_body, b.presence.flags = 8);
         REFUSED(presence_body, b.presence.n_endpoints = 3);
         REFUSED(presence_body, endpoint_set_port(&b.presence.endpoints[0], 0));
         REFUSED(presence_body, memset(b.presence.software, 'a', sizeof b.presence.software));

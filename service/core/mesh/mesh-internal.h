@@ -71,6 +71,7 @@ struct Mesh {
         uint16_t stream_port;   /* TCP, at which we take connections; 0: none */
         RateLimit probe_budget; /* where env->probes is NULL */
         NatCheck nat;
+        unsigned exit_offer; /* PRESENCE_EXIT_* */
         PrefixSet inside;
 
         ChannelProvider provider;

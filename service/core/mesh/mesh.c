@@ -554,6 +554,13 @@ void mesh_network_changed(Mesh *m) {
                 net_check_woke(m->net_check);
 }
 
+void mesh_set_exit_offer(Mesh *m, unsigned offer) {
+        if (m->exit_offer == offer)
+                return;
+        m->exit_offer = offer;
+        presence_changed(m->presence);
+}
+
 void mesh_lan_changed(Mesh *m) {
         discovery_hurry(m->discovery);
 }

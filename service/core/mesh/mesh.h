@@ -112,6 +112,8 @@ bool mesh_is_inside(const Mesh *m, const Endpoint *endpoint);
 void mesh_set_local_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n);
 /* Where a router lets others in for us, by a port mapping; told to who is talked to. */
 void mesh_set_mapped_endpoints(Mesh *m, const Endpoint *endpoints, unsigned n);
+/* What the presence record says of this machine as an exit. @offer: of PRESENCE_EXITS. */
+void mesh_set_exit_offer(Mesh *m, unsigned offer);
 /* This machine will not answer for a while: closes all links but one we enrol on, and the others
  * are told at once. New ones are made after mesh_network_changed(), or when it is still awake some
  * seconds later. */

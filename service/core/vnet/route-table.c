@@ -283,13 +283,18 @@ void route_table_remove_peer(RouteTable *t, const PacketPeer *peer) {
 
                 route_table_remove(t, &p); /* the list goes with its last element */
         }
-        if (atomic_load_explicit(&t->exit, memory_order_relaxed) == peer)
-                route_table_set_exit(t, NULL);
+        for (unsigned f = 0; f < _ROUTE_FAMILY_MAX; f++)
+                if (atomic_load_explicit(&t->exit[f], memory_order_relaxed) == peer)
+                        route_table_set_exit(t, f, NULL);
         route_table_flush(t);
 }
 
-void route_table_set_exit(RouteTable *t, PacketPeer *peer) {
-        atomic_store_explicit(&t->exit, peer, memory_order_release);
+void route_table_set_exit(RouteTable *t, RouteFamily family, PacketPeer *peer) {
+        atomic_store_explicit(&t->exit[family], peer, memory_order_release);
+}
+
+void route_table_set_carries(RouteTable *t, RouteFamily family, bool carries) {
+        atomic_store_explicit(&t->carries[family], carries, memory_order_relaxed);
 }
 
 /* --- any thread --- */
@@ -306,13 +311,13 @@ static RouteDecision drop(DropReason reason) {
         return (RouteDecision){ .verdict = ROUTE_DROP, .reason = reason };
 }
 
-RouteDecision route_table_decide(const RouteTable *t, PacketPeer *slot) {
+RouteDecision route_table_decide(const RouteTable *t, PacketPeer *slot, RouteFamily family) {
         PacketPeer *exit;
 
         switch ((uintptr_t) slot) {
 
         case ROUTE_SLOT_NONE:
-                exit = atomic_load_explicit(&t->exit, memory_order_acquire);
+                exit = atomic_load_explicit(&t->exit[family], memory_order_acquire);
                 if (!exit)
                         return drop(DROP_NO_ROUTE);
                 return (RouteDecision){ .verdict = ROUTE_EXIT, .peer = exit };
@@ -335,7 +340,7 @@ RouteDecision route_table_decide(const RouteTable *t, PacketPeer *slot) {
 }
 
 RouteDecision route_table_lookup_v6(const RouteTable *t, const uint8_t destination[static 16]) {
-        return route_table_decide(t, slot_v6(t, destination));
+        return route_table_decide(t, slot_v6(t, destination), ROUTE_IPV6);
 }
 
 RouteDecision route_table_lookup(const RouteTable *t, const IpAddr *destination) {
@@ -352,17 +357,25 @@ RouteDecision route_table_lookup(const RouteTable *t, const IpAddr *destination)
         }
 }
 
-bool route_table_source_decide(const RouteTable *t, const PacketPeer *slot, const PacketPeer *peer) {
+bool route_table_source_decide(
+                const RouteTable *t,
+                const PacketPeer *slot,
+                RouteFamily family,
+                const PacketPeer *peer) {
         if (slot == peer)
                 return true;
         return (uintptr_t) slot == ROUTE_SLOT_NONE &&
-               atomic_load_explicit(&t->exit, memory_order_acquire) == peer;
+               atomic_load_explicit(&t->exit[family], memory_order_acquire) == peer;
 }
 
 bool route_table_source_ok_v6(const RouteTable *t, const uint8_t source[static 16], const PacketPeer *peer) {
-        return route_table_source_decide(t, slot_v6(t, source), peer);
+        return route_table_source_decide(t, slot_v6(t, source), ROUTE_IPV6, peer);
 }
 
 bool route_table_is_local_v6(const RouteTable *t, const uint8_t address[static 16]) {
         return (uintptr_t) slot_v6(t, address) == ROUTE_SLOT_LOCAL;
+}
+
+bool route_table_is_behind_v6(const RouteTable *t, const uint8_t address[static 16]) {
+        return route_table_is_behind(t, slot_v6(t, address), ROUTE_IPV6);
 }

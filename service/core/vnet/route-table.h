@@ -45,6 +45,12 @@ enum {
         _ROUTE_SLOT_MAX,
 };
 
+typedef enum RouteFamily {
+        ROUTE_IPV4,
+        ROUTE_IPV6,
+        _ROUTE_FAMILY_MAX,
+} RouteFamily;
+
 typedef struct RouteTableWriter RouteTableWriter;
 
 /* For the inline functions below only. */
@@ -53,9 +59,11 @@ typedef struct RouteTable {
         _Atomic(PacketPeer *) *host; /* of one address each; NULL: ask @ranges. Memory that was
                                       * never written costs nothing (calloc of fresh pages) */
         _Atomic(RouteRanges *) ranges;
-        /* The one machine that may bring packets from outside all prefixes, and gets those that go
-         * there: by choice of this machine's user, never by a role. NULL, as it is today: nobody. */
-        _Atomic(PacketPeer *) exit;
+        /* By RouteFamily: the one machine that may bring packets from outside all prefixes, and gets
+         * those that go there: by choice of this machine's user, never by a role. NULL: nobody. */
+        _Atomic(PacketPeer *) exit[_ROUTE_FAMILY_MAX];
+        /* This machine carries what its members send there, and back: it is an exit. */
+        _Atomic bool carries[_ROUTE_FAMILY_MAX];
         RouteTableWriter *writer;
 } RouteTable;
 
@@ -74,15 +82,16 @@ int route_table_set_local(RouteTable *t, const IpPrefix *prefix);
 void route_table_remove(RouteTable *t, const IpPrefix *prefix);
 /* Removes every route of @peer (compared, never looked into); before it is retired. */
 void route_table_remove_peer(RouteTable *t, const PacketPeer *peer);
-/* NULL: none. Nothing in the daemon names one yet. */
-void route_table_set_exit(RouteTable *t, PacketPeer *peer);
+/* NULL: none. Seen at once, as the next. */
+void route_table_set_exit(RouteTable *t, RouteFamily family, PacketPeer *peer);
+void route_table_set_carries(RouteTable *t, RouteFamily family, bool carries);
 /* Publishes what was changed. */
 void route_table_flush(RouteTable *t);
 
 /* --- any thread --- */
 
 PacketPeer *route_table_slot_v4_slow(const RouteTable *t, uint32_t address);
-RouteDecision route_table_decide(const RouteTable *t, PacketPeer *slot);
+RouteDecision route_table_decide(const RouteTable *t, PacketPeer *slot, RouteFamily family);
 
 static inline bool route_slot_is_peer(const PacketPeer *slot) {
         return (uintptr_t) slot >= _ROUTE_SLOT_MAX;
@@ -105,20 +114,24 @@ static inline RouteDecision route_table_lookup_v4(const RouteTable *t, uint32_t 
 
         if (G_LIKELY(route_slot_is_peer(slot)))
                 return (RouteDecision){ .verdict = ROUTE_PEER, .peer = slot };
-        return route_table_decide(t, slot);
+        return route_table_decide(t, slot, ROUTE_IPV4);
 }
 RouteDecision route_table_lookup_v6(const RouteTable *t, const uint8_t destination[static 16]);
 RouteDecision route_table_lookup(const RouteTable *t, const IpAddr *destination);
 
 /* The part of route_table_source_ok_*() for addresses that are not simply @peer's own. */
-bool route_table_source_decide(const RouteTable *t, const PacketPeer *slot, const PacketPeer *peer);
+bool route_table_source_decide(
+                const RouteTable *t,
+                const PacketPeer *slot,
+                RouteFamily family,
+                const PacketPeer *peer);
 
 /* May @peer send from this address? (The exit from any outside the network.) */
 static inline bool
 route_table_source_ok_v4(const RouteTable *t, uint32_t source, const PacketPeer *peer) {
         const PacketPeer *slot = route_table_slot_v4(t, source);
 
-        return G_LIKELY(slot == peer) || route_table_source_decide(t, slot, peer);
+        return G_LIKELY(slot == peer) || route_table_source_decide(t, slot, ROUTE_IPV4, peer);
 }
 bool route_table_source_ok_v6(const RouteTable *t, const uint8_t source[static 16], const PacketPeer *peer);
 
@@ -127,3 +140,16 @@ static inline bool route_table_is_local_v4(const RouteTable *t, uint32_t address
         return (uintptr_t) route_table_slot_v4(t, address) == ROUTE_SLOT_LOCAL;
 }
 bool route_table_is_local_v6(const RouteTable *t, const uint8_t address[static 16]);
+
+/* Is it behind this machine: one of our own, or outside all prefixes where this machine carries?
+ * Members may send there, and the interface from there. */
+static inline bool
+route_table_is_behind(const RouteTable *t, const PacketPeer *slot, RouteFamily family) {
+        return (uintptr_t) slot == ROUTE_SLOT_LOCAL ||
+               ((uintptr_t) slot == ROUTE_SLOT_NONE &&
+                atomic_load_explicit(&t->carries[family], memory_order_relaxed));
+}
+static inline bool route_table_is_behind_v4(const RouteTable *t, uint32_t address) {
+        return route_table_is_behind(t, route_table_slot_v4(t, address), ROUTE_IPV4);
+}
+bool route_table_is_behind_v6(const RouteTable *t, const uint8_t address[static 16]);

@@ -9,8 +9,8 @@
 #include "core/wire/cbor-writer.h"
 #include "core/wire/fields.h"
 
-#define ROLES_KNOWN (ROLE_MEMBER | ROLE_GATEWAY | ROLE_ISSUER | ROLE_RELAY)
-#define PRESENCE_FLAGS_KNOWN PRESENCE_RELAYS
+#define ROLES_KNOWN (ROLE_MEMBER | ROLE_GATEWAY | ROLE_ISSUER | ROLE_RELAY | ROLE_EXIT)
+#define PRESENCE_FLAGS_KNOWN (PRESENCE_RELAYS | PRESENCE_EXITS)
 
 /* Keys of the bodies: docs/protocol.md, "Signed records". */
 enum {

@@ -30,6 +30,7 @@ typedef enum Role {
         ROLE_GATEWAY = 1 << 1,
         ROLE_ISSUER = 1 << 2,
         ROLE_RELAY = 1 << 3,
+        ROLE_EXIT = 1 << 4, /* its word that it leads to the internet is believed */
 } Role;
 
 typedef enum RevocationReason {
@@ -46,7 +47,10 @@ typedef enum RevocationReason {
 #define RELAYS_MAX 2U
 
 typedef enum PresenceFlag {
-        PRESENCE_RELAYS = 1 << 0, /* it relays for members */
+        PRESENCE_RELAYS = 1 << 0,  /* it relays for members */
+        PRESENCE_EXIT_V4 = 1 << 1, /* it is an exit to the internet, by IPv4 */
+        PRESENCE_EXIT_V6 = 1 << 2,
+        PRESENCE_EXITS = PRESENCE_EXIT_V4 | PRESENCE_EXIT_V6,
 } PresenceFlag;
 
 /* The decoded body; which fields mean something depends on the kind. */

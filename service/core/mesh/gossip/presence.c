@@ -93,7 +93,7 @@ static void on_timer(void *userdata) {
                 return;
         b.presence.n_streams = mesh_stream_endpoints(
                         m, b.presence.endpoints, b.presence.n_endpoints, b.presence.streams);
-        b.presence.flags = mesh_relays(m) ? PRESENCE_RELAYS : 0;
+        b.presence.flags = m->exit_offer | (mesh_relays(m) ? PRESENCE_RELAYS : 0);
         b.presence.n_relays = mesh_relay_kept(m, b.presence.relays);
         if (old && is_same(&old->body, &b)) {
                 usec_t left = usec_sub(old->body.not_after, now);
