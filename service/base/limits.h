@@ -30,6 +30,9 @@
  * set of curve operations. */
 #define ANSWERS_MAX 256U
 
+/* Exits a user names in order: who has more takes whoever there is. */
+#define EXITS_WANTED_MAX 4U
+
 /* Sessions, from the original specification (TunnelManagerConfig). */
 #define SESSIONS_PER_MACHINE_MAX 10U
 #define SESSIONS_MAX 1000U

@@ -8,12 +8,28 @@
 #include "core/mesh/enrol/enrol.h"
 #include "core/network.h"
 
+/* network-exit.c */
+typedef struct NetworkExit {
+        unsigned offer;      /* ours; of PRESENCE_EXITS */
+        GHashTable *offered; /* set of MachineId: the others that offer one, and are believed */
+        NetworkExitWish wish;
+        NetworkExitState state;
+        char *reason; /* NULL: nothing is wrong */
+        bool is_chosen;
+        MachineId machine; /* that is used, or tried */
+        unsigned families; /* by which it leads outside */
+        usec_t since;      /* monotonic: it was chosen */
+        MachineId better;  /* preferred to it, and working */
+        usec_t better_since;
+        Timer timer;
+} NetworkExit;
+
 struct Network {
         NetworkConfig config;
         const MeshEnv *env;
         Membership membership;
         bool is_member;
-        unsigned exit_offer;     /* ours; of PRESENCE_EXITS */
+        NetworkExit exit;
         PrefixSet others_inside; /* what the daemon said of its other networks */
 
         Directory *directory;
@@ -86,8 +102,13 @@ void network_watch_lease(Network *n, const Record *lease);
 void network_look_at_leases(Network *n);
 
 /* --- network-exit.c --- */
+void network_exit_init(Network *n);
+void network_exit_done(Network *n);
 /* Membership has begun. */
-void network_apply_exit_offer(Network *n);
+void network_exit_start(Network *n);
+/* Certificate or presence of it are others, or gone. */
+void network_exit_record_changed(Network *n, const MachineId *machine);
+void network_exit_link_changed(Network *n, const MachineId *machine);
 
 /* --- network-join.c --- */
 /* Whoever joined is told, once. @detail: a sentence, or NULL. */

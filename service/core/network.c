@@ -69,6 +69,8 @@ on_record(void *userdata,
         else if (kind == RECORD_CERTIFICATE && !record && directory_is_revoked(n->directory, machine))
                 CALL(n, member_changed, machine, old,
                      directory_get(n->directory, RECORD_REVOCATION, machine));
+        if (kind != RECORD_LEASE)
+                network_exit_record_changed(n, machine);
         /* A gateway may be alone now, or have been. */
         if (kind == RECORD_CERTIFICATE && n->membership.is_gateway && !record != !old)
                 network_update_state(n);
@@ -132,6 +134,7 @@ static void on_link_changed(void *userdata, const MachineId *machine) {
         peer = mesh_packet_peer(n->mesh, machine);
         if (peer && atomic_load_explicit(&peer->tx, memory_order_relaxed))
                 CALL(n, packets_ready, peer);
+        network_exit_link_changed(n, machine);
         CALL(n, machine_changed, machine, false);
 }
 
@@ -295,6 +298,7 @@ int network_alloc(const NetworkConfig *config, const Membership *m, Network **re
         n->config = *config;
         n->env = config->env;
         membership_copy(&n->membership, m);
+        network_exit_init(n);
         n->state = NETWORK_JOINING;
         r = directory_new(&m->id, config->env, config->store, &n->directory);
         if (r >= 0) {
@@ -427,7 +431,6 @@ int network_start(Network *n) {
         r = vnet_new(&vc, &n->vnet);
         if (r < 0)
                 return r;
-        network_apply_exit_offer(n);
         r = session_pool_new(mesh_channels(n->mesh), n->config.sessions, &n->sessions);
         if (r < 0)
                 return r;
@@ -445,6 +448,7 @@ int network_start(Network *n) {
         wall_clock_on_changed(directory_clock(n->directory), on_clock, n);
         n->looked = directory_realtime(n->directory);
         network_look_at_leases(n);
+        network_exit_start(n);
         update_address(n);
         return 0;
 }
@@ -534,6 +538,7 @@ Network *network_free(Network *n) {
         if (n->directory)
                 (void) directory_flush(n->directory);
         directory_free(n->directory);
+        network_exit_done(n);
         g_free(n->reason);
         membership_clear(&n->membership);
         g_free(n);

@@ -45,6 +45,36 @@ typedef enum NetworkTrouble {
         NETWORK_TROUBLE_ROOT, /* gateway: only the root can sign ours anew, and it cannot be asked */
 } NetworkTrouble;
 
+/* Which way this machine's own packets to the outside go. */
+typedef struct NetworkExitWish {
+        bool on;
+        unsigned n;                          /* 0: whoever is an exit */
+        MachineId machine[EXITS_WANTED_MAX]; /* the preferred one first */
+} NetworkExitWish;
+
+/*
+ * OFF          nobody asked for one
+ * CONNECTING   one was chosen and has some seconds to answer
+ * UP           it answers
+ * UNAVAILABLE  it does not, or there is none: packets are refused, and do not go another way
+ */
+typedef enum NetworkExitState {
+        NETWORK_EXIT_OFF,
+        NETWORK_EXIT_CONNECTING,
+        NETWORK_EXIT_UP,
+        NETWORK_EXIT_UNAVAILABLE,
+        _NETWORK_EXIT_STATE_MAX,
+} NetworkExitState;
+const char *network_exit_state_to_string(NetworkExitState s);
+
+typedef struct NetworkExitInfo {
+        NetworkExitState state;
+        bool is_chosen;
+        MachineId machine;  /* of the chosen one */
+        unsigned families;  /* of PRESENCE_EXITS: by which it leads outside */
+        const char *reason; /* a sentence; "": nothing is wrong */
+} NetworkExitInfo;
+
 /* Any may be NULL. None may free the network, except from a deferred call. */
 typedef struct NetworkHandler {
         void *userdata;
@@ -78,6 +108,8 @@ typedef struct NetworkHandler {
                         const Record *lease,
                         const Record *old);
         void (*session_changed)(void *userdata, Network *n, Session *s);
+        /* Something of network_exit_info(). */
+        void (*exit_changed)(void *userdata, Network *n);
         void (*pending_changed)(
                         void *userdata,
                         Network *n,
@@ -194,6 +226,11 @@ void network_set_exit_offer(Network *n, bool v4, bool v6);
 /* Families by which @machine, which may be this one, says it is an exit, and is believed. Return:
  * of PRESENCE_EXITS. */
 unsigned network_exit_offered_by(const Network *n, const MachineId *machine);
+/* From now on; copied. What follows comes in a turn of its own, with exit_changed. A machine that
+ * is an exit uses none. */
+void network_use_exit(Network *n, const NetworkExitWish *wish);
+/* The reason is the network's, until exit_changed. */
+NetworkExitInfo network_exit_info(const Network *n);
 
 /* A line that says where this machine is (core/wire/offer.h), newly allocated. Return: 0, or
  * -ENODATA: it does not know. */

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "core/crypto/aead.h"
 #include "lan.h"
 
@@ -80,11 +82,239 @@ static void test_path_there_and_back(void **state) {
         lan_free(&lan);
 }
 
+/* --- which one is used --- */
+
+typedef struct Ways {
+        Lan lan;
+        Machine *user, *exit[2]; /* the gateway's is the third */
+        uint64_t sent, answered; /* packets to the outside */
+} Ways;
+
+static void model(Ways *w, Machine *exit, usec_t latency) {
+        SimModel m = { .latency = latency };
+
+        sim_set_model_between(w->lan.sim, w->user->node, exit->node, &m);
+}
+
+/* Two exits beside the gateway, which is none: 30 ms and 10 ms away. */
+static Ways ways_new(uint64_t seed) {
+        Ways w = { .lan = lan_new(seed) };
+        EnrolService *s = network_enrol_service(w.lan.gateway->network);
+
+        w.user = lan_join(&w.lan);
+        for (unsigned i = 0; i < 2; i++) {
+                w.exit[i] = lan_join(&w.lan);
+                assert_int_equal(enrol_service_set_exit(s, machine_id(w.exit[i]), true), 0);
+                model(&w, w.exit[i], i == 0 ? 30 * USEC_PER_MSEC : 10 * USEC_PER_MSEC);
+                network_set_exit_offer(w.exit[i]->network, true, i == 1);
+        }
+        sim_run_for(w.lan.sim, 5 * USEC_PER_SEC);
+        for (unsigned i = 0; i < 2; i++)
+                assert_true(machine_reaches(w.user, w.exit[i], 2 * USEC_PER_SEC));
+        return w;
+}
+
+static void use(Ways *w, unsigned n, Machine **preferred) {
+        NetworkExitWish wish = { .on = true, .n = n };
+
+        for (unsigned i = 0; i < n; i++)
+                wish.machine[i] = *machine_id(preferred[i]);
+        network_use_exit(w->user->network, &wish);
+        sim_run_for(w->lan.sim, USEC_PER_SEC);
+}
+
+static void assert_uses(Ways *w, Machine *m, unsigned families) {
+        NetworkExitInfo i = network_exit_info(w->user->network);
+
+        assert_string_equal(network_exit_state_to_string(i.state), "up");
+        assert_true(machine_id_equal(&i.machine, machine_id(m)));
+        assert_int_equal(i.families, families);
+        assert_string_equal(i.reason, "");
+}
+
+/* One packet to the outside and its answer, by whichever exit it comes to. Return: whether it came
+ * back within @wait. */
+static bool asks_outside(Ways *w, usec_t wait) {
+        IpAddr from = machine_address(w->user), to = outside();
+        usec_t end = sim_now(w->lan.sim) + wait;
+
+        w->sent++;
+        machine_send_text(w->user, &from, &to, "question");
+        while (sim_now(w->lan.sim) < end) {
+                sim_run_for(w->lan.sim, 10 * USEC_PER_MSEC);
+                for (unsigned i = 0; i < 2; i++)
+                        if (machine_received_text(w->exit[i], &from, "question"))
+                                machine_send_text(w->exit[i], &to, &from, "answer");
+                if (machine_received_text(w->user, &to, "answer")) {
+                        w->answered++;
+                        return true;
+                }
+        }
+        return false;
+}
+
+static void test_nearest_is_taken(void **state) {
+        Ways w = ways_new(94);
+
+        use(&w, 0, NULL);
+        assert_uses(&w, w.exit[1], PRESENCE_EXITS);
+        assert_true(asks_outside(&w, USEC_PER_SEC));
+        /* The other one comes nearer, and every connection would break by a change. */
+        model(&w, w.exit[0], USEC_PER_MSEC);
+        sim_run_for(w.lan.sim, 5 * USEC_PER_MINUTE);
+        assert_uses(&w, w.exit[1], PRESENCE_EXITS);
+        lan_free(&w.lan);
+}
+
+static void test_preferred_is_taken(void **state) {
+        Ways w = ways_new(95);
+        Machine *order[] = { w.exit[0], w.exit[1] };
+
+        use(&w, 2, order);
+        assert_uses(&w, w.exit[0], PRESENCE_EXIT_V4);
+        use(&w, 1, &w.exit[1]);
+        assert_uses(&w, w.exit[1], PRESENCE_EXITS);
+        lan_free(&w.lan);
+}
+
+static usec_t gone_for(Ways *w) {
+        usec_t begun = sim_now(w->lan.sim);
+
+        while (!asks_outside(w, 50 * USEC_PER_MSEC))
+                if (sim_now(w->lan.sim) > begun + USEC_PER_MINUTE)
+                        fail_msg("nobody took over");
+        return sim_now(w->lan.sim) - begun;
+}
+
+/* While packets go out, be there few or many. */
+static void test_other_takes_over(void **state) {
+        for (uint64_t seed = 100; seed < 110; seed++) {
+                Ways w = ways_new(seed);
+                usec_t gone;
+
+                use(&w, 0, NULL);
+                for (unsigned i = 0; i < 50; i++)
+                        assert_true(asks_outside(&w, USEC_PER_SEC));
+                sim_partition(w.lan.sim, w.exit[1]->node, 1);
+                gone = gone_for(&w);
+                if (gone > 3 * USEC_PER_SEC)
+                        fail_msg("seed %u: %u ms without a way out", (unsigned) seed,
+                                 (unsigned) (gone / USEC_PER_MSEC));
+                assert_uses(&w, w.exit[0], PRESENCE_EXIT_V4);
+                /* It does not go back for one that is nearer. */
+                sim_partition(w.lan.sim, w.exit[1]->node, 0);
+                for (unsigned i = 0; i < 300; i++) {
+                        assert_true(asks_outside(&w, 5 * USEC_PER_SEC));
+                        sim_run_for(w.lan.sim, USEC_PER_SEC);
+                }
+                assert_uses(&w, w.exit[0], PRESENCE_EXIT_V4);
+                lan_free(&w.lan);
+        }
+}
+
+/* To one that is preferred it does, once that has been there for a while. */
+static void test_back_to_the_preferred(void **state) {
+        Ways w = ways_new(96);
+        Machine *order[] = { w.exit[0], w.exit[1] };
+
+        use(&w, 2, order);
+        assert_true(asks_outside(&w, USEC_PER_SEC));
+        sim_partition(w.lan.sim, w.exit[0]->node, 1);
+        assert_in_range(gone_for(&w), 0, 3 * USEC_PER_SEC);
+        assert_uses(&w, w.exit[1], PRESENCE_EXITS);
+        sim_partition(w.lan.sim, w.exit[0]->node, 0);
+        for (unsigned i = 0; i < 20; i++) {
+                assert_true(asks_outside(&w, USEC_PER_SEC));
+                sim_run_for(w.lan.sim, USEC_PER_SEC);
+        }
+        assert_uses(&w, w.exit[1], PRESENCE_EXITS);
+        sim_run_for(w.lan.sim, 5 * USEC_PER_MINUTE);
+        assert_uses(&w, w.exit[0], PRESENCE_EXIT_V4);
+        lan_free(&w.lan);
+}
+
+/* An exit that says so is left at once; where there is no other nothing goes out, and the senders
+ * are told. */
+static void test_exit_ends_in_order(void **state) {
+        Ways w = ways_new(97);
+        NetworkExitInfo i;
+        uint64_t before;
+
+        use(&w, 0, NULL);
+        assert_true(asks_outside(&w, USEC_PER_SEC));
+        network_set_exit_offer(w.exit[1]->network, false, false);
+        sim_run_for(w.lan.sim, 3 * USEC_PER_SEC);
+        assert_uses(&w, w.exit[0], PRESENCE_EXIT_V4);
+        assert_true(asks_outside(&w, USEC_PER_SEC));
+
+        /* The right is taken away from the other. */
+        assert_int_equal(
+                        enrol_service_set_exit(
+                                        network_enrol_service(w.lan.gateway->network),
+                                        machine_id(w.exit[0]), false),
+                        0);
+        sim_run_for(w.lan.sim, 3 * USEC_PER_SEC);
+        i = network_exit_info(w.user->network);
+        assert_string_equal(network_exit_state_to_string(i.state), "unavailable");
+        assert_false(i.is_chosen);
+        assert_string_equal(i.reason, "no member is an exit");
+        before = drop_counter(network_drops(w.user->network), DROP_NO_ROUTE);
+        assert_false(asks_outside(&w, USEC_PER_SEC));
+        assert_int_equal(drop_counter(network_drops(w.user->network), DROP_NO_ROUTE), before + 1);
+
+        network_use_exit(w.user->network, &(NetworkExitWish){});
+        sim_run_for(w.lan.sim, USEC_PER_SEC);
+        assert_int_equal(network_exit_info(w.user->network).state, NETWORK_EXIT_OFF);
+        lan_free(&w.lan);
+}
+
+/* The only one is gone: it is tried again by what is sent, and used again when it is there. */
+static void test_only_exit_comes_back(void **state) {
+        Ways w = ways_new(98);
+        NetworkExitInfo i;
+
+        use(&w, 1, &w.exit[1]);
+        assert_true(asks_outside(&w, USEC_PER_SEC));
+        sim_partition(w.lan.sim, w.exit[1]->node, 1);
+        for (unsigned k = 0; k < 10; k++)
+                assert_false(asks_outside(&w, USEC_PER_SEC));
+        i = network_exit_info(w.user->network);
+        assert_string_equal(network_exit_state_to_string(i.state), "unavailable");
+        assert_non_null(strstr(i.reason, "does not answer"));
+        sim_partition(w.lan.sim, w.exit[1]->node, 0);
+        assert_in_range(gone_for(&w), 0, 10 * USEC_PER_SEC);
+        sim_run_for(w.lan.sim, 10 * USEC_PER_SEC);
+        assert_uses(&w, w.exit[1], PRESENCE_EXITS);
+        lan_free(&w.lan);
+}
+
+/* It would send others' traffic round in a circle. */
+static void test_exit_uses_none(void **state) {
+        Ways w = ways_new(99);
+
+        use(&w, 0, NULL);
+        network_set_exit_offer(w.user->network, true, true);
+        sim_run_for(w.lan.sim, USEC_PER_SEC);
+        assert_string_equal(
+                        network_exit_info(w.user->network).reason, "this machine is an exit itself");
+        network_set_exit_offer(w.user->network, false, false);
+        sim_run_for(w.lan.sim, USEC_PER_SEC);
+        assert_uses(&w, w.exit[1], PRESENCE_EXITS);
+        lan_free(&w.lan);
+}
+
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_offer_is_heard_and_ends),
                 cmocka_unit_test(test_member_without_the_role),
                 cmocka_unit_test(test_path_there_and_back),
+                cmocka_unit_test(test_nearest_is_taken),
+                cmocka_unit_test(test_preferred_is_taken),
+                cmocka_unit_test(test_other_takes_over),
+                cmocka_unit_test(test_back_to_the_preferred),
+                cmocka_unit_test(test_exit_ends_in_order),
+                cmocka_unit_test(test_only_exit_comes_back),
+                cmocka_unit_test(test_exit_uses_none),
         };
 
         if (argc > 1)

@@ -74,7 +74,6 @@ static void on_link_event(void *userdata, Link *link, LinkEvent event) {
                 return;
         case LINK_EVENT_SILENT:
         case LINK_EVENT_DOUBTED:
-                return;
         case LINK_EVENT_CHANGED:
                 if (m->config.handler.link_changed)
                         m->config.handler.link_changed(m->config.handler.userdata, &link->machine);
@@ -167,6 +166,7 @@ static void get_info(const Link *link, MeshLinkInfo *ret) {
                 .machine = link->machine,
                 .state = shown_state(link),
                 .endpoint = path_set_endpoint(&link->paths),
+                .is_doubted = link->watch.distress && link->watch.rounds >= PATH_ROUNDS_PATIENT,
                 .is_relayed = path && endpoint_is_relayed(&path->endpoint),
                 .is_stream = path && endpoint_is_stream(&path->endpoint),
                 .rtt = path ? path->srtt : 0,

@@ -212,6 +212,7 @@ typedef struct MeshLinkInfo {
         MachineId machine;
         LinkState state;   /* LINK_CONNECTING too while it has keys, but was asked in vain */
         Endpoint endpoint; /* of the active path; unset: none */
+        bool is_doubted;   /* in use, and neither the active path nor a spare answers */
         bool is_relayed;
         bool is_stream;  /* by TCP, to the machine or to its relay */
         MachineId relay; /* by whom; zeros: not relayed, or not known */

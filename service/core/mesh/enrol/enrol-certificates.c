@@ -186,6 +186,22 @@ int enrol_service_rename(EnrolService *s, const MachineId *machine, const char *
         return sign_again(s, &body, &renamed);
 }
 
+int enrol_service_set_exit(EnrolService *s, const MachineId *machine, bool may) {
+        const Record *c = directory_certificate(s->config.directory, machine);
+        g_autoptr(Record) changed = NULL;
+        RecordBody body;
+
+        if (!c)
+                return -ENOENT;
+        if (may == !!(c->body.certificate.roles & ROLE_EXIT))
+                return 0;
+        if (machine_id_equal(&c->signer, &s->config.network))
+                return -EPERM;
+        body = c->body;
+        body.certificate.roles ^= ROLE_EXIT;
+        return sign_again(s, &body, &changed);
+}
+
 static void note_ahead(void *userdata, Record *certificate) {
         GPtrArray *ahead = userdata;
 

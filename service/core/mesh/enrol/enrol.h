@@ -116,6 +116,10 @@ int enrol_service_revoke(EnrolService *s, const MachineId *machine, RevocationRe
  * right; other negative errno.
  */
 int enrol_service_rename(EnrolService *s, const MachineId *machine, const char *name);
+/* Whether a member is believed when it says that it is an exit, by a new certificate: durable, then
+ * told to everybody. Return: 0, also where it is so; -ENOENT, -EPERM (the gateway always is),
+ * -ETIME and others as before. */
+int enrol_service_set_exit(EnrolService *s, const MachineId *machine, bool may);
 
 typedef struct EnrolClient EnrolClient;
 
