@@ -125,6 +125,12 @@ CliExit cli_network_revoke(Cli *cli, char **args);
 CliExit cli_network_revoked(Cli *cli, char **args);
 CliExit cli_network_refused(Cli *cli, char **args);
 
+/* cli/exit.c */
+CliExit cli_gateway_use(Cli *cli, char **args);
+CliExit cli_gateway_exits(Cli *cli, char **args);
+CliExit cli_gateway_appoint(Cli *cli, char **args);
+CliExit cli_gateway_dismiss(Cli *cli, char **args);
+
 CliExit cli_mesh_status(Cli *cli, char **args);
 CliExit cli_dhcp_leases(Cli *cli, char **args);
 CliExit cli_tunnel_sessions(Cli *cli, char **args);

@@ -103,6 +103,11 @@ void cli_json_network(JsonBuilder *b, const ClientNetwork *n) {
         cli_json_count(b, "mtu", n->mtu);
         cli_json_bool(b, "lan_discovery", n->lan_discovery);
         cli_json_count(b, "lan_machines", n->lan_machines);
+        cli_json_string(b, "exit_wanted", n->exit_wanted);
+        cli_json_string(b, "exit", n->exit);
+        cli_json_string(b, "exit_state", n->exit_state);
+        cli_json_string(b, "exit_reason", n->exit_reason);
+        cli_json_bool(b, "exit_lan", n->exit_lan);
         cli_json_count(b, "members", n->members);
         cli_json_count(b, "pending", n->pending);
         cli_json_count(b, "invites", n->invites);

@@ -125,15 +125,21 @@ static CliExit switch_network(Cli *cli, const char *method) {
 }
 
 CliExit cli_up(Cli *cli, char **args) {
+        char *exit[] = { (char *) cli->options.gateway, NULL };
+        CliExit e;
+
         /* What is joined is up. */
-        if (args[0])
-                return cli_network_join(cli, args);
+        if (args[0]) {
+                e = cli_network_join(cli, args);
+                return e == CLI_OK && exit[0] ? cli_gateway_use(cli, exit) : e;
+        }
         if (cli->options.given & (CLI_OPTION_BIT(OPTION_ANY_SUBNET) |
                                   CLI_OPTION_BIT(OPTION_HOST_NAME) | CLI_OPTION_BIT(OPTION_OWNER))) {
                 cli_error(_("--any-subnet, --host-name and --owner are for joining: with a link"));
                 return CLI_USAGE;
         }
-        return switch_network(cli, "Up");
+        e = switch_network(cli, "Up");
+        return e == CLI_OK && exit[0] ? cli_gateway_use(cli, exit) : e;
 }
 
 CliExit cli_down(Cli *cli, char **args) {

@@ -151,6 +151,20 @@ const CliOption cli_options[_CLI_OPTION_MAX] = {
                                CLI_OPTION_TRUE,
                                answer,
                                N_("Print this machine's line, too")),
+        [OPTION_NO_LAN] =
+                        OPTION("no-lan",
+                               0,
+                               NULL,
+                               CLI_OPTION_TRUE,
+                               no_lan,
+                               N_("The LAN is not reached besides")),
+        [OPTION_GATEWAY] =
+                        OPTION("gateway",
+                               0,
+                               "MACHINE",
+                               CLI_OPTION_STRING,
+                               gateway,
+                               N_("Leave by this exit: see 'gateway use'")),
 };
 
 /* What getopt_long() returns for an option without a letter. */

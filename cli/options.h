@@ -41,6 +41,8 @@ typedef enum CliOptionId {
         OPTION_KEEP_INVITE,
         OPTION_OFFER,
         OPTION_ANSWER,
+        OPTION_NO_LAN,
+        OPTION_GATEWAY,
         _CLI_OPTION_MAX,
 } CliOptionId;
 
@@ -79,7 +81,8 @@ typedef struct CliOptions {
         unsigned count;   /* 0: not given */
         usec_t interval;  /* 0: not given */
         bool any_subnet, approval, qr, force, fdpass, reverse, keep, watch, yes, withdraw_invite;
-        bool keep_invite, offer, answer;
+        bool keep_invite, offer, answer, no_lan;
+        const char *gateway;
 
         unsigned given; /* CLI_OPTION_BITs */
 } CliOptions;

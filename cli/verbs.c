@@ -110,10 +110,11 @@ const CliVerb cli_verbs[] = {
           cli_set, CLI_CHANGES },
         { "get", NULL, "[SETTING]", 0, 1, 0, N_("Show what was set"),
           N_("Shows what was set with 'omerta set', or one setting."), cli_get },
-        { "up", NULL, "[LINK|-|FILE]", 0, 1, B(ANY_SUBNET) | B(HOST_NAME) | B(OWNER),
+        { "up", NULL, "[LINK|-|FILE]", 0, 1, B(ANY_SUBNET) | B(HOST_NAME) | B(OWNER) | B(GATEWAY),
           N_("Switch a network on"),
           N_("Switches interface and links of a network on. Remembered over restarts. With an\n"
-             "invite link, joins its network first, as 'omerta network join' does."),
+             "invite link, joins its network first, as 'omerta network join' does. With\n"
+             "--gateway it also does what 'omerta gateway use' does."),
           cli_up, CLI_CHANGES },
         { "down", NULL, "", 0, 0, 0, N_("Switch a network off"),
           N_("Switches interface and links of a network off; membership and address stay.\n"
@@ -139,6 +140,26 @@ const CliVerb cli_verbs[] = {
              "takes it and prints another, which 'connect LINE' takes here. Both wait until\n"
              "the other answers, five minutes at most. A line is no secret."),
           cli_connect, CLI_ASKS },
+        { "gateway", "use", "[MACHINE[,...]|auto|none]", 0, 1, B(NO_LAN),
+          N_("Send internet traffic through a member"),
+          N_("Sends this machine's internet traffic through a member that is an exit: the one\n"
+             "that is named, the first of several that answers, or (auto) the nearest; none:\n"
+             "this machine's own way again. Remembered over restarts. While none answers\n"
+             "the internet is unreachable, and nothing leaves by another way. The LAN is\n"
+             "reached as before, unless --no-lan is given."),
+          cli_gateway_use, CLI_CHANGES },
+        { "gateway", "exits", "", 0, 0, 0, N_("List the exits to the internet"),
+          N_("Lists the members that are exits to the internet, and which one this machine\n"
+             "uses."),
+          cli_gateway_exits },
+        { "gateway", "appoint", "MACHINE", 1, 1, 0, N_("Let a member be an exit"),
+          N_("Says that a member may be an exit: others believe it when it says that it is\n"
+             "one. On the gateway only, which always may."),
+          cli_gateway_appoint, CLI_CHANGES },
+        { "gateway", "dismiss", "MACHINE", 1, 1, 0, N_("Let a member be an exit no more"),
+          N_("Takes back 'omerta gateway appoint'. Whoever uses that exit leaves it within\n"
+             "seconds. On the gateway only."),
+          cli_gateway_dismiss, CLI_CHANGES },
         { "mesh", "status", "", 0, 0, 0, N_("Show the links to other machines"),
           N_("Shows the encrypted links beneath the networks: paths, endpoints, handshakes,\n"
              "and what was not taken, with reasons."),

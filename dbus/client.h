@@ -137,6 +137,8 @@ typedef struct ClientNetwork {
         uint32_t mtu;
         bool lan_discovery;
         uint32_t lan_machines;
+        char *exit_wanted, *exit, *exit_state, *exit_reason; /* of this machine's internet traffic */
+        bool exit_lan;
         uint32_t members;
         uint32_t pending, invites; /* on the gateway */
         uint64_t certificate_expires;

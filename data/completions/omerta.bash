@@ -15,6 +15,7 @@ _omerta() {
         local -A nouns=(
                 [network]='create invite invites uninvite join leave list peers address pending
                         approve refuse refused rename revoke revoked show set get repair-time'
+                [gateway]='use exits appoint dismiss'
                 [mesh]='status'
                 [dhcp]='leases'
                 [tunnel]='sessions close'
@@ -25,7 +26,8 @@ _omerta() {
                 ['network join']='--any-subnet --host-name --owner'
                 ['network leave']='--force'
                 ['network revoke']='--yes --withdraw-invite --keep-invite'
-                ['up']='--any-subnet --host-name --owner'
+                ['up']='--any-subnet --host-name --owner --gateway'
+                ['gateway use']='--no-lan'
                 ['connect']='--offer --answer --qr'
                 ['nc']='--fdpass'
                 ['ping']='--count --interval'
@@ -58,7 +60,7 @@ _omerta() {
                         ((i + 1 < COMP_CWORD)) && ask+=(-n "${COMP_WORDS[i + 1]}")
                         ((i++))
                         ;;
-                --subnet | --host-name | --owner | --uses | --expires | --name | --endpoint | \
+                --subnet | --host-name | --owner | --uses | --expires | --name | --endpoint | --gateway | \
                         -o | --output | -c | --count | -i | --interval)
                         [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
                         ((i++))
@@ -85,6 +87,11 @@ _omerta() {
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 return
                 ;;
+        --gateway)
+                mapfile -t COMPREPLY < <(
+                        compgen -W "auto $(_omerta_column HOST "${ask[@]}" gateway exits)" -- "$cur")
+                return
+                ;;
         --subnet | --host-name | --owner | --uses | --name | --endpoint | -c | --count | -i | --interval)
                 return
                 ;;
@@ -100,13 +107,19 @@ _omerta() {
 
         case "${words[*]}" in
         '')
-                word='status network up down whois path netcheck connect set get mesh dhcp tunnel ping nc ssh exec
+                word='status network up down whois path netcheck connect set get gateway mesh dhcp tunnel ping nc ssh exec
                         forward expose forwards unforward backup doctor version help'
                 ;;
-        network | mesh | dhcp | tunnel)
+        network | gateway | mesh | dhcp | tunnel)
                 word=${nouns[${words[0]}]}
                 ;;
         'network rename' | 'network revoke' | 'tunnel close' | whois | path | ping | nc | ssh)
+                word=$(_omerta_column HOST "${ask[@]}" network peers)
+                ;;
+        'gateway use')
+                word="auto none $(_omerta_column HOST "${ask[@]}" gateway exits)"
+                ;;
+        'gateway appoint' | 'gateway dismiss')
                 word=$(_omerta_column HOST "${ask[@]}" network peers)
                 ;;
         exec)

@@ -19,7 +19,7 @@ function __omerta_words
         end
         switch $word
             case -n --network --subnet --host-name --owner --uses --expires --name --endpoint \
-                    -o --output -c --count -i --interval
+                    -o --output --gateway -c --count -i --interval
                 set skip 1
             case '-?*'
             case '*'
@@ -56,6 +56,7 @@ complete -c omerta -n '__omerta_at' -a netcheck -d 'Show what is before this mac
 complete -c omerta -n '__omerta_at' -a set -d 'Change a setting of a network'
 complete -c omerta -n '__omerta_at' -a get -d 'Show what was set for a network'
 complete -c omerta -n '__omerta_at' -a connect -d 'Reach a machine that nobody else can tell of'
+complete -c omerta -n '__omerta_at' -a gateway -d 'The way to the internet'
 complete -c omerta -n '__omerta_at' -a mesh -d 'Links to other machines'
 complete -c omerta -n '__omerta_at' -a dhcp -d 'Addresses'
 complete -c omerta -n '__omerta_at' -a tunnel -d 'Sessions'
@@ -92,6 +93,10 @@ complete -c omerta -n '__omerta_at network' -a show -d 'Show one network in full
 complete -c omerta -n '__omerta_at network' -a set -d 'Change what holds for all members'
 complete -c omerta -n '__omerta_at network' -a get -d 'Show what was set'
 complete -c omerta -n '__omerta_at network' -a repair-time -d 'Say that this machine\'s clock is right'
+complete -c omerta -n '__omerta_at gateway' -a use -d 'Send internet traffic through a member'
+complete -c omerta -n '__omerta_at gateway' -a exits -d 'List the exits to the internet'
+complete -c omerta -n '__omerta_at gateway' -a appoint -d 'Let a member be an exit'
+complete -c omerta -n '__omerta_at gateway' -a dismiss -d 'Let a member be an exit no more'
 complete -c omerta -n '__omerta_at mesh' -a status -d 'Show the links to other machines'
 complete -c omerta -n '__omerta_at dhcp' -a leases -d 'List addresses and whose they are'
 complete -c omerta -n '__omerta_at tunnel' -a sessions -d 'List sessions and their traffic'
@@ -103,6 +108,12 @@ for verb in create join
     complete -c omerta -n "__omerta_in network $verb" -l host-name -x -d 'Name of this machine'
     complete -c omerta -n "__omerta_in network $verb" -l owner -x -d 'Whom this machine belongs to'
 end
+complete -c omerta -n '__omerta_in gateway use' -l no-lan -d 'The LAN is not reached besides'
+complete -c omerta -n '__omerta_at gateway use' -a 'auto none (__omerta_column HOST gateway exits)'
+for verb in appoint dismiss
+    complete -c omerta -n "__omerta_at gateway $verb" -a '(__omerta_column HOST network peers)'
+end
+complete -c omerta -n '__omerta_in up' -l gateway -x -a 'auto (__omerta_column HOST gateway exits)' -d 'Leave by this exit'
 complete -c omerta -n '__omerta_in up' -l any-subnet -d 'Root: even addresses that are not private'
 complete -c omerta -n '__omerta_in up' -l host-name -x -d 'Name of this machine'
 complete -c omerta -n '__omerta_in up' -l owner -x -d 'Whom this machine belongs to'

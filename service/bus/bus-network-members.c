@@ -21,9 +21,7 @@ static void touch(Bus *b, ManagedNetwork *n) {
         bus_signals_touch(b->signals, path);
 }
 
-/* The network of @call, a gateway's, after authorisation. Return: 1 with *ret set, 0: the answer of
- * polkit is on its way, negative with @error set. */
-static int gateway_call(Bus *b, sd_bus_message *call, ManagedNetwork **ret, sd_bus_error *error) {
+int bus_network_gateway_call(Bus *b, sd_bus_message *call, ManagedNetwork **ret, sd_bus_error *error) {
         ManagedNetwork *n = bus_network_of_call(b, call, error);
         ManagerError e = {};
         int r;
@@ -39,7 +37,7 @@ static int gateway_call(Bus *b, sd_bus_message *call, ManagedNetwork **ret, sd_b
         return 1;
 }
 
-/* For the journal: who did what to whom. Names of users are not looked up: that may take long. */
+/* Names of users are not looked up: that may take long. */
 static void
 log_act(sd_bus_message *call, ManagedNetwork *n, const char *what, const char *name, const char *id) {
         const Membership *m = managed_network_membership(n);
@@ -54,8 +52,11 @@ log_act(sd_bus_message *call, ManagedNetwork *n, const char *what, const char *n
                         what, name, name[0] ? " (" : "", id, name[0] ? ")" : "");
 }
 
-static void
-log_act_on(sd_bus_message *call, ManagedNetwork *n, const char *what, const AdminSubject *s) {
+void bus_network_log_act_on(
+                sd_bus_message *call,
+                ManagedNetwork *n,
+                const char *what,
+                const AdminSubject *s) {
         log_act(call, n, what, s->name, machine_id_format(&s->id).text);
 }
 
@@ -110,7 +111,7 @@ int bus_network_invite(sd_bus_message *call, void *userdata, sd_bus_error *error
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_INVALID_ARGUMENT, "'%s' is no host name",
                                 request.name);
-        r = gateway_call(b, call, &n, error);
+        r = bus_network_gateway_call(b, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         request.needs_approval = approval;
@@ -137,7 +138,7 @@ int bus_network_list_invites(sd_bus_message *call, void *userdata, sd_bus_error 
         ManagedNetwork *n;
         int r;
 
-        r = gateway_call(userdata, call, &n, error);
+        r = bus_network_gateway_call(userdata, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = sd_bus_message_new_method_return(call, &reply);
@@ -176,7 +177,7 @@ int bus_network_delete_invite(sd_bus_message *call, void *userdata, sd_bus_error
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_INVALID_ARGUMENT, "'%s' is no id of an invite",
                                 text);
-        r = gateway_call(userdata, call, &n, error);
+        r = bus_network_gateway_call(userdata, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = managed_network_delete_invite(n, id, &e);
@@ -231,7 +232,7 @@ int bus_network_list_refused(sd_bus_message *call, void *userdata, sd_bus_error 
         ManagedNetwork *n;
         int r;
 
-        r = gateway_call(userdata, call, &n, error);
+        r = bus_network_gateway_call(userdata, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = sd_bus_message_new_method_return(call, &f.reply);
@@ -257,14 +258,14 @@ static int answer_pending(sd_bus_message *call, Bus *b, bool approve, sd_bus_err
         r = sd_bus_message_read(call, "s", &text);
         if (r < 0)
                 return r;
-        r = gateway_call(b, call, &n, error);
+        r = bus_network_gateway_call(b, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = approve ? managed_network_approve(n, text, &s, &e)
                     : managed_network_refuse(n, text, &s, &e);
         if (r < 0)
                 return bus_set_error(error, &e);
-        log_act_on(call, n, approve ? "let in" : "refused", &s);
+        bus_network_log_act_on(call, n, approve ? "let in" : "refused", &s);
         return sd_bus_reply_method_return(call, "ss", machine_id_format(&s.id).text, s.name);
 }
 
@@ -287,14 +288,14 @@ int bus_network_rename(sd_bus_message *call, void *userdata, sd_bus_error *error
         r = sd_bus_message_read(call, "ss", &text, &name);
         if (r < 0)
                 return r;
-        r = gateway_call(userdata, call, &n, error);
+        r = bus_network_gateway_call(userdata, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = managed_network_rename_machine(n, text, name, &s, &e);
         if (r < 0)
                 return bus_set_error(error, &e);
         what = g_strdup_printf("gave the name '%s' to", name);
-        log_act_on(call, n, what, &s);
+        bus_network_log_act_on(call, n, what, &s);
         return sd_bus_reply_method_return(call, "ss", machine_id_format(&s.id).text, s.name);
 }
 
@@ -312,13 +313,13 @@ int bus_network_revoke(sd_bus_message *call, void *userdata, sd_bus_error *error
                 r = bus_read_options(call, table, error);
         if (r < 0)
                 return r;
-        r = gateway_call(userdata, call, &n, error);
+        r = bus_network_gateway_call(userdata, call, &n, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = managed_network_revoke(n, text, withdraw, &done, &e);
         if (r < 0)
                 return bus_set_error(error, &e);
-        log_act_on(call, n, "revoked", &done.machine);
+        bus_network_log_act_on(call, n, "revoked", &done.machine);
         if (done.has_invite)
                 format_invite_id(done.invite, invite_id);
         if (done.withdrawn) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bus/bus-use-exit.h"
 #include "bus/bus-internal.h"
 #include "bus/bus-net-check.h"
 #include "bus/bus-network.h"
@@ -495,6 +496,18 @@ static const sd_bus_vtable vtable[] = {
                         ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Offer", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", line), bus_network_offer, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(
+                        "UseExit",
+                        SD_BUS_ARGS("s", machines, "a{sv}", options),
+                        SD_BUS_NO_RESULT,
+                        bus_network_use_exit,
+                        ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "AppointExit",
+                        SD_BUS_ARGS("s", machine, "b", appointed),
+                        SD_BUS_RESULT("s", id, "s", host_name),
+                        bus_network_appoint_exit,
+                        ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
                         "FindMachine",
                         SD_BUS_ARGS("s", machine),
                         SD_BUS_RESULT("o", path),
@@ -529,6 +542,11 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Mtu", "u", get_number, 0, CHANGES),
         SD_BUS_PROPERTY("LanDiscovery", "b", get_lan_discovery, 0, CHANGES),
         SD_BUS_PROPERTY("LanMachines", "u", get_number, 0, 0),
+        SD_BUS_PROPERTY("ExitWanted", "s", bus_network_get_exit, 0, CHANGES),
+        SD_BUS_PROPERTY("Exit", "s", bus_network_get_exit, 0, CHANGES),
+        SD_BUS_PROPERTY("ExitState", "s", bus_network_get_exit, 0, CHANGES),
+        SD_BUS_PROPERTY("ExitReason", "s", bus_network_get_exit, 0, CHANGES),
+        SD_BUS_PROPERTY("ExitLan", "b", bus_network_get_exit, 0, CHANGES),
         SD_BUS_PROPERTY("Members", "u", get_number, 0, CHANGES),
         SD_BUS_PROPERTY("Pending", "u", get_count, 0, CHANGES),
         SD_BUS_PROPERTY("Invites", "u", get_count, 0, CHANGES),

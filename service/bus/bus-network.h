@@ -5,6 +5,7 @@
  * others are in bus-network.c, with the table of all. */
 
 #include "bus/bus-internal.h"
+#include "network/admin.h"
 
 int bus_network_invite(sd_bus_message *call, void *userdata, sd_bus_error *error);
 int bus_network_list_invites(sd_bus_message *call, void *userdata, sd_bus_error *error);
@@ -22,3 +23,13 @@ int bus_network_watch_counters(sd_bus_message *call, void *userdata, sd_bus_erro
 
 /* The network @call is about. NULL, with @error set, if it went while polkit was asked. */
 ManagedNetwork *bus_network_of_call(Bus *b, sd_bus_message *call, sd_bus_error *error);
+
+/* The network of @call, a gateway's, after authorisation. Return: 1 with *ret set, 0: the answer of
+ * polkit is on its way, negative with @error set. */
+int bus_network_gateway_call(Bus *b, sd_bus_message *call, ManagedNetwork **ret, sd_bus_error *error);
+/* For the journal: who did what to whom. */
+void bus_network_log_act_on(
+                sd_bus_message *call,
+                ManagedNetwork *n,
+                const char *what,
+                const AdminSubject *s);

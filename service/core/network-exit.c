@@ -22,6 +22,9 @@
 #define EXIT_CALM_USEC (60 * USEC_PER_SEC)
 /* How often all is looked at, should nobody say that something changed. */
 #define EXIT_LOOK_USEC (10 * USEC_PER_SEC)
+/* A new wish: those who may come into question have so long to answer before one is chosen of those
+ * that did, since a change later breaks connections. */
+#define EXIT_FIRST_USEC (3 * USEC_PER_SEC)
 /* Exits a link is kept to, the one in use among them. */
 #define EXITS_WATCHED_MAX 4U
 
@@ -152,7 +155,22 @@ static const Candidate *find_active(const Network *n, const GArray *all) {
         return NULL;
 }
 
-/* Return: NULL: nobody offers one. */
+/* Whether the best of those that work may yet be another one. */
+static bool is_too_early(const Network *n, const GArray *all) {
+        const Candidate *best = &g_array_index(all, Candidate, 0);
+
+        if (env_now(n->env) >= usec_add(n->exit.wished, EXIT_FIRST_USEC))
+                return false;
+        for (guint i = 0; i < MIN(all->len, EXITS_WATCHED_MAX); i++) {
+                const Candidate *c = &g_array_index(all, Candidate, i);
+
+                if (!c->works && (!best->works || c->rank <= best->rank))
+                        return true;
+        }
+        return false;
+}
+
+/* Return: NULL: nobody offers one, or it is too early to say which. */
 static const Candidate *choose(Network *n, const GArray *all) {
         const Candidate *active = find_active(n, all), *best;
         usec_t now = env_now(n->env);
@@ -161,7 +179,7 @@ static const Candidate *choose(Network *n, const GArray *all) {
                 return NULL;
         best = &g_array_index(all, Candidate, 0);
         if (!active)
-                return best;
+                return is_too_early(n, all) ? NULL : best;
         if (!active->works)
                 return best->works ? best : active;
         if (best->rank >= active->rank)
@@ -201,48 +219,50 @@ static const char *name_of(const Network *n, const MachineId *machine) {
         return c ? c->body.certificate.name : "the machine";
 }
 
-static char *describe(const Network *n, const Candidate *c) {
+/* @c NULL: none is chosen, because it is too early to (@deciding) or there is none. */
+static NetworkExitState state_of(const Network *n, const Candidate *c, bool deciding) {
+        bool is_same = c && n->exit.is_chosen && machine_id_equal(&n->exit.machine, &c->id);
+
+        if (!n->exit.wish.on)
+                return NETWORK_EXIT_OFF;
+        if (c && c->works)
+                return NETWORK_EXIT_UP;
+        if (deciding)
+                return NETWORK_EXIT_CONNECTING;
+        /* It has some time to answer for the first time. */
+        if (!c || (is_same && (n->exit.state != NETWORK_EXIT_CONNECTING ||
+                               env_now(n->env) >= usec_add(n->exit.since, EXIT_LOOK_USEC))))
+                return NETWORK_EXIT_UNAVAILABLE;
+        return NETWORK_EXIT_CONNECTING;
+}
+
+static char *describe(const Network *n, NetworkExitState state, const Candidate *c) {
         const NetworkExitWish *w = &n->exit.wish;
 
-        if (!w->on || (c && c->works))
+        if (state == NETWORK_EXIT_OFF || state == NETWORK_EXIT_UP)
                 return NULL;
         if (n->exit.offer != 0)
                 return g_strdup("this machine is an exit itself");
         if (c)
                 return g_strdup_printf("%s does not answer", name_of(n, &c->id));
+        if (state == NETWORK_EXIT_CONNECTING)
+                return g_strdup("the exits have not answered yet");
         if (w->n == 1)
                 return g_strdup_printf("%s is no exit", name_of(n, &w->machine[0]));
         return g_strdup(w->n == 0 ? "no member is an exit" : "none of those named is an exit");
 }
 
-static NetworkExitState state_of(const Network *n, const Candidate *c, bool is_same) {
-        bool was_tried = is_same && n->exit.state != NETWORK_EXIT_CONNECTING;
-
-        if (!n->exit.wish.on)
-                return NETWORK_EXIT_OFF;
-        if (!c)
-                return NETWORK_EXIT_UNAVAILABLE;
-        if (c->works)
-                return NETWORK_EXIT_UP;
-        /* It has some time to answer for the first time. */
-        return was_tried || env_now(n->env) >= usec_add(n->exit.since, EXIT_LOOK_USEC)
-                               ? NETWORK_EXIT_UNAVAILABLE
-                               : NETWORK_EXIT_CONNECTING;
-}
-
-static void apply(Network *n, const Candidate *c) {
+static void apply(Network *n, const Candidate *c, bool deciding) {
         unsigned families = c ? network_exit_offered_by(n, &c->id) : 0;
-        bool is_same = c ? n->exit.is_chosen && machine_id_equal(&n->exit.machine, &c->id)
-                         : !n->exit.is_chosen;
-        g_autofree char *reason = NULL;
-        NetworkExitState state;
+        MachineId machine = c ? c->id : (MachineId){};
+        NetworkExitState state = state_of(n, c, deciding);
+        g_autofree char *reason = describe(n, state, c);
+        bool is_same = machine_id_equal(&n->exit.machine, &machine);
 
         if (!is_same)
                 n->exit.since = env_now(n->env);
-        state = state_of(n, c, is_same);
-        reason = describe(n, c);
         n->exit.is_chosen = c != NULL;
-        n->exit.machine = c ? c->id : (MachineId){};
+        n->exit.machine = machine;
         set_routes(n, families);
         if (is_same && n->exit.state == state && n->exit.families == families &&
             g_strcmp0(n->exit.reason, reason) == 0)
@@ -260,22 +280,30 @@ static void look_at(Network *n, usec_t when) {
         timer_set(n->env->timers, &n->exit.timer, when, on_timer, n);
 }
 
+static usec_t next_look(const Network *n) {
+        usec_t now = env_now(n->env), first = usec_add(n->exit.wished, EXIT_FIRST_USEC);
+
+        return now < first ? first : usec_add(now, EXIT_LOOK_USEC);
+}
+
 static void on_timer(void *userdata) {
         Network *n = userdata;
         g_autoptr(GArray) all = NULL;
         const Candidate *c = NULL;
+        bool deciding = false;
 
         if (n->exit.wish.on && n->exit.offer == 0 && n->state != NETWORK_REVOKED) {
                 all = find_candidates(n);
                 c = choose(n, all);
+                deciding = !c && all->len > 0;
                 if (c)
                         keep_link(n, &c->id);
                 for (guint i = 0; i < MIN(all->len, EXITS_WATCHED_MAX); i++)
                         keep_link(n, &g_array_index(all, Candidate, i).id);
         }
         if (n->exit.wish.on)
-                look_at(n, usec_add(env_now(n->env), EXIT_LOOK_USEC));
-        apply(n, c);
+                look_at(n, next_look(n));
+        apply(n, c, deciding);
 }
 
 /* In a turn of its own: whoever says so is in the middle of something. */
@@ -318,6 +346,7 @@ void network_exit_link_changed(Network *n, const MachineId *machine) {
 void network_use_exit(Network *n, const NetworkExitWish *wish) {
         assert(wish->n <= EXITS_WANTED_MAX);
         n->exit.wish = *wish;
+        n->exit.wished = env_now(n->env);
         n->exit.better = (MachineId){};
         look_soon(n);
 }

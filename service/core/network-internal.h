@@ -19,6 +19,7 @@ typedef struct NetworkExit {
         MachineId machine; /* that is used, or tried */
         unsigned families; /* by which it leads outside */
         usec_t since;      /* monotonic: it was chosen */
+        usec_t wished;     /* monotonic */
         MachineId better;  /* preferred to it, and working */
         usec_t better_since;
         Timer timer;

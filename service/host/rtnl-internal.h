@@ -15,3 +15,7 @@ int rtnl_dump(Rtnl *r,
               mnl_cb_t callback,
               void (*reset)(void *userdata),
               void *userdata);
+
+/* Sends a request and feeds every answer to @callback (may be NULL) until the acknowledgement.
+ * Return: 0 or negative errno. */
+int rtnl_request(Rtnl *r, struct nlmsghdr *nlh, mnl_cb_t callback, void *userdata);

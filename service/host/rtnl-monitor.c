@@ -14,7 +14,8 @@ int rtnl_monitor_open(void) {
         const struct sockaddr_nl local = {
                 .nl_family = AF_NETLINK,
                 .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
-                             RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
+                             RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE |
+                             1U << (RTNLGRP_IPV6_RULE - 1), /* has no RTMGRP of its own */
         };
         _cleanup_close_ int fd = -EBADF;
 
@@ -59,6 +60,9 @@ static int64_t changed_link(const struct nlmsghdr *nlh) {
                                 oif = mnl_attr_get_u32(attr);
                 }
                 return oif;
+        case RTM_NEWRULE:
+        case RTM_DELRULE:
+                return len < sizeof *rtm ? -1 : 0;
         }
         return -1;
 }

@@ -66,9 +66,13 @@ static int talk(Rtnl *r, struct nlmsghdr *nlh, mnl_cb_t callback, void *userdata
         return status < 0 ? -errno : 0;
 }
 
-static int request(Rtnl *r, struct nlmsghdr *nlh) {
+int rtnl_request(Rtnl *r, struct nlmsghdr *nlh, mnl_cb_t callback, void *userdata) {
         nlh->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-        return talk(r, nlh, NULL, NULL);
+        return talk(r, nlh, callback, userdata);
+}
+
+static int request(Rtnl *r, struct nlmsghdr *nlh) {
+        return rtnl_request(r, nlh, NULL, NULL);
 }
 
 /* @reset is called before each attempt, so that what an interrupted one found is forgotten. */

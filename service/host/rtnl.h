@@ -99,7 +99,7 @@ int rtnl_lans(Rtnl *r, const RtnlOurs *ours, RtnlLan *ret, unsigned max);
 
 /* --- monitor --- */
 
-/* fd that is readable when links, addresses or routes changed; non-blocking, CLOEXEC. An IPv6
+/* fd that is readable when links, addresses, routes or rules for them changed; non-blocking, CLOEXEC. An IPv6
  * router's advertisements renew addresses and so count as changes: the caller gathers them. */
 int rtnl_monitor_open(void);
 /* What changed, as flags. */

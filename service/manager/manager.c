@@ -12,6 +12,7 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "core/demux.h"
+#include "host/rtnl-detour.h"
 #include "manager/manager-internal.h"
 #include "network/managed-network-internal.h"
 
@@ -465,6 +466,9 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 r = setup_dataplane(m);
         if (r >= 0)
                 r = manager_open_sockets(m);
+        /* What a former life left: it was killed. The port is ours now, so nobody else needs it. */
+        if (r >= 0 && !options->user_mode)
+                (void) rtnl_detour_clear(m->rtnl);
         if (r >= 0)
                 r = manager_open_tcp_port(m);
         if (r >= 0)

@@ -355,6 +355,31 @@ int managed_network_rename_machine(
         return 0;
 }
 
+int managed_network_appoint_exit(
+                ManagedNetwork *n,
+                const char *text,
+                bool may,
+                AdminSubject *ret,
+                ManagerError *error) {
+        AdminSubject s;
+        int r;
+
+        r = find_subject(n, text, &s, error);
+        if (r < 0)
+                return r;
+        r = enrol_service_set_exit(service_of(n), &s.id, may);
+        if (r == -EPERM)
+                return manager_fail(
+                                error, r, "NotPermitted",
+                                "the gateway may always be an exit: 'omerta gateway off' ends it");
+        if (r == -ETIME)
+                return managed_network_fail_clock(n, error);
+        if (r < 0)
+                return manager_fail(error, r, "Failed", "cannot sign it: %s", g_strerror(-r));
+        *ret = s;
+        return 0;
+}
+
 int managed_network_revoke(
                 ManagedNetwork *n,
                 const char *text,

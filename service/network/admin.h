@@ -86,6 +86,13 @@ int managed_network_rename_machine(
                 const char *name,
                 AdminSubject *ret,
                 ManagerError *error);
+/* Whether a member is believed when it says that it is an exit to the internet. As before. */
+int managed_network_appoint_exit(
+                ManagedNetwork *n,
+                const char *text,
+                bool may,
+                AdminSubject *ret,
+                ManagerError *error);
 
 typedef struct RevokeResult {
         AdminSubject machine;

@@ -21,9 +21,12 @@ struct ManagedNetwork {
         Forwards *forwards; /* NULL: never one */
         ManagerDialer dialer;
         bool in_dataplane;
-        PartList parts;                               /* without --vpn there are none */
-        Part addresses, interface, stack, forwarding; /* each in network/part-NAME.c */
-        bool dataplane_failed; /* the packet thread could not read or write it */
+        PartList parts; /* without --vpn there are none */
+        /* Each in network/part-NAME.c. */
+        Part addresses, interface, stack, forwarding, detour;
+        NetworkExitWish exit_wish; /* as stored */
+        bool detour_is_set;        /* this machine's routing is changed */
+        bool dataplane_failed;     /* the packet thread could not read or write it */
         char *down_reason;
         char *status_logged; /* as managed_network_note_status() has it */
         bool any_subnet;     /* while joining: root said so */
@@ -71,6 +74,17 @@ int managed_network_sign_by_root(void *userdata, Network *core, const RecordBody
 
 /* --- network/part-interface.c --- */
 Part *managed_network_init_interface(ManagedNetwork *n);
+
+/* --- network/part-detour.c --- */
+Part *managed_network_init_detour(ManagedNetwork *n);
+/* The wish changed. */
+void managed_network_apply_detour(ManagedNetwork *n);
+
+/* --- network/use-exit.c --- */
+/* The wish as it is stored. */
+void managed_network_load_wish(ManagedNetwork *n);
+/* NetworkHandler.exit_changed. */
+void managed_network_note_exit(ManagedNetwork *n);
 
 /* --- network/part-addresses.c --- */
 Part *managed_network_init_addresses(ManagedNetwork *n);

@@ -100,6 +100,8 @@ static void add_parts(ManagedNetwork *n) {
         if (!options->user_mode)
                 part_list_add(&n->parts, managed_network_init_netstack(n));
         part_list_add(&n->parts, managed_network_init_forwarding(n));
+        if (!options->user_mode)
+                part_list_add(&n->parts, managed_network_init_detour(n));
 }
 
 int managed_network_start_parts(ManagedNetwork *n, bool insist, ManagerError *error) {
@@ -275,6 +277,10 @@ static void on_packets_ready(void *userdata, Network *core, PacketPeer *peer) {
                 dataplane_flush_pending(n->manager->dataplane, peer);
 }
 
+static void on_exit_changed(void *userdata, Network *core) {
+        managed_network_note_exit(userdata);
+}
+
 NetworkConfig managed_network_core_config(ManagedNetwork *n) {
         Manager *m = n->manager;
         NetworkConfig c = {
@@ -300,6 +306,7 @@ NetworkConfig managed_network_core_config(ManagedNetwork *n) {
                         .member_changed = on_member,
                         .lease_changed = on_lease,
                         .session_changed = on_session,
+                        .exit_changed = on_exit_changed,
                         .pending_changed = on_pending,
                         .packets_ready = on_packets_ready,
                 },
@@ -392,6 +399,7 @@ static int start(ManagedNetwork *n, bool insist, ManagerError *error) {
                                 r == -ENOKEY ? "its certificate is missing in the state "
                                                "directory; leave it and join again"
                                              : g_strerror(-r));
+        network_use_exit(n->core, &n->exit_wish);
         /* One that is over needs none. */
         if (network_state(n->core) == NETWORK_REVOKED)
                 return 0;
@@ -413,6 +421,7 @@ int managed_network_load(Manager *m, const StoredNetwork *stored) {
         n->stored = *stored;
         n->stored.membership.secret = secret_ref(stored->membership.secret);
         n->is_stored = true;
+        managed_network_load_wish(n);
         r = load_identity(n, &error);
         if (r >= 0 && stored->up)
                 r = start(n, true, &error);

@@ -58,6 +58,26 @@ int managed_network_fail_clock(const ManagedNetwork *n, ManagerError *error);
 /* A person says that this machine's clock is right. */
 int managed_network_repair_time(ManagedNetwork *n, NetworkRepair *ret, ManagerError *error);
 
+/* --- the way out --- */
+
+/**
+ * managed_network_use_exit() - send this machine's traffic through a member of the network
+ * @text: "none", "auto", or machines with commas between them, the preferred one first
+ * @lan: what this machine has a route for stays reachable besides, but for its default route
+ *
+ * Stored before it returns; of one network at a time.
+ * Return: 0, or negative errno and @error: -EBUSY: another network's is used.
+ */
+int managed_network_use_exit(ManagedNetwork *n, const char *text, bool lan, ManagerError *error);
+/* Texts are the network's until it changes. */
+typedef struct ManagedWayOut {
+        const char *wanted;         /* "none", "auto", or ids with commas between them */
+        const char *state, *reason; /* network_exit_info() */
+        bool lan, is_chosen;
+        MachineId machine; /* of the chosen one */
+} ManagedWayOut;
+ManagedWayOut managed_network_way_out(const ManagedNetwork *n);
+
 /* --- connections into it --- */
 
 /* As netif/netstack.h has them. -ENETUNREACH also for a network that is down, or goes down

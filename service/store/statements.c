@@ -13,16 +13,16 @@ static const char *const text[] = {
         [STATEMENT_PUT_NETWORK] =
                         "INSERT OR REPLACE INTO network (id, name, subnet, gateway, secret, "
                         "is_gateway, host_name, owner, interface, up, created, max_absence, grace, "
-                        "revoked, mtu, lan_off) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
-                        "?12, ?13, ?14, ?15, ?16)",
+                        "revoked, mtu, lan_off, exit, exit_lan_off) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, "
+                        "?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         [STATEMENT_COUNT_NETWORKS] =
                         "SELECT count(*) FROM network WHERE id NOT IN "
                         "(SELECT network FROM membership_key)",
         [STATEMENT_DELETE_NETWORK] = "DELETE FROM network WHERE id = ?1",
         [STATEMENT_LIST_NETWORKS] =
                         "SELECT id, name, subnet, gateway, secret, is_gateway, host_name, owner, "
-                        "interface, up, created, max_absence, grace, revoked, mtu, lan_off "
-                        "FROM network ORDER BY created, id",
+                        "interface, up, created, max_absence, grace, revoked, mtu, lan_off, "
+                        "exit, exit_lan_off FROM network ORDER BY created, id",
         [STATEMENT_PUT_RECORD] =
                         "INSERT OR REPLACE INTO record (network, kind, machine, bytes, hash) "
                         "VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -30,6 +30,7 @@ static bool read_network(sqlite3_stmt *st, StoredNetwork *ret) {
             !store_column_text(st, 6, m->host_name, sizeof m->host_name) ||
             !store_column_text(st, 7, m->owner, sizeof m->owner) ||
             !store_column_text(st, 8, ret->interface, sizeof ret->interface) ||
+            !store_column_text(st, 16, ret->exit, sizeof ret->exit) ||
             ip_prefix_parse(subnet, &m->subnet) < 0)
                 return false;
         m->secret = secret_new(secret);
@@ -41,6 +42,7 @@ static bool read_network(sqlite3_stmt *st, StoredNetwork *ret) {
         m->is_revoked = sqlite3_column_int(st, 13) != 0;
         ret->mtu = (uint32_t) sqlite3_column_int64(st, 14);
         ret->lan_off = sqlite3_column_int(st, 15) != 0;
+        ret->exit_lan_off = sqlite3_column_int(st, 17) != 0;
         return true;
 }
 
@@ -91,6 +93,8 @@ int store_put_network(Store *s, const StoredNetwork *network) {
                 sqlite3_bind_int(st, 14, m->is_revoked);
                 sqlite3_bind_int64(st, 15, network->mtu);
                 sqlite3_bind_int(st, 16, network->lan_off);
+                bind_text(st, 17, network->exit);
+                sqlite3_bind_int(st, 18, network->exit_lan_off);
         }
         return store_run(s, st);
 }

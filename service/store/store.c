@@ -70,6 +70,8 @@ static const char *const migrations[] = {
         "CREATE TABLE setting (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL)"
         "  STRICT, WITHOUT ROWID;",
         "ALTER TABLE network ADD COLUMN lan_off INTEGER NOT NULL DEFAULT 0;",
+        "ALTER TABLE network ADD COLUMN exit TEXT NOT NULL DEFAULT '';"
+        "ALTER TABLE network ADD COLUMN exit_lan_off INTEGER NOT NULL DEFAULT 0;",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 

@@ -10,18 +10,24 @@
  * only.
  */
 
+#include "base/limits.h"
 #include "core/crypto/identity.h"
 #include "core/mesh/membership.h"
 #include "core/mesh/mesh-store.h"
+
+/* EXITS_WANTED_MAX ids, each with a comma or the end behind it. */
+#define EXIT_TEXT_SIZE ((MACHINE_ID_TEXT_LEN + 1) * EXITS_WANTED_MAX)
 
 typedef struct Store Store;
 
 /* A network this machine is a member of, and what the daemon adds to it. */
 typedef struct StoredNetwork {
         Membership membership;
-        char interface[16]; /* IFNAMSIZ; "": none yet */
-        uint32_t mtu;       /* 0: not set */
-        bool lan_off;       /* no beacons in LANs */
+        char interface[16];        /* IFNAMSIZ; "": none yet */
+        uint32_t mtu;              /* 0: not set */
+        bool lan_off;              /* no beacons in LANs */
+        char exit[EXIT_TEXT_SIZE]; /* that is used: "": none, "auto", or ids with commas */
+        bool exit_lan_off;
         bool up;
         usec_t created; /* realtime */
 } StoredNetwork;

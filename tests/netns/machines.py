@@ -100,6 +100,7 @@ class Machine:
         self.state = self.dir / "state"
         self.bus_address = f"unix:path={self.dir}/bus"
         self.daemon = None
+        self.program = OMERTAD
         self.log = self.dir / "log"
         self.env = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.bus_address, LC_ALL="C.UTF-8")
         for key in ("NOTIFY_SOCKET", "JOURNAL_STREAM", "STATE_DIRECTORY", "LISTEN_FDS"):
@@ -137,7 +138,7 @@ class Machine:
         """omertad in the foreground; returns when it owns its name."""
         out = open(self.log, "ab")
         self.daemon = self.lab.spawn(
-            self.command(OMERTAD, "start", "--state-dir", self.state, *args),
+            self.command(self.program, "start", "--state-dir", self.state, *args),
             env=self.env, stdout=out, stderr=out)
         if wait:
             wait_for(f"{self.name}'s daemon", self.is_ready)
