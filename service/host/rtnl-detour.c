@@ -14,6 +14,8 @@
 #define RULES_MAX (2U * (INSIDE_PREFIXES_MAX + 3U))
 /* What somebody else has made in our name is taken away with ours, but not for ever. */
 #define FOREIGN_MAX 256U
+/* A rule or a route as the kernel tells it: a header and two dozen numbers and names at most. */
+#define MESSAGE_SIZE_MAX 512U
 
 /* One rule, as we make it or as the kernel has it. */
 typedef struct Rule {
@@ -96,10 +98,17 @@ static bool same_route(const Route *a, const Route *b) {
 
 /* --- what is there --- */
 
+/* As the kernel said it, so that exactly this one can be taken away. */
+typedef struct Message {
+        uint8_t bytes[MESSAGE_SIZE_MAX] __attribute__((aligned(NLMSG_ALIGNTO)));
+} Message;
+
 typedef struct Found {
         Rule rule[FOREIGN_MAX];
+        Message rule_message[FOREIGN_MAX];
         unsigned n_rules;
         Route route[FOREIGN_MAX];
+        Message route_message[FOREIGN_MAX];
         unsigned n_routes;
 } Found;
 
@@ -164,8 +173,11 @@ static int on_rule(const struct nlmsghdr *nlh, void *userdata) {
         rule.to.len = h->dst_len;
         rule.is_odd = rule.is_odd || h->action != FR_ACT_TO_TBL || h->src_len != 0 || h->tos != 0 ||
                       (h->flags & FIB_RULE_INVERT);
-        if (protocol == DETOUR_PROTOCOL && found->n_rules < FOREIGN_MAX)
-                found->rule[found->n_rules++] = rule;
+        if (protocol != DETOUR_PROTOCOL || found->n_rules == FOREIGN_MAX ||
+            nlh->nlmsg_len > MESSAGE_SIZE_MAX)
+                return MNL_CB_OK;
+        memcpy(found->rule_message[found->n_rules].bytes, nlh, nlh->nlmsg_len);
+        found->rule[found->n_rules++] = rule;
         return MNL_CB_OK;
 }
 
@@ -198,9 +210,10 @@ static int on_route(const struct nlmsghdr *nlh, void *userdata) {
                 }
         }
         if (route.table != DETOUR_TABLE || rtm->rtm_protocol != DETOUR_PROTOCOL ||
-            found->n_routes == FOREIGN_MAX)
+            found->n_routes == FOREIGN_MAX || nlh->nlmsg_len > MESSAGE_SIZE_MAX)
                 return MNL_CB_OK;
         route.is_odd = route.is_odd || rtm->rtm_dst_len != 0 || rtm->rtm_type != RTN_UNICAST;
+        memcpy(found->route_message[found->n_routes].bytes, nlh, nlh->nlmsg_len);
         found->route[found->n_routes++] = route;
         return MNL_CB_OK;
 }
@@ -222,15 +235,14 @@ static int find(Rtnl *r, Found *ret) {
 
 /* --- made and taken away --- */
 
-static int rule_request(Rtnl *r, uint16_t type, const Rule *rule) {
+static int add_rule(Rtnl *r, const Rule *rule) {
         const struct fib_rule_port_range port = { rule->port, rule->port };
         uint8_t buf[BUFFER_SIZE];
         struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
         struct fib_rule_hdr *h;
 
-        nlh->nlmsg_type = type;
-        if (type == RTM_NEWRULE)
-                nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
+        nlh->nlmsg_type = RTM_NEWRULE;
+        nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
         h = mnl_nlmsg_put_extra_header(nlh, sizeof *h);
         h->family = rule->family;
         h->action = FR_ACT_TO_TBL;
@@ -249,36 +261,37 @@ static int rule_request(Rtnl *r, uint16_t type, const Rule *rule) {
         return rtnl_request(r, nlh, NULL, NULL);
 }
 
-static int remove_rule(Rtnl *r, const Rule *rule) {
-        int status = rule_request(r, RTM_DELRULE, rule);
+static int take_away(Rtnl *r, uint16_t type, Message *found) {
+        struct nlmsghdr *nlh = (struct nlmsghdr *) found->bytes;
+        int status;
 
-        return status == -ENOENT ? 0 : status;
+        nlh->nlmsg_type = type;
+        nlh->nlmsg_flags = 0;
+        status = rtnl_request(r, nlh, NULL, NULL);
+        return status == -ENOENT || status == -ESRCH ? 0 : status;
 }
 
-static int route_request(Rtnl *r, uint16_t type, const Route *route) {
+static int add_route(Rtnl *r, const Route *route) {
         uint8_t buf[BUFFER_SIZE];
         struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
         struct rtmsg *rtm;
 
-        nlh->nlmsg_type = type;
-        if (type == RTM_NEWROUTE)
-                nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+        nlh->nlmsg_type = RTM_NEWROUTE;
+        nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
         rtm = mnl_nlmsg_put_extra_header(nlh, sizeof *rtm);
         rtm->rtm_family = route->family;
         rtm->rtm_protocol = DETOUR_PROTOCOL;
-        rtm->rtm_type = type == RTM_NEWROUTE ? RTN_UNICAST : RTN_UNSPEC;
-        rtm->rtm_scope = type == RTM_NEWROUTE ? RT_SCOPE_LINK : RT_SCOPE_NOWHERE;
-        mnl_attr_put_u32(nlh, RTA_TABLE, DETOUR_TABLE);
-        if (route->ifindex != 0)
-                mnl_attr_put_u32(nlh, RTA_OIF, route->ifindex);
-        if (type == RTM_NEWROUTE)
-                mnl_attr_put(nlh, RTA_PREFSRC, ip_size(&route->source), route->source.bytes);
+        rtm->rtm_type = RTN_UNICAST;
+        rtm->rtm_scope = RT_SCOPE_LINK;
+        mnl_attr_put_u32(nlh, RTA_TABLE, route->table);
+        mnl_attr_put_u32(nlh, RTA_OIF, route->ifindex);
+        mnl_attr_put(nlh, RTA_PREFSRC, ip_size(&route->source), route->source.bytes);
         return rtnl_request(r, nlh, NULL, NULL);
 }
 
-static bool has_rule(const Rule *rules, unsigned n, const Rule *rule) {
-        for (unsigned i = 0; i < n; i++)
-                if (same_rule(&rules[i], rule))
+static bool is_there(const Found *found, const Rule *rule) {
+        for (unsigned i = 0; i < found->n_rules; i++)
+                if (same_rule(&found->rule[i], rule))
                         return true;
         return false;
 }
@@ -297,19 +310,23 @@ typedef struct Wanted {
         unsigned n_routes;
 } Wanted;
 
+static bool is_wanted(const Wanted *w, const Rule *rule) {
+        for (unsigned i = 0; i < w->n_rules; i++)
+                if (same_rule(&w->rule[i], rule))
+                        return true;
+        return false;
+}
+
 /* Rules first: one that leads to an empty table does nothing. */
-static int remove_others(Rtnl *r, const Found *found, const Wanted *w) {
+static int remove_others(Rtnl *r, Found *found, const Wanted *w) {
         int status = 0;
 
         for (unsigned i = 0; status >= 0 && i < found->n_rules; i++)
-                if (!has_rule(w->rule, w->n_rules, &found->rule[i]))
-                        status = remove_rule(r, &found->rule[i]);
+                if (!is_wanted(w, &found->rule[i]))
+                        status = take_away(r, RTM_DELRULE, &found->rule_message[i]);
         for (unsigned i = 0; status >= 0 && i < found->n_routes; i++)
-                if (!has_route(w->route, w->n_routes, &found->route[i])) {
-                        status = route_request(r, RTM_DELROUTE, &found->route[i]);
-                        if (status == -ESRCH)
-                                status = 0;
-                }
+                if (!has_route(w->route, w->n_routes, &found->route[i]))
+                        status = take_away(r, RTM_DELROUTE, &found->route_message[i]);
         return status;
 }
 
@@ -318,11 +335,11 @@ static int add_missing(Rtnl *r, const Found *found, const Wanted *w) {
 
         for (unsigned i = 0; status >= 0 && i < w->n_routes; i++)
                 if (!has_route(found->route, found->n_routes, &w->route[i]))
-                        status = route_request(r, RTM_NEWROUTE, &w->route[i]);
+                        status = add_route(r, &w->route[i]);
         for (unsigned i = 0; status >= 0 && i < w->n_rules; i++) {
-                if (has_rule(found->rule, found->n_rules, &w->rule[i]))
+                if (is_there(found, &w->rule[i]))
                         continue;
-                status = rule_request(r, RTM_NEWRULE, &w->rule[i]);
+                status = add_rule(r, &w->rule[i]);
                 if (status == -EEXIST)
                         status = 0;
         }
@@ -339,9 +356,6 @@ int rtnl_detour_set(Rtnl *r, const RtnlDetour *e) {
         w->n_rules = wanted_rules(e, w->rule);
         w->n_routes = wanted_routes(e, w->route);
         status = remove_others(r, found, w);
-        /* One that says more than we know may have taken another with it. */
-        if (status >= 0)
-                status = find(r, found);
         if (status >= 0)
                 status = add_missing(r, found, w);
         if (status < 0)
@@ -361,7 +375,7 @@ int rtnl_detour_is_set(Rtnl *r, const RtnlDetour *e) {
         if (found->n_rules != w->n_rules || found->n_routes != w->n_routes)
                 return 0;
         for (unsigned i = 0; i < w->n_rules; i++)
-                if (!has_rule(found->rule, found->n_rules, &w->rule[i]))
+                if (!is_there(found, &w->rule[i]))
                         return 0;
         for (unsigned i = 0; i < w->n_routes; i++)
                 if (!has_route(found->route, found->n_routes, &w->route[i]))
@@ -375,6 +389,17 @@ int rtnl_detour_clear(Rtnl *r) {
         int status = find(r, found);
 
         return status < 0 ? status : remove_others(r, found, none);
+}
+
+int rtnl_add_default(Rtnl *r, unsigned ifindex, const IpAddr *source) {
+        const Route route = {
+                .family = source->family,
+                .table = RT_TABLE_MAIN,
+                .ifindex = ifindex,
+                .source = *source,
+        };
+
+        return add_route(r, &route);
 }
 
 /* --- what there is beside it --- */

@@ -6,11 +6,10 @@
  * default route over our interface, and rules that lead there. The main table is not touched, and
  * what we make is known by its protocol, so that another life finds it.
  *
- *   18000  UDP from our own port          main: our datagrams carry everything else, and must not loop
- *   18001  all                            main, but for its default route: what is on the link, and
- *                                         whatever somebody has made a route for
- *          or, without the LAN, all that lies inside a virtual network of this machine
- *   18002  all                            our table
+ *   18000  UDP from our own port          main: our datagrams carry everything else, and must not
+ * loop 18001  all                            main, but for its default route: what is on the link,
+ * and whatever somebody has made a route for or, without the LAN, all that lies inside a virtual
+ * network of this machine 18002  all                            our table
  *
  * Our datagrams are told by their port and not by a mark (SO_MARK): where rp_filter is strict the
  * kernel looks up the way back to who sent us one, and that look-up has the ports but no mark, so
@@ -29,7 +28,7 @@
 
 typedef struct RtnlDetour {
         unsigned ifindex;
-        uint16_t port; /* of our UDP sockets */
+        uint16_t port;          /* of our UDP sockets */
         IpAddr source, source6; /* ours in the network; unset: nothing of this family goes there */
         bool lan; /* what the main table has a route for stays reachable, but for its default route */
         const PrefixSet *inside; /* without @lan: these stay reachable */
@@ -43,6 +42,9 @@ int rtnl_detour_is_set(Rtnl *r, const RtnlDetour *e);
 /* Nothing of ours is left, whoever made it. Return: 0, or negative errno. */
 int rtnl_detour_clear(Rtnl *r);
 
-/* Whether a family has a default route in the main table that is not over @ifindex. Return: 1, 0, or
- * negative errno. */
+/* A default route in the main table, for a namespace that has nothing else: @source is ours on the
+ * link. Return: 0, or negative errno. */
+int rtnl_add_default(Rtnl *r, unsigned ifindex, const IpAddr *source);
+/* Whether a family has a default route in the main table that is not over @ifindex. Return: 1, 0,
+ * or negative errno. */
 int rtnl_has_default(Rtnl *r, int family, unsigned ifindex);

@@ -649,6 +649,58 @@ class CliTest(unittest.TestCase):
         self.fake.answers['Network.Rename'] = Error(ERROR + 'NameTaken', 'another machine is called so')
         self.fails(1, 'network', 'rename', 'phone', 'gw', says='another machine')
 
+    def test_gateway_use(self):
+        self.home()
+        used = {'network': 'home', 'wanted': 'auto', 'exit': IDS['gateway'], 'host_name': 'gw',
+                'state': 'up', 'state_reason': None, 'lan': True}
+        for arguments, sent in ((['gw'], ['gw', {}]), ([], ['auto', {}]),
+                                (['gw,phone', '--no-lan'], ['gw,phone', {'no-lan': True}])):
+            self.fake.calls.clear()
+            self.assertEqual(self.ok('gateway', 'use', *arguments).out, '')
+            self.assertEqual(self.called('Network.UseExit'), [(HOME, 'Network.UseExit', sent, True)])
+        self.assertEqual(self.json('gateway', 'use', 'gw'), used)
+        self.assertEqual(self.tty('gateway', 'use', 'gw').err,
+                         "This machine's internet traffic leaves by gw.\n")
+        self.assertEqual(self.tty('gateway', 'use', 'none').err,
+                         "This machine's internet traffic leaves by its own way.\n")
+        self.fake.answers['Network.UseExit'] = Error(ERROR + 'NoSuchMachine', 'nobody is called so')
+        self.fails(4, 'gateway', 'use', 'anna', says='nobody')
+
+    def test_gateway_use_in_vain(self):
+        self.home(ExitState='unavailable', ExitReason='phone does not answer', Exit=IDS['phone'])
+        self.fails(3, 'gateway', 'use', 'phone', says='phone does not answer')
+        self.assertEqual(self.ok('gateway', 'exits').out.splitlines()[-1],
+                         'home: no exit is used: phone does not answer')
+
+    def test_gateway_exits(self):
+        self.home()
+        self.fake.change(machine('gateway'), 'Machine', 'Exit', ['ipv4', 'ipv6'])
+        self.assertEqual(self.ok('gateway', 'exits').out, (
+            'HOST  ADDRESS   EXIT       LINK     RTT  USED\n'
+            'gw    10.0.0.1  ipv4 ipv6  up    1.3 ms  up\n'))
+        self.assertEqual(self.json('gateway', 'exits')['exits'], [{
+            'network': 'home', 'id': IDS['gateway'], 'host_name': 'gw', 'exit': ['ipv4', 'ipv6'],
+            'link': 'up', 'rtt_usec': 1300, 'used': True}])
+        lines = self.ok('network', 'peers').out.splitlines()
+        self.assertIn('ROLE     EXIT    LINK', lines[0])
+        self.assertIn('gateway  ipv4+6  up', lines[1])
+
+    def test_gateway_appoint(self):
+        self.home()
+        self.fake.answers['Network.AppointExit'] = (IDS['phone'], 'phone')
+        for verb, may, said in (('appoint', True, 'may be an exit now'), ('dismiss', False, 'no exit')):
+            self.fake.calls.clear()
+            self.assertEqual(self.json('gateway', verb, 'phone'),
+                             {'machine': IDS['phone'], 'host_name': 'phone', 'appointed': may})
+            self.assertEqual(self.called('Network.AppointExit'),
+                             [(HOME, 'Network.AppointExit', ['phone', may], True)])
+            self.assertIn(said, self.tty('gateway', verb, 'phone').err)
+
+    def test_up_by_an_exit(self):
+        self.home()
+        self.ok('up', '--gateway', 'auto')
+        self.assertEqual(self.called('Network.UseExit'), [(HOME, 'Network.UseExit', ['auto', {}], True)])
+
     def test_whois(self):
         self.home()
         self.work()
