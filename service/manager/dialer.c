@@ -11,6 +11,34 @@ static bool is_down(int r) {
         return r == -ENETUNREACH || r == -ENOTCONN;
 }
 
+/* Where what lies outside all networks goes by an exit. NULL: nowhere. */
+static ManagedNetwork *exit_network(const ManagerDialer *d) {
+        for (unsigned i = 0; !d->only && i < d->manager->networks->len; i++) {
+                ManagedNetwork *n = d->manager->networks->pdata[i];
+
+                if (n->exit_wish.on && n->core && n->netstack)
+                        return n;
+        }
+        return NULL;
+}
+
+/* manager_resolve(), or the way out. */
+static int find(const ManagerDialer *d, const IpAddr *address, ManagedNetwork **ret) {
+        ManagedNetwork *exit;
+        MachineId machine;
+        IpAddr a;
+        int r;
+
+        r = manager_resolve(d->manager, d->only, ip_format(address).text, ret, &machine, &a, NULL);
+        if (r != -ENXIO || prefix_set_contains(&d->manager->inside, address))
+                return r;
+        exit = exit_network(d);
+        if (!exit)
+                return r;
+        *ret = exit;
+        return 0;
+}
+
 static int
 dialer_dial(void *userdata,
             const IpAddr *address,
@@ -22,14 +50,12 @@ dialer_dial(void *userdata,
         ManagerDialer *d = userdata;
         ManagerCall *c = NULL;
         ManagedNetwork *n;
-        MachineId machine;
-        IpAddr a;
         int r;
 
-        r = manager_resolve(d->manager, d->only, ip_format(address).text, &n, &machine, &a, NULL);
+        r = find(d, address, &n);
         if (r < 0)
                 return is_down(r) ? -ENETUNREACH : -EHOSTUNREACH;
-        r = managed_network_dial(n, &a, port, timeout, done, done_userdata, &c);
+        r = managed_network_dial(n, address, port, timeout, done, done_userdata, &c);
         if (r >= 0)
                 *ret = (ProxyCall *) c;
         return r;
@@ -60,16 +86,9 @@ static const void *dialer_network(void *userdata, const IpAddr *address) {
         ManagerDialer *d = userdata;
         GPtrArray *networks = d->manager->networks;
         ManagedNetwork *n;
-        MachineId machine;
-        IpAddr a;
-        int r;
 
-        if (address) {
-                r =
-                                manager_resolve(d->manager, d->only, ip_format(address).text, &n,
-                                                &machine, &a, NULL);
-                return r < 0 ? NULL : n;
-        }
+        if (address)
+                return find(d, address, &n) < 0 ? NULL : n;
         for (unsigned i = 0; i < networks->len; i++) {
                 n = networks->pdata[i];
                 if (n->netstack && (!d->only || d->only == n))

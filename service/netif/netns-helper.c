@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 
 #include "base/macros.h"
-#include "host/rtnl.h"
+#include "host/rtnl-detour.h"
 #include "host/sock-diag.h"
 #include "netif/netns-protocol.h"
 #include "netif/tun.h"
@@ -97,6 +97,19 @@ static int reply(const NetnsReply *p, const int *fds, unsigned n_fds) {
         return netns_send(NETNS_HELPER_FD, p, sizeof *p, fds, n_fds);
 }
 
+/* What is not in the network goes to it all the same: by the exit, where one is used, and else
+ * programs are told at once that there is no route. */
+static void add_defaults(const Netif *tun, const NetnsRequest *q) {
+        _cleanup_(rtnl_closep) Rtnl *r = NULL;
+
+        if (rtnl_open(&r) < 0)
+                return;
+        if (ip_is_set(&q->address))
+                (void) rtnl_add_default(r, tun->ifindex, &q->address);
+        if (ip_is_set(&q->address6))
+                (void) rtnl_add_default(r, tun->ifindex, &q->address6);
+}
+
 static int serve(Netif *tun) {
         for (;;) {
                 _cleanup_close_ int fd = -EBADF;
@@ -116,10 +129,11 @@ static int serve(Netif *tun) {
                         p.error = fd < 0 ? -errno : 0;
                         break;
                 case NETNS_CONFIGURE:
-                        /* What is not in the network has no route: programs are told at once. */
                         p.error = tun->ops->configure(
                                         tun, &q.address, q.prefix_len, &q.address6, q.prefix_len6,
                                         q.mtu);
+                        if (p.error >= 0)
+                                add_defaults(tun, &q);
                         break;
                 }
                 r = reply(&p, &fd, fd >= 0 ? 1 : 0);

@@ -37,12 +37,12 @@ static bool describe(const ManagedNetwork *n, RtnlDetour *ret) {
 
 /* What does not go by the exit though it should: a sentence, or NULL. */
 static char *find_leak(ManagedNetwork *n, const RtnlDetour *e) {
-        bool v4 = !ip_is_set(&e->source) && rtnl_has_default(n->manager->rtnl, AF_INET, e->ifindex) > 0;
+        bool v4 = !ip_is_set(&e->source) &&
+                  rtnl_has_default(n->manager->rtnl, AF_INET, e->ifindex) > 0;
         bool v6 = !ip_is_set(&e->source6) &&
                   rtnl_has_default(n->manager->rtnl, AF_INET6, e->ifindex) > 0;
 
-        return v4 || v6 ? g_strdup_printf(
-                                          "%s does not go by the exit but by this machine's own way: %s "
+        return v4 || v6 ? g_strdup_printf("%s does not go by the exit but by this machine's own way: %s "
                                           "has no address for it",
                                           v4 ? "IPv4" : "IPv6", n->netif->name)
                         : NULL;

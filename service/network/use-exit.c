@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The exit this machine uses in a network: the user's wish, kept in the store, and what becomes of it.
- * The choice is the core's (core/network-exit.c), the routing a part's (part-detour.c). */
+/* The exit this machine uses in a network: the user's wish, kept in the store, and what becomes of
+ * it. The choice is the core's (core/network-exit.c), the routing a part's (part-detour.c). */
 
 #include <string.h>
 
@@ -146,7 +146,8 @@ static void log_exit(ManagedNetwork *n, const NetworkExitInfo *i) {
 
         switch (i->state) {
         case NETWORK_EXIT_OFF:
-                managed_network_log(n, LOG_NOTICE, MESSAGE_ID_EXIT_CHANGED, "no exit is used any more");
+                managed_network_log(
+                                n, LOG_NOTICE, MESSAGE_ID_EXIT_CHANGED, "no exit is used any more");
                 return;
         case NETWORK_EXIT_UP:
                 managed_network_log(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* An omertad that says it is an exit to the internet, by the families in $OMERTA_TEST_EXIT ("46"); what
- * its kernel does with what comes is the test's business. */
+/* An omertad that says it is an exit to the internet, by the families in $OMERTA_TEST_EXIT ("46");
+ * what its kernel does with what comes is the test's business. */
 
 #include <stdlib.h>
 #include <string.h>

@@ -16,6 +16,7 @@ import json
 import signal
 
 from machines import BUILD, main, wait_for
+from users import User
 
 EXIT = BUILD / "tests" / "netns" / "omertad-exit"
 WEB4, WEB6 = "203.0.113.10", "2001:db8:113::10"
@@ -320,8 +321,47 @@ def test_stop_leaves_nothing(lab):
     wait_for("it to be as before", lambda: routing(m) == before)
 
 
+def test_users_daemon(lab):
+    """Without any privilege: programs in its namespace, and its proxy; nothing of the machine's."""
+    gw, m = begin(lab)
+    u = User(lab, m, "u")
+    u.start("--netstack", "kernel", "--socks-proxy", "1080")
+    r = u.omerta("network", "join", gw.omerta("network", "invite"), "--host-name", "u", check=False)
+    if r.returncode != 0 and "user namespaces" in r.stderr:
+        print(f"# skipped: {r.stderr.splitlines()[0]}")
+        return
+    assert r.returncode == 0, r
+    wait_for("the exit to be known", lambda: json.loads(
+        u.omerta("gateway", "exits", "--json"))["exits"])
+    before = routing(m)
+
+    def inside(address):
+        host = f"[{address}]" if ":" in address else address
+        return u.omerta("exec", "curl", "-s", "-m", "5", f"http://{host}/", check=False)
+
+    def by_proxy(address):
+        return u.run("curl", "-s", "-m", "5", "-x", "socks5://127.0.0.1:1080",
+                     f"http://[{address}]/" if ":" in address else f"http://{address}/", check=False)
+
+    for way in (inside, by_proxy):
+        for address in (WEB4, WEB6):
+            r = way(address)
+            assert r.returncode != 0 and r.returncode != 28 and not r.stdout, (address, r)
+    u.omerta("gateway", "use", "gw")
+    for way in (inside, by_proxy):
+        r = way(WEB4)
+        assert r.stdout.strip() == gw.address, r
+        r = way(WEB6)
+        assert r.stdout.strip() == address6(gw), r
+    assert routing(m) == before and ask(m, WEB4) == m.address
+    u.omerta("gateway", "use", "none")
+    for way in (inside, by_proxy):
+        r = way(WEB4)
+        assert r.returncode not in (0, 28) and not r.stdout, r
+
+
 if __name__ == "__main__":
     main([test_out_and_back, test_own_datagrams_do_not_loop, test_no_ipv6_leaks,
           test_without_the_lan, test_killed, test_somebody_takes_the_rules_away,
-          test_other_takes_over, test_exit_that_was_dismissed, test_stop_leaves_nothing],
+          test_other_takes_over, test_exit_that_was_dismissed, test_stop_leaves_nothing, test_users_daemon],
          "nft", "curl")
