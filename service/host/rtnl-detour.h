@@ -6,10 +6,11 @@
  * default route over our interface, and rules that lead there. The main table is not touched, and
  * what we make is known by its protocol, so that another life finds it.
  *
- *   18000  UDP from our own port          main: our datagrams carry everything else, and must not
- * loop 18001  all                            main, but for its default route: what is on the link,
- * and whatever somebody has made a route for or, without the LAN, all that lies inside a virtual
- * network of this machine 18002  all                            our table
+ *   18000  UDP from our own port  main: our datagrams carry the others, and must not loop
+ *   18001  all                    main, but for its default route: what is on the link, and
+ *                                 whatever somebody has made a route for; or, without the LAN,
+ *                                 all that lies inside a virtual network of this machine
+ *   18002  all                    our table
  *
  * Our datagrams are told by their port and not by a mark (SO_MARK): where rp_filter is strict the
  * kernel looks up the way back to who sent us one, and that look-up has the ports but no mark, so

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Against the real kernel, in a network namespace of our own, whose loopback is the interface: needs
- * root, or says that it did not run. */
+/* Against the real kernel, in a network namespace of our own, whose loopback is the interface:
+ * needs root, or says that it did not run. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -88,7 +88,7 @@ static char *say(const char *command) {
 
 static void assert_rules(const char *family, const char *wanted) {
         g_autofree char *command = g_strdup_printf(
-                "ip -%s rule | grep proto | sed 's/ proto 182//; s/\t/ /g; s/ *$//'", family);
+                        "ip -%s rule | grep proto | sed 's/ proto 182//; s/\t/ /g; s/ *$//'", family);
         g_autofree char *text = say(command);
 
         assert_string_equal(text, wanted);
