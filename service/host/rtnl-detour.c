@@ -407,7 +407,9 @@ int rtnl_add_default(Rtnl *r, unsigned ifindex, const IpAddr *source) {
 typedef struct Default {
         int family;
         unsigned ifindex;
+        bool on_it; /* is looked for; else: on another */
         bool is_there;
+        IpAddr router;
 } Default;
 
 static void forget_default(void *userdata) {
@@ -418,20 +420,27 @@ static int on_default(const struct nlmsghdr *nlh, void *userdata) {
         const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
         uint32_t table = rtm->rtm_table, ifindex = 0;
         Default *d = userdata;
+        IpAddr router = {};
         struct nlattr *attr;
 
         if (rtm->rtm_family != d->family || rtm->rtm_dst_len != 0 || rtm->rtm_type != RTN_UNICAST)
                 return MNL_CB_OK;
         mnl_attr_for_each(attr, nlh, sizeof *rtm) {
-                if (mnl_attr_get_payload_len(attr) != 4)
-                        continue;
-                if (mnl_attr_get_type(attr) == RTA_TABLE)
+                size_t len = mnl_attr_get_payload_len(attr);
+
+                if (mnl_attr_get_type(attr) == RTA_TABLE && len == 4)
                         table = mnl_attr_get_u32(attr);
-                if (mnl_attr_get_type(attr) == RTA_OIF)
+                if (mnl_attr_get_type(attr) == RTA_OIF && len == 4)
                         ifindex = mnl_attr_get_u32(attr);
+                if (mnl_attr_get_type(attr) == RTA_GATEWAY && (len == 4 || len == 16)) {
+                        router.family = rtm->rtm_family;
+                        memcpy(router.bytes, mnl_attr_get_payload(attr), len);
+                }
         }
-        if (table == RT_TABLE_MAIN && ifindex != d->ifindex)
-                d->is_there = true;
+        if (table != RT_TABLE_MAIN || (ifindex == d->ifindex) != d->on_it)
+                return MNL_CB_OK;
+        d->is_there = true;
+        d->router = router;
         return MNL_CB_OK;
 }
 
@@ -440,4 +449,14 @@ int rtnl_has_default(Rtnl *r, int family, unsigned ifindex) {
         int status = rtnl_dump(r, RTM_GETROUTE, (unsigned) family, on_default, forget_default, &d);
 
         return status < 0 ? status : d.is_there;
+}
+
+int rtnl_default_over(Rtnl *r, int family, unsigned ifindex, IpAddr *ret_router) {
+        Default d = { .family = family, .ifindex = ifindex, .on_it = true };
+        int status = rtnl_dump(r, RTM_GETROUTE, (unsigned) family, on_default, forget_default, &d);
+
+        if (status < 0 || !d.is_there)
+                return status;
+        *ret_router = d.router;
+        return 1;
 }

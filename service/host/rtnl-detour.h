@@ -49,3 +49,5 @@ int rtnl_add_default(Rtnl *r, unsigned ifindex, const IpAddr *source);
 /* Whether a family has a default route in the main table that is not over @ifindex. Return: 1, 0,
  * or negative errno. */
 int rtnl_has_default(Rtnl *r, int family, unsigned ifindex);
+/* Whether it has one that is, and the router it names; unset: none. Return: as before. */
+int rtnl_default_over(Rtnl *r, int family, unsigned ifindex, IpAddr *ret_router);

@@ -25,6 +25,7 @@ struct ManagedNetwork {
         /* Each in network/part-NAME.c. */
         Part addresses, interface, stack, forwarding, detour;
         NetworkExitWish exit_wish; /* as stored */
+        NetworkExitWish hand_made; /* as a route of somebody's says */
         bool detour_is_set;        /* this machine's routing is changed */
         bool dataplane_failed;     /* the packet thread could not read or write it */
         char *down_reason;

@@ -12,6 +12,7 @@
 
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "base/macros.h"
 #include "host/rtnl-detour.h"
 #include "network/managed-network-internal.h"
 
@@ -78,6 +79,7 @@ static void detour_stop(void *userdata, bool for_good) {
         if (n->detour_is_set)
                 (void) rtnl_detour_clear(n->manager->rtnl);
         n->detour_is_set = false;
+        n->hand_made = (NetworkExitWish){};
 }
 
 static int detour_check(void *userdata, char **ret_reason) {
@@ -101,9 +103,47 @@ static void apply_now(ManagedNetwork *n) {
         part_done(&n->detour, r, reason);
 }
 
+/* --- a default route that somebody made over our interface by hand --- */
+
+/* Who may do that says by it which exit is meant: the machine that has the router's address, or
+ * any. Return: false: nobody did. */
+static bool find_hand_made(const ManagedNetwork *n, NetworkExitWish *ret) {
+        static const int families[] = { AF_INET, AF_INET6 };
+        Vnet *v = n->core ? network_vnet(n->core) : NULL;
+        NetworkExitWish w = { .on = true };
+        IpAddr router;
+
+        for (unsigned i = 0; v && n->netif && i < ELEMENTSOF(families); i++) {
+                if (rtnl_default_over(n->manager->rtnl, families[i], n->netif->ifindex, &router) <= 0)
+                        continue;
+                if (ip_is_set(&router) && vnet_lookup_machine(v, &router, &w.machine[0]))
+                        w.n = 1;
+                *ret = w;
+                return true;
+        }
+        return false;
+}
+
+/* It is no wish that is kept, and the machine's routing is left to whoever changed it. */
+static void follow_hand_made(ManagedNetwork *n) {
+        NetworkExitWish w = {};
+        bool is_there;
+
+        if (n->exit_wish.on || !n->core)
+                return;
+        is_there = find_hand_made(n, &w);
+        if (is_there == n->hand_made.on && w.n == n->hand_made.n &&
+            (w.n == 0 || machine_id_equal(&w.machine[0], &n->hand_made.machine[0])))
+                return;
+        n->hand_made = w;
+        network_use_exit(n->core, &w);
+}
+
 static void detour_changed(void *userdata, unsigned what) {
         ManagedNetwork *n = userdata;
 
+        if (what & (PART_CHANGED_ADDRESS | PART_CHANGED_ROUTES | PART_CHANGED_INTERFACE))
+                follow_hand_made(n);
         /* The address may be another, or the interface. */
         if (what & (PART_CHANGED_ADDRESS | PART_CHANGED_BELOW))
                 apply_now(n);
@@ -118,8 +158,11 @@ static void detour_reported(void *userdata, PartState old, const char *why) {
 }
 
 void managed_network_apply_detour(ManagedNetwork *n) {
-        if (n->detour.state > PART_STARTING)
-                apply_now(n);
+        if (n->detour.state <= PART_STARTING)
+                return;
+        n->hand_made = (NetworkExitWish){};
+        follow_hand_made(n);
+        apply_now(n);
 }
 
 Part *managed_network_init_detour(ManagedNetwork *n) {

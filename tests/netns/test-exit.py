@@ -321,6 +321,25 @@ def test_stop_leaves_nothing(lab):
     wait_for("it to be as before", lambda: routing(m) == before)
 
 
+def test_route_made_by_hand(lab):
+    """As anybody would do it who has heard of no command for it; the gateway is on the link."""
+    gw, m = begin(lab)
+    m.run("ip", "route", "del", "default")
+    assert ask(m, WEB4, seconds=1) == ""
+    m.run("ip", "route", "add", "default", "via", "10.0.0.1", "dev", "omerta0")
+    wait_for("the gateway", lambda: ask(m, WEB4, seconds=2) == gw.address)
+    u = use(m)
+    assert (u["wanted"], u["state"], u["host_name"]) == ("none", "up", "gw"), u
+    # The rest of the machine's routing is nobody's business; what is asked for goes before.
+    assert "182" not in m.run("ip", "rule").stdout
+    m.omerta("gateway", "use", "gw")
+    assert ask(m, WEB4) == gw.address and ask(m, WEB6) == address6(gw)
+    m.omerta("gateway", "use", "none")
+    wait_for("the route to count again", lambda: ask(m, WEB4, seconds=2) == gw.address)
+    m.run("ip", "route", "del", "default")
+    wait_for("it to be off", lambda: use(m)["state"] == "off")
+
+
 def test_users_daemon(lab):
     """Without any privilege: programs in its namespace, and its proxy; nothing of the machine's."""
     gw, m = begin(lab)
@@ -363,5 +382,6 @@ def test_users_daemon(lab):
 if __name__ == "__main__":
     main([test_out_and_back, test_own_datagrams_do_not_loop, test_no_ipv6_leaks,
           test_without_the_lan, test_killed, test_somebody_takes_the_rules_away,
-          test_other_takes_over, test_exit_that_was_dismissed, test_stop_leaves_nothing, test_users_daemon],
+          test_other_takes_over, test_exit_that_was_dismissed, test_stop_leaves_nothing, test_route_made_by_hand,
+          test_users_daemon],
          "nft", "curl")

@@ -177,6 +177,33 @@ static void test_preferred_is_taken(void **state) {
         lan_free(&w.lan);
 }
 
+/* Nobody is linked to yet: those who may come into question are asked before one is chosen. */
+static void test_choice_before_any_link(void **state) {
+        for (unsigned i = 0; i < 2; i++) {
+                Ways w = ways_new(111 + i);
+                Machine *order[] = { w.exit[0], w.exit[1] };
+                NetworkExitInfo info;
+
+                machine_stop(w.user, true, false);
+                machine_start(w.user);
+                if (i == 0)
+                        use(&w, 0, NULL);
+                else
+                        use(&w, 2, order);
+                sim_run_for(w.lan.sim, 3 * USEC_PER_SEC);
+                if (i == 0)
+                        assert_uses(&w, w.exit[1], PRESENCE_EXITS);
+                else
+                        assert_uses(&w, w.exit[0], PRESENCE_EXIT_V4);
+                /* And that one stays. */
+                assert_true(asks_outside(&w, USEC_PER_SEC));
+                sim_run_for(w.lan.sim, USEC_PER_MINUTE);
+                info = network_exit_info(w.user->network);
+                assert_true(machine_id_equal(&info.machine, machine_id(w.exit[1 - i])));
+                lan_free(&w.lan);
+        }
+}
+
 static usec_t gone_for(Ways *w) {
         usec_t begun = sim_now(w->lan.sim);
 
@@ -310,6 +337,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test(test_path_there_and_back),
                 cmocka_unit_test(test_nearest_is_taken),
                 cmocka_unit_test(test_preferred_is_taken),
+                cmocka_unit_test(test_choice_before_any_link),
                 cmocka_unit_test(test_other_takes_over),
                 cmocka_unit_test(test_back_to_the_preferred),
                 cmocka_unit_test(test_exit_ends_in_order),
