@@ -205,6 +205,26 @@
 #define PROXY_DIAL_USEC (30 * USEC_PER_SEC)
 #define FORWARDS_MAX 256U
 
+/* Interfaces of networks are called so, unless somebody asks for another name. */
+#define OMERTA_INTERFACE_PREFIX "omerta"
+
+/* What a machine that is an exit to the internet carries. Members it knows in one network, which is
+ * what a /16 has. */
+#define EXIT_MEMBERS_MAX 65536U
+/* Flows of one address of a member at once: a browser has hundreds, a scanner all it can get. The
+ * kernel's table holds 65536 or more for the whole machine (nf_conntrack_max). */
+#define EXIT_FLOWS_PER_MEMBER_MAX 4096U
+/* Packets that are refused with an answer, of all members; beyond that silently. */
+#define EXIT_REFUSALS_PER_SECOND 100U
+/* What an administrator says of who may use it and what is granted. */
+#define EXIT_WORDS_MAX 256U
+/* Grants to single machines, each with each of its prefixes. */
+#define EXIT_GRANTED_MAX 4096U
+/* Networks this machine is connected to. */
+#define EXIT_LINKS_MAX 1024U
+/* Flows shown. */
+#define EXIT_FLOWS_SHOWN_MAX 1000U
+
 /* Starts of the daemon that did not last this long wait before they serve (start-delay.h): not the
  * first three, which a crash on somebody's packet is; then a second, two, four, up to what an
  * administrator who has mended the cause would wait for without wondering. */

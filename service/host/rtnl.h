@@ -97,6 +97,37 @@ typedef struct RtnlLan {
  * Return: how many are in @ret, or negative errno. */
 int rtnl_lans(Rtnl *r, const RtnlOurs *ours, RtnlLan *ret, unsigned max);
 
+/* --- for an exit to the internet (rtnl-exit.c) --- */
+
+/* An interface by which an exit leads out, of the families it does. */
+typedef struct RtnlUplink {
+        unsigned ifindex;
+        char name[16]; /* IFNAMSIZ */
+        bool has_v4, has_v6;
+        bool is_default4, is_default6; /* to everywhere */
+} RtnlUplink;
+/**
+ * rtnl_uplinks() - where the default routes lead over, and routes to some prefixes
+ * @skip: interfaces that count for nothing
+ * @to: of IpPrefix
+ *
+ * Of default routes those of the main table. Return: how many are in @ret, or negative errno.
+ */
+int rtnl_uplinks(
+                Rtnl *r,
+                const unsigned *skip,
+                unsigned n_skip,
+                const GArray *to,
+                RtnlUplink *ret,
+                unsigned max);
+/* Prefixes this machine reaches without a router, of both families and in order, the first @max;
+ * not over @skip. @ret: of IpPrefix, the caller unrefs. Return: 0, or negative errno. */
+int rtnl_connected(Rtnl *r, const unsigned *skip, unsigned n_skip, unsigned max, GArray **ret);
+/* Whether what comes in there may leave elsewhere, by IPv4. @ifindex 0: what new interfaces and the
+ * machine as a whole go by (net.ipv4.ip_forward). Return: 1, 0, or negative errno. */
+int rtnl_forwarding(Rtnl *r, unsigned ifindex);
+int rtnl_set_forwarding(Rtnl *r, unsigned ifindex, bool on);
+
 /* --- monitor --- */
 
 /* fd that is readable when links, addresses, routes or rules for them changed; non-blocking, CLOEXEC. An IPv6
