@@ -130,6 +130,12 @@ CliExit cli_gateway_use(Cli *cli, char **args);
 CliExit cli_gateway_exits(Cli *cli, char **args);
 CliExit cli_gateway_appoint(Cli *cli, char **args);
 CliExit cli_gateway_dismiss(Cli *cli, char **args);
+CliExit cli_gateway_on(Cli *cli, char **args);
+CliExit cli_gateway_off(Cli *cli, char **args);
+CliExit cli_gateway_show(Cli *cli, char **args);
+CliExit cli_gateway_allow(Cli *cli, char **args);
+CliExit cli_gateway_deny(Cli *cli, char **args);
+CliExit cli_gateway_flows(Cli *cli, char **args);
 
 CliExit cli_mesh_status(Cli *cli, char **args);
 CliExit cli_dhcp_leases(Cli *cli, char **args);

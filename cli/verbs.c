@@ -160,6 +160,33 @@ const CliVerb cli_verbs[] = {
           N_("Takes back 'omerta gateway appoint'. Whoever uses that exit leaves it within\n"
              "seconds. On the gateway only."),
           cli_gateway_dismiss, CLI_CHANGES },
+        { "gateway", "on", "", 0, 0, 0, N_("Be an exit to the internet"),
+          N_("Makes this machine an exit of the network: members that choose it reach the\n"
+             "internet by it, with its address. Nothing of this machine or its LAN is reached\n"
+             "that way unless it is allowed. On the gateway, or where the gateway allows it."),
+          cli_gateway_on, CLI_CHANGES },
+        { "gateway", "off", "", 0, 0, 0, N_("Be no exit any more"),
+          N_("Ends that, and puts back what was set in the kernel for it. Remembered over\n"
+             "restarts, also beside 'omertad start --gateway'."),
+          cli_gateway_off, CLI_CHANGES },
+        { "gateway", "show", "", 0, 0, 0, N_("Show this machine as an exit"),
+          N_("Shows whether this machine is an exit and why not, what was said of who may use\n"
+             "it, and what each member sent and got by it since it is one."),
+          cli_gateway_show },
+        { "gateway", "allow", "WHO [PREFIX]", 1, 2, 0, N_("Say who may use the exit"),
+          N_("Lets WHO use this exit: a machine, owner:NAME, or '*', all members, who may\n"
+             "unless it was denied. A word for a machine goes before one for its owner, and\n"
+             "that before one for all. With a PREFIX like 192.168.7.0/24: lets WHO reach that\n"
+             "as well, which is not the internet. At once, and remembered."),
+          cli_gateway_allow, CLI_CHANGES },
+        { "gateway", "deny", "WHO [PREFIX]", 1, 2, 0, N_("Say who may not"),
+          N_("Keeps WHO (as for 'omerta gateway allow') from using this exit; flows end at\n"
+             "once. With a PREFIX: takes back that it was allowed."),
+          cli_gateway_deny, CLI_CHANGES },
+        { "gateway", "flows", "", 0, 0, 0, N_("List what goes through this exit"),
+          N_("Lists the connections that members have through this machine. What each has sent\n"
+             "and got is known where the kernel counts it (net.netfilter.nf_conntrack_acct)."),
+          cli_gateway_flows, CLI_ASKS },
         { "mesh", "status", "", 0, 0, 0, N_("Show the links to other machines"),
           N_("Shows the encrypted links beneath the networks: paths, endpoints, handshakes,\n"
              "and what was not taken, with reasons."),

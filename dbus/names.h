@@ -13,6 +13,7 @@
 #define OMERTA_IFACE_SESSION "org.omerta.Mesh1.Session"
 #define OMERTA_IFACE_LEASE "org.omerta.Mesh1.Lease"
 #define OMERTA_IFACE_FORWARD "org.omerta.Mesh1.Forward"
+#define OMERTA_IFACE_GATEWAY "org.omerta.Mesh1.Gateway"
 
 #define OMERTA_ERROR_PREFIX "org.omerta.Mesh1.Error."
 #define OMERTA_ERROR_NOT_JOINED OMERTA_ERROR_PREFIX "NotJoined"

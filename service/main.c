@@ -18,7 +18,9 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "config.h"
+#include "host/forwarding.h"
 #include "manager/manager.h"
+#include "network/gateway.h"
 #include "network/join.h"
 #include "notify.h"
 #include "restore.h"
@@ -33,16 +35,19 @@ typedef struct Arguments {
         Endpoint bootstrap_endpoint;
         bool has_bootstrap;
         int log_level;
-        const char *restore; /* the backup; NULL: start */
+        const char *restore; /* the backup; NULL: something else */
+        bool tidy;           /* put back what a daemon that was killed has left */
 } Arguments;
 
 static const char usage[] =
                 "omertad start [OPTION...]\n"
                 "omertad restore FILE [--user] [--state-dir DIR]\n"
+                "omertad tidy [--state-dir DIR]\n"
                 "\n"
                 "Joins this machine to its private networks. Normally systemd starts it:\n"
                 "'systemctl start omertad'. With 'start' it runs in the foreground; 'restore'\n"
-                "makes a state directory of what 'omerta backup' wrote.\n"
+                "makes a state directory of what 'omerta backup' wrote; 'tidy' puts back what an\n"
+                "exit has set in the kernel, after a daemon that was killed.\n"
                 "\n"
                 "  --user                   for one user, without privileges, on the session bus\n"
                 "  --netstack ENGINE        with --user: auto, kernel, lwip (default: auto)\n"
@@ -244,16 +249,25 @@ static int take_option(int c, Arguments *a) {
 }
 
 /* What else is said is meant for a daemon that starts, and none does. Return: 1, or -EINVAL. */
-static int take_restore(char *file, Arguments *a) {
+static int check_alone(const char *verb, const Arguments *a) {
         const ManagerOptions *m = &a->manager;
 
         if (a->gateway || a->has_bootstrap || a->port_given || a->create.name || a->create.host_name ||
             m->vpn || m->socks || m->socks_auth || m->interface || m->netstack != NETSTACK_AUTO) {
-                fprintf(stderr, "omertad: 'restore' goes with --user and --state-dir alone\n");
+                fprintf(stderr, "omertad: '%s' goes with --user and --state-dir alone\n", verb);
                 return -EINVAL;
         }
-        a->restore = file;
         return 1;
+}
+
+static int take_restore(char *file, Arguments *a) {
+        a->restore = file;
+        return check_alone("restore", a);
+}
+
+static int take_tidy(Arguments *a) {
+        a->tidy = true;
+        return check_alone("tidy", a);
 }
 
 /* Return: 1 go on, 0 done, negative: bad arguments, said why. */
@@ -287,10 +301,12 @@ static int parse_arguments(int argc, char **argv, Arguments *a) {
         }
         if (optind + 2 == argc && strcmp(argv[optind], "restore") == 0)
                 return take_restore(argv[optind + 1], a);
+        if (optind + 1 == argc && strcmp(argv[optind], "tidy") == 0)
+                return take_tidy(a);
         if (optind + 1 != argc || strcmp(argv[optind], "start") != 0) {
                 fprintf(stderr,
-                        "omertad: say 'omertad start' or 'omertad restore FILE'; 'omertad --help' tells "
-                        "more\n");
+                        "omertad: say 'omertad start', 'omertad restore FILE' or 'omertad tidy'; "
+                        "'omertad --help' tells more\n");
                 return -EINVAL;
         }
         if (a->create.subnet && !a->gateway) {
@@ -298,6 +314,18 @@ static int parse_arguments(int argc, char **argv, Arguments *a) {
                 return -EINVAL;
         }
         return check_mode(a);
+}
+
+/* A gateway leads to the internet as well, where it has an interface and nobody has said otherwise. */
+static int ensure_exit(const Manager *m, ManagedNetwork *n) {
+        const ManagerOptions *o = manager_options(m);
+        ManagerError error = {};
+        int r = o->vpn && !o->user_mode ? managed_network_set_exit_by_default(n, &error) : 0;
+
+        if (r < 0)
+                log_error("cannot make this machine an exit: %s", error.message);
+        manager_error_clear(&error);
+        return r;
 }
 
 /* --gateway means: be one. On an empty state directory that makes a network. */
@@ -311,7 +339,7 @@ static int ensure_gateway(Manager *m, const Arguments *a) {
                 const Membership *ms = managed_network_membership(manager_network(m, i));
 
                 if (ms->is_gateway && (!create.name || strcmp(ms->name, create.name) == 0))
-                        return 0;
+                        return ensure_exit(m, manager_network(m, i));
         }
         if (manager_n_networks(m) > 0 && !create.name) {
                 log_error("this machine is a member of a network, not its gateway: start without "
@@ -325,7 +353,7 @@ static int ensure_gateway(Manager *m, const Arguments *a) {
         if (r < 0)
                 log_error("cannot make the network: %s", error.message);
         manager_error_clear(&error);
-        return r;
+        return r < 0 ? r : ensure_exit(m, n);
 }
 
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
@@ -460,6 +488,18 @@ static int close_memory(void) {
         return 0;
 }
 
+/* The table of nftables has gone with the daemon; this has not. */
+static int tidy(const ManagerOptions *o) {
+        g_autofree char *note = forwarding_note(o->runtime_dir ?: o->state_dir);
+        _cleanup_(rtnl_closep) Rtnl *rtnl = NULL;
+        int r = rtnl_open(&rtnl);
+
+        if (r < 0)
+                return log_error_errno(r, "cannot open rtnetlink: %m");
+        forwarding_restore(rtnl, note);
+        return 0;
+}
+
 int main(int argc, char **argv) {
         Arguments a = {
                 .manager = { .port = OMERTA_PORT_DEFAULT },
@@ -480,6 +520,7 @@ int main(int argc, char **argv) {
                                 g_build_filename(g_get_user_state_dir(), "omerta", NULL);
         if (!a.manager.state_dir)
                 a.manager.state_dir = OMERTA_STATE_DIR;
+        a.manager.runtime_dir = runtime_dir;
         log_setup(a.log_level);
         raise_fd_limit();
         r = close_memory();
@@ -487,6 +528,8 @@ int main(int argc, char **argv) {
                 (void) log_error_errno(r, "cannot keep keys out of core files: %m");
                 return EXIT_FAILURE;
         }
+        if (a.tidy)
+                return tidy(&a.manager) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         if (a.restore)
                 return restore_run(a.restore, a.manager.state_dir) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 

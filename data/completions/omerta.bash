@@ -15,7 +15,7 @@ _omerta() {
         local -A nouns=(
                 [network]='create invite invites uninvite join leave list peers address pending
                         approve refuse refused rename revoke revoked show set get repair-time'
-                [gateway]='use exits appoint dismiss'
+                [gateway]='use exits appoint dismiss on off show allow deny flows'
                 [mesh]='status'
                 [dhcp]='leases'
                 [tunnel]='sessions close'
@@ -119,7 +119,7 @@ _omerta() {
         'gateway use')
                 word="auto none $(_omerta_column HOST "${ask[@]}" gateway exits)"
                 ;;
-        'gateway appoint' | 'gateway dismiss')
+        'gateway appoint' | 'gateway dismiss' | 'gateway allow' | 'gateway deny')
                 word=$(_omerta_column HOST "${ask[@]}" network peers)
                 ;;
         exec)

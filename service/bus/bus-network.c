@@ -567,6 +567,7 @@ static void enumerate(ManagedNetwork *n, unsigned max, GPtrArray *paths) {
 }
 
 const BusKind bus_kind_network = {
+        .beside = &bus_kind_gateway,
         .part = NULL,
         .interface = OMERTA_IFACE_NETWORK,
         .vtable = vtable,

@@ -60,8 +60,25 @@ append_property(Bus *b,
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+static int
+append_interface(Bus *b, sd_bus_message *reply, const char *path, const BusKind *kind, void *userdata) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(reply, 's', kind->interface);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        for (const sd_bus_vtable *v = kind->vtable; r >= 0 && v->type != _SD_BUS_VTABLE_END; v++)
+                if (v->type == _SD_BUS_VTABLE_PROPERTY)
+                        r = append_property(b, reply, path, kind->interface, v, userdata);
+        /* Properties, interface. */
+        for (unsigned i = 0; r >= 0 && i < 2; i++)
+                r = sd_bus_message_close_container(reply);
+        return r;
+}
+
 static int append_object(Bus *b, sd_bus_message *reply, const char *path) {
-        const sd_bus_vtable *v;
         const BusKind *kind;
         void *userdata;
         int r;
@@ -74,17 +91,10 @@ static int append_object(Bus *b, sd_bus_message *reply, const char *path) {
                 r = sd_bus_message_append_basic(reply, 'o', path);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "{sa{sv}}");
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
-        if (r >= 0)
-                r = sd_bus_message_append_basic(reply, 's', kind->interface);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "{sv}");
-        for (v = kind->vtable; r >= 0 && v->type != _SD_BUS_VTABLE_END; v++)
-                if (v->type == _SD_BUS_VTABLE_PROPERTY)
-                        r = append_property(b, reply, path, kind->interface, v, userdata);
-        /* Properties, interface, interfaces, object. */
-        for (unsigned i = 0; r >= 0 && i < 4; i++)
+        for (; r >= 0 && kind; kind = kind->beside)
+                r = append_interface(b, reply, path, kind, userdata);
+        /* Interfaces, object. */
+        for (unsigned i = 0; r >= 0 && i < 2; i++)
                 r = sd_bus_message_close_container(reply);
         return r;
 }

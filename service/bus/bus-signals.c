@@ -17,7 +17,7 @@ static_assert(sizeof(Digest) == crypto_shorthash_BYTES, "a digest is one of libs
 /* An object clients know of. */
 typedef struct Told {
         const BusKind *kind;
-        Digest *values;     /* of the properties that are signalled, in the order of the vtable */
+        Digest *values;     /* of the properties that are signalled, in the order of the vtables */
         bool shows_members; /* of a network: bus_network_members() */
         Digest invites;     /* of a network */
 } Told;
@@ -115,20 +115,44 @@ static bool is_signalled(const sd_bus_vtable *v) {
         return v->type == _SD_BUS_VTABLE_PROPERTY && (v->flags & SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE);
 }
 
-/* Looks at all, and keeps what it sees. @changed: gets the names of those that clients know
- * otherwise, or may. */
-static void look(BusSignals *s, const char *path, Told *t, void *userdata, GPtrArray *changed) {
+static unsigned count_signalled(const BusKind *kind) {
         unsigned n = 0;
 
-        for (const sd_bus_vtable *v = t->kind->vtable; v->type != _SD_BUS_VTABLE_END; v++) {
+        for (const sd_bus_vtable *v = kind->vtable; v->type != _SD_BUS_VTABLE_END; v++)
+                n += is_signalled(v);
+        return n;
+}
+
+/* Looks at all of one interface, and keeps what it sees in @values. @changed: gets the names of
+ * those that clients know otherwise, or may. */
+static void
+look(BusSignals *s,
+     const char *path,
+     const BusKind *kind,
+     void *userdata,
+     Digest *values,
+     GPtrArray *changed) {
+        unsigned n = 0;
+
+        for (const sd_bus_vtable *v = kind->vtable; v->type != _SD_BUS_VTABLE_END; v++) {
                 Digest d = 0;
 
                 if (!is_signalled(v))
                         continue;
-                if (digest_property(s, path, t->kind, v, userdata, &d) < 0 || d != t->values[n])
+                if (digest_property(s, path, kind, v, userdata, &d) < 0 || d != values[n])
                         g_ptr_array_add(changed, (char *) v->x.property.member);
-                t->values[n++] = d;
+                values[n++] = d;
         }
+}
+
+/* NULL-terminated; the caller frees the array alone. */
+static char **interfaces_of(const BusKind *kind) {
+        GPtrArray *names = g_ptr_array_new();
+
+        for (const BusKind *k = kind; k; k = k->beside)
+                g_ptr_array_add(names, (char *) k->interface);
+        g_ptr_array_add(names, NULL);
+        return (char **) g_ptr_array_free(names, FALSE);
 }
 
 /* --- invites, which are no property as a whole --- */
@@ -154,10 +178,14 @@ static void told_add(BusSignals *s, const char *path, const BusKind *kind, void 
         unsigned n = 0;
 
         t->kind = kind;
-        for (const sd_bus_vtable *v = kind->vtable; v->type != _SD_BUS_VTABLE_END; v++)
-                n += is_signalled(v);
+        for (const BusKind *k = kind; k; k = k->beside)
+                n += count_signalled(k);
         t->values = g_new0(Digest, n);
-        look(s, path, t, userdata, all);
+        n = 0;
+        for (const BusKind *k = kind; k; k = k->beside) {
+                look(s, path, k, userdata, t->values + n, all);
+                n += count_signalled(k);
+        }
         if (kind == &bus_kind_network) {
                 t->shows_members = bus_network_members(s->bus->network);
                 t->invites = digest_invites(s, s->bus->network);
@@ -165,17 +193,27 @@ static void told_add(BusSignals *s, const char *path, const BusKind *kind, void 
         g_hash_table_insert(s->told, g_strdup(path), t);
 }
 
-static int tell_changes(BusSignals *s, const char *path, Told *t, void *userdata) {
+/* Those of one interface. @values: of them. */
+static int
+tell_interface(BusSignals *s, const char *path, const BusKind *kind, void *userdata, Digest *values) {
         g_autoptr(GPtrArray) changed = g_ptr_array_new();
+
+        look(s, path, kind, userdata, values, changed);
+        if (changed->len == 0)
+                return 0;
+        g_ptr_array_add(changed, NULL);
+        return sd_bus_emit_properties_changed_strv(
+                        s->bus->bus, path, kind->interface, (char **) changed->pdata);
+}
+
+static int tell_changes(BusSignals *s, const char *path, Told *t, void *userdata) {
         ManagedNetwork *n = s->bus->network;
-        Digest invites;
+        Digest *values = t->values, invites;
         int r = 0;
 
-        look(s, path, t, userdata, changed);
-        if (changed->len > 0) {
-                g_ptr_array_add(changed, NULL);
-                r = sd_bus_emit_properties_changed_strv(
-                                s->bus->bus, path, t->kind->interface, (char **) changed->pdata);
+        for (const BusKind *k = t->kind; r >= 0 && k; k = k->beside) {
+                r = tell_interface(s, path, k, userdata, values);
+                values += count_signalled(k);
         }
         if (t->kind != &bus_kind_network)
                 return r;
@@ -195,15 +233,19 @@ static void tell(BusSignals *s, const char *path, bool gone) {
 
         kind = bus_object_find(s->bus, path, &userdata);
         if (t && (gone || !kind)) {
-                r = sd_bus_emit_interfaces_removed(s->bus->bus, path, t->kind->interface, NULL);
+                g_autofree char **interfaces = interfaces_of(t->kind);
+
+                r = sd_bus_emit_interfaces_removed_strv(s->bus->bus, path, interfaces);
                 g_hash_table_remove(s->told, path);
                 t = NULL;
         }
         if (kind && t) {
                 r = tell_changes(s, path, t, userdata);
         } else if (kind) {
+                g_autofree char **interfaces = interfaces_of(kind);
+
                 told_add(s, path, kind, userdata);
-                r = sd_bus_emit_interfaces_added(s->bus->bus, path, kind->interface, NULL);
+                r = sd_bus_emit_interfaces_added_strv(s->bus->bus, path, interfaces);
         }
         if (r < 0)
                 (void) log_debug_errno(r, "cannot signal a change of %s: %m", path);

@@ -150,7 +150,9 @@ on_find(sd_bus *bus,
         sd_bus_error *error) {
         const BusKind *kind = bus_object_find(userdata, path, ret_found);
 
-        return kind && strcmp(kind->interface, interface) == 0;
+        while (kind && strcmp(kind->interface, interface) != 0)
+                kind = kind->beside;
+        return kind != NULL;
 }
 
 /* For introspection. */
@@ -182,9 +184,10 @@ int bus_add_kinds(Bus *b) {
                         bus_kind_manager.vtable, b);
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(kinds); i++)
-                r = sd_bus_add_fallback_vtable(
-                                b->bus, NULL, OMERTA_NETWORK_PATH, kinds[i]->interface,
-                                kinds[i]->vtable, on_find, b);
+                for (const BusKind *k = kinds[i]; r >= 0 && k; k = k->beside)
+                        r = sd_bus_add_fallback_vtable(
+                                        b->bus, NULL, OMERTA_NETWORK_PATH, k->interface, k->vtable,
+                                        on_find, b);
         if (r >= 0)
                 r = sd_bus_add_node_enumerator(b->bus, NULL, OMERTA_NETWORK_PATH, on_enumerate, b);
         return r < 0 ? r : 0;

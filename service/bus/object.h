@@ -9,7 +9,10 @@
 
 #include "bus/bus-internal.h"
 
-typedef struct BusKind {
+typedef struct BusKind BusKind;
+struct BusKind {
+        /* Another interface of the same objects, with the same userdata, or NULL. */
+        const BusKind *beside;
         /* Of the path, between the network's and the object's name: "machine"; NULL: it is the network. */
         const char *part;
         const char *interface;
@@ -19,11 +22,12 @@ typedef struct BusKind {
         bool (*find)(Bus *b, ManagedNetwork *n, const char *name, void **ret);
         /* Adds the paths of at most @max objects of @n, which the array frees. */
         void (*enumerate)(ManagedNetwork *n, unsigned max, GPtrArray *paths);
-} BusKind;
+};
 
-/* org.omerta.Mesh1.Manager is one too, of which there is one object. */
+/* org.omerta.Mesh1.Manager is one too, of which there is one object; org.omerta.Mesh1.Gateway is
+ * beside Network, and only there. */
 extern const BusKind bus_kind_manager, bus_kind_network, bus_kind_machine, bus_kind_session,
-                bus_kind_lease, bus_kind_forward;
+                bus_kind_lease, bus_kind_forward, bus_kind_gateway;
 
 /* Return: the kind of the object that is at @path now, or NULL: there is none. */
 const BusKind *bus_object_find(Bus *b, const char *path, void **ret_userdata);

@@ -4,6 +4,7 @@
 /* The inside of the aggregate, for manager/ and network/: see network/managed-network-internal.h. */
 
 #include "dataplane/dataplane.h"
+#include "host/forwarding.h"
 #include "host/rtnl.h"
 #include "manager/manager.h"
 #include "network/part.h"
@@ -73,6 +74,7 @@ struct Manager {
         GArray *retired;    /* of Retired: handed to the packet thread when this turn is over */
 
         Rtnl *rtnl;
+        Forwarding *forwarding; /* for exits; NULL: user mode */
         int monitor_fd;
         Timer addresses_timer;  /* gathers bursts of rtnetlink changes */
         Timer interfaces_timer; /* the same, of our own interfaces */

@@ -419,6 +419,13 @@ static int setup_dataplane(Manager *m) {
         return dataplane_new(&config, &m->dataplane);
 }
 
+/* Also puts back what a daemon that was killed has left. */
+static void open_forwarding(Manager *m) {
+        g_autofree char *note = forwarding_note(m->options.runtime_dir ?: m->options.state_dir);
+
+        m->forwarding = forwarding_new(m->rtnl, note);
+}
+
 int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
         Manager *m = NEW(Manager);
         int r;
@@ -462,6 +469,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 r = manager_load_relay(m);
         if (r >= 0)
                 r = rtnl_open(&m->rtnl);
+        if (r >= 0 && !options->user_mode)
+                open_forwarding(m);
         if (r >= 0)
                 r = setup_dataplane(m);
         if (r >= 0)
@@ -511,6 +520,7 @@ Manager *manager_free(Manager *m) {
         closep(&m->monitor_fd);
         manager_close_passed_fds(m);
         g_array_unref(m->passed);
+        forwarding_free(m->forwarding);
         rtnl_close(m->rtnl);
         manager_unwatch_state(m);
         timer_clear(&m->addresses_timer);

@@ -19,6 +19,7 @@ typedef struct ManagedNetwork ManagedNetwork;
 
 typedef struct ManagerOptions {
         const char *state_dir;
+        const char *runtime_dir;    /* gone after a stop, but not after a kill; NULL: @state_dir */
         uint16_t port;              /* 0: any */
         bool vpn;                   /* make interfaces; else member without packets */
         const char *interface;      /* of the first network; NULL: "omerta0" */

@@ -175,6 +175,8 @@ static void on_left(void *userdata, Network *core, bool told) {
                 r = store_delete_network(m->store, &n->id);
         else
                 r = n->join_done ? 0 : store_delete_membership_key(m->store, &n->id);
+        if (n->is_stored && r >= 0)
+                managed_network_forget_exit(n);
         if (r < 0) {
                 (void) manager_fail(&e, r, "Failed", "cannot forget it: %s", g_strerror(-r));
                 done(leave_userdata, NULL, &e);

@@ -3,9 +3,23 @@
 
 /* The inside of a network of this daemon, for network/ and manager/. */
 
+#include "gateway/exit.h"
 #include "manager/manager-internal.h"
+#include "network/gateway.h"
 #include "network/managed-network.h"
 #include "network/part-list.h"
+
+/* This machine as an exit of the network: what was set, and what came of it. */
+typedef struct ManagedExit {
+        bool is_set, is_on;
+        bool has_failed; /* the kernel did not do it, and is asked again */
+        ExitPolicy *policy;
+        Exit *exit;   /* NULL: the kernel carries nothing */
+        bool v4, v6;  /* what is offered */
+        char *reason; /* why not, or not all; NULL: there is nothing to say */
+        Timer timer;  /* gathers changes, and tries again */
+        usec_t read;  /* its counters, not before that */
+} ManagedExit;
 
 struct ManagedNetwork {
         Manager *manager;
@@ -23,7 +37,8 @@ struct ManagedNetwork {
         bool in_dataplane;
         PartList parts; /* without --vpn there are none */
         /* Each in network/part-NAME.c. */
-        Part addresses, interface, stack, forwarding, detour;
+        Part addresses, interface, stack, forwarding, exit_part, detour;
+        ManagedExit exit;
         NetworkExitWish exit_wish; /* as stored */
         NetworkExitWish hand_made; /* as a route of somebody's says */
         bool detour_is_set;        /* this machine's routing is changed */
@@ -72,6 +87,19 @@ void managed_network_watch_certificate(ManagedNetwork *n);
 void managed_network_note_trouble(ManagedNetwork *n, const Network *core);
 /* NetworkHandler.sign_by_root. */
 int managed_network_sign_by_root(void *userdata, Network *core, const RecordBody *body, Record **ret);
+
+/* --- network/part-exit.c --- */
+Part *managed_network_init_exit(ManagedNetwork *n);
+/* What was set is other than before: done at once. */
+void managed_network_apply_exit(ManagedNetwork *n);
+
+/* --- network/gateway.c --- */
+/* What all its IPv6 addresses are in. */
+IpPrefix managed_network_prefix6(const ManagedNetwork *n);
+/* What the store has. */
+void managed_network_load_exit(ManagedNetwork *n);
+/* All of it, also what is stored. */
+void managed_network_forget_exit(ManagedNetwork *n);
 
 /* --- network/part-interface.c --- */
 Part *managed_network_init_interface(ManagedNetwork *n);

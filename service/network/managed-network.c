@@ -100,8 +100,10 @@ static void add_parts(ManagedNetwork *n) {
         if (!options->user_mode)
                 part_list_add(&n->parts, managed_network_init_netstack(n));
         part_list_add(&n->parts, managed_network_init_forwarding(n));
-        if (!options->user_mode)
-                part_list_add(&n->parts, managed_network_init_detour(n));
+        if (options->user_mode)
+                return;
+        part_list_add(&n->parts, managed_network_init_detour(n));
+        part_list_add(&n->parts, managed_network_init_exit(n));
 }
 
 int managed_network_start_parts(ManagedNetwork *n, bool insist, ManagerError *error) {
@@ -324,6 +326,7 @@ ManagedNetwork *managed_network_new(Manager *m, const NetworkId *id) {
         n->manager = m;
         n->id = *id;
         n->store = store_mesh(m->store, id);
+        n->exit.policy = exit_policy_new();
         managed_network_watch_certificate(n);
         add_parts(n);
         g_ptr_array_add(m->networks, n);
@@ -356,6 +359,8 @@ ManagedNetwork *managed_network_free(ManagedNetwork *n) {
         managed_network_stop_parts(n, false);
         free_core(n);
         part_list_done(&n->parts);
+        exit_policy_free(n->exit.policy);
+        g_free(n->exit.reason);
         identity_free(n->identity);
         store_mesh_done(&n->store);
         g_ptr_array_remove(n->manager->networks, n);
@@ -410,6 +415,7 @@ static int start(ManagedNetwork *n, bool insist, ManagerError *error) {
         }
         managed_network_changed(n, PART_CHANGED_ADDRESS);
         manager_publish_endpoints(n->manager);
+        network_use_exit(n->core, &(NetworkExitWish){ .on = true });
         return 0;
 }
 
@@ -422,6 +428,7 @@ int managed_network_load(Manager *m, const StoredNetwork *stored) {
         n->stored.membership.secret = secret_ref(stored->membership.secret);
         n->is_stored = true;
         managed_network_load_wish(n);
+        managed_network_load_exit(n);
         r = load_identity(n, &error);
         if (r >= 0 && stored->up)
                 r = start(n, true, &error);

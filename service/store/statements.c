@@ -73,6 +73,7 @@ static const char *const text[] = {
                         "WHERE network NOT IN (SELECT id FROM network) "
                         "ORDER BY created DESC, network LIMIT -1 OFFSET ?1)",
         [STATEMENT_PUT_SETTING] = "INSERT OR REPLACE INTO setting (name, value) VALUES (?1, ?2)",
+        [STATEMENT_DELETE_SETTING] = "DELETE FROM setting WHERE name = ?1",
         [STATEMENT_GET_SETTING] = "SELECT value FROM setting WHERE name = ?1",
 };
 static_assert(ELEMENTSOF(text) == _STATEMENT_MAX, "a text for every statement");

@@ -40,6 +40,7 @@ typedef enum Statement {
         STATEMENT_TRIM_MEMBERSHIP_KEYS,
         STATEMENT_PUT_SETTING,
         STATEMENT_GET_SETTING,
+        STATEMENT_DELETE_SETTING,
         _STATEMENT_MAX,
 } Statement;
 

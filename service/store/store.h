@@ -79,6 +79,8 @@ int store_delete_network(Store *s, const NetworkId *id);
 int store_put_setting(Store *s, const char *name, const char *value);
 /* The caller frees. -ENOENT: it was never set. */
 int store_get_setting(Store *s, const char *name, char **ret);
+/* Nothing there is no error. */
+int store_delete_setting(Store *s, const char *name);
 
 /* A port forward, as proxy/forward.h writes and reads it; nothing of it is looked at here. */
 typedef struct StoredForward {

@@ -186,8 +186,8 @@ class CliTest(unittest.TestCase):
 
     def test_help_is_narrow(self):
         verbs = self.verbs()
-        self.assertEqual(len(verbs), 49)
-        for words in [[], ['network'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
+        self.assertEqual(len(verbs), 55)
+        for words in [[], ['network'], ['gateway'], ['mesh'], ['dhcp'], ['tunnel'], *verbs]:
             for help_option in ('-h', '--help'):
                 out = self.ok(*words, help_option).out
                 self.assertTrue(out.startswith('Usage: omerta '), out)

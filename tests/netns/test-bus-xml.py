@@ -41,6 +41,7 @@ def test_served_is_described(lab):
     objects = {
         "Manager": "/org/omerta/Mesh1",
         "Network": next(p for p in tree if p.count("/") == 5),
+        "Gateway": next(p for p in tree if p.count("/") == 5),
         "Machine": next(p for p in tree if "/machine/" in p),
         "Session": next(p for p in tree if "/session/" in p),
         "Lease": next(p for p in tree if "/lease/" in p),

@@ -56,7 +56,7 @@ def rows():
 # What is read before polkit is asked has to be possible.
 ARGUMENTS = {"Network.DeleteInvite": ["s", "00" * 16], "Network.Refuse": ["s", "x"],
              "Manager.Dial": ["sqa{sv}", "10.0.0.100", "1", "0"]}
-EMPTY = {"s": [""], "q": ["0"], "u": ["0"], "t": ["0"], "a{sv}": ["0"]}
+EMPTY = {"s": [""], "q": ["0"], "u": ["0"], "t": ["0"], "b": ["false"], "a{sv}": ["0"]}
 
 
 def test_every_method_asks_what_is_written(lab):
@@ -67,6 +67,7 @@ def test_every_method_asks_what_is_written(lab):
     polkit = Polkit(gw, "no")
     tree = gw.busctl("tree", "--list", "org.omerta.Mesh1").stdout.split()
     paths = {"Manager": "/org/omerta/Mesh1", "Network": next(p for p in tree if p.count("/") == 5)}
+    paths["Gateway"] = paths["Network"]
     for name in ("Machine", "Session", "Lease", "Forward"):
         paths[name] = next(p for p in tree if f"/{name.lower()}/" in p)
     written, seen = rows(), set()
