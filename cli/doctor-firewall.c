@@ -26,11 +26,11 @@ static char *output_of(const char *const *argv, bool *ret_there) {
 }
 
 /* A whole chain in the format of "nft list ruleset". */
-static bool chain_is_closed(const char *chain, const char *port) {
+static bool chain_is_closed(const char *chain, const char *hook, const char *word) {
         static const char *const ends[] = { "drop", "reject" };
         g_auto(GStrv) lines = g_strsplit(chain, "\n", 0);
 
-        if (!strstr(chain, "hook input") || strstr(chain, port))
+        if (!strstr(chain, hook) || strstr(chain, word))
                 return false;
         if (strstr(chain, "policy drop"))
                 return true;
@@ -41,8 +41,7 @@ static bool chain_is_closed(const char *chain, const char *port) {
         return false;
 }
 
-/* Return: the first chain that lets nothing in, in nft's words ("inet filter input"), or NULL. */
-static char *closed_chain(const char *ruleset, const char *port) {
+char *doctor_closed_chain(const char *ruleset, const char *hook, const char *word) {
         g_auto(GStrv) lines = g_strsplit(ruleset, "\n", 0);
         g_autofree char *table = NULL, *name = NULL;
         g_autoptr(GString) chain = g_string_new(NULL);
@@ -58,13 +57,20 @@ static char *closed_chain(const char *ruleset, const char *port) {
                         name = g_strstrip(g_strndup(line + 6, (size_t) (end - line - 6)));
                         g_string_truncate(chain, 0);
                 } else if (strcmp(line, "}") == 0 && name) {
-                        if (chain_is_closed(chain->str, port))
+                        if (chain_is_closed(chain->str, hook, word))
                                 return g_strdup_printf("%s %s", table ?: "?", name);
                         g_clear_pointer(&name, g_free);
                 } else
                         g_string_append_printf(chain, "%s\n", line);
         }
         return NULL;
+}
+
+char *doctor_ruleset(void) {
+        const char *const argv[] = { "nft", "list", "ruleset", NULL };
+        bool there;
+
+        return output_of(argv, &there);
 }
 
 /* What is to be let in. */
@@ -83,14 +89,12 @@ static void take_fine(Doctor *d, const Wanted *w, char *text) {
 
 /* Return: whether it was seen. */
 static bool check_nft(Doctor *d, const Wanted *w) {
-        const char *const argv[] = { "nft", "list", "ruleset", NULL };
         g_autofree char *text = g_strdup_printf("%u", w->port), *rules = NULL, *chain = NULL;
-        bool there;
 
-        rules = output_of(argv, &there);
+        rules = doctor_ruleset();
         if (!rules)
                 return false;
-        chain = closed_chain(rules, text);
+        chain = doctor_closed_chain(rules, "hook input", text);
         if (chain)
                 doctor_take(d, "firewall", DOCTOR_WARNING,
                             g_strdup_printf(_("nftables: chain %s drops, and has no word of %s port %u"),

@@ -45,3 +45,10 @@ void doctor_check_state(Doctor *d);
 void doctor_check_host(Doctor *d);
 /* doctor-firewall.c */
 void doctor_check_firewall(Doctor *d);
+/* "nft list ruleset"; NULL: there is no nft, or no right to see. */
+char *doctor_ruleset(void);
+/* The first chain of a hook that drops or rejects by default and has not @word in it, in nft's words
+ * ("inet filter input"), or NULL. */
+char *doctor_closed_chain(const char *ruleset, const char *hook, const char *word);
+/* doctor-exit.c */
+void doctor_check_exit(Doctor *d);

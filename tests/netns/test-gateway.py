@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The gateway leads its members to the internet, and nowhere else."""
 
+import json
 import signal
 
 from machines import OMERTAD, main, wait_for
@@ -214,8 +215,44 @@ def test_flows(lab):
     assert WEB4 in gw.omerta("gateway", "flows")
 
 
+FIREWALLS = {
+    "inet mine": ("""table inet mine {
+    chain forward { type filter hook forward priority 0; policy drop; ct state established accept; }
+}""", "nft insert rule inet mine forward"),
+    "ip filter": ("""table ip filter {
+    chain DOCKER-USER { }
+    chain FORWARD { type filter hook forward priority 0; policy drop; jump DOCKER-USER; }
+}""", "iptables -I DOCKER-USER"),
+}
+
+
+def test_firewalls(lab):
+    """Another table drops: the doctor names it, and what it says mends it."""
+    gw, m, _ = begin(lab)
+
+    def found():
+        r = gw.omerta("doctor", "--json", check=False)
+        return [c for c in json.loads(r.stdout)["checks"] if c["check"] == "exit"]
+
+    assert [c["verdict"] for c in found()] == ["fine", "fine"]
+    for name, (rules, fix) in FIREWALLS.items():
+        (gw.dir / "rules").write_text(rules)
+        gw.run("nft", "-f", gw.dir / "rules")
+        assert fetch(m, WEB4, seconds=2) is None
+        bad = [c for c in found() if c["verdict"] == "warning"]
+        assert len(bad) == 1 and fix in bad[0]["fix"], found()
+        if "iptables" in fix:
+            for way in ("iifname", "oifname"):
+                gw.run("nft", "add", "rule", "ip", "filter", "DOCKER-USER", way, "omerta0", "accept")
+        else:
+            gw.run("sh", "-c", bad[0]["fix"].replace("sudo ", ""))
+        assert fetch(m, WEB4) == GW4
+        assert [c["verdict"] for c in found()] == ["fine", "fine"]
+        gw.run("nft", "delete", "table", *name.split())
+
+
 TESTS = [test_out, test_by_hand, test_nothing_stays, test_killed, test_flushed, test_uplink_goes,
-         test_lan_is_not_reached, test_denied, test_granted, test_flows]
+         test_lan_is_not_reached, test_denied, test_granted, test_flows, test_firewalls]
 
 if __name__ == "__main__":
     main(TESTS, "nft", "curl")
