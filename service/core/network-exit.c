@@ -7,12 +7,13 @@
  * The wish is the user's: none, some machines in the order in which they are preferred, or whoever
  * offers. Of those that can be had the one in use stays: another one has another address in the
  * internet, and every connection breaks. It is left when it does not answer while packets go there
- * (PATH_ROUNDS_PATIENT rounds of probes by all its paths, about 1.5 s) and another one does; and for
- * one that the user prefers, once that has been there for EXIT_CALM_USEC. Others are kept linked to,
- * so that they need not be looked for then.
+ * (PATH_ROUNDS_PATIENT rounds of probes by all its paths, about 1.5 s) and another one does, which
+ * is asked then; and for one that the user prefers, once that has been there for EXIT_CALM_USEC.
+ * Others are kept linked to, so that they need not be looked for then.
  *
- * Where nobody answers the last one stays chosen: packets make the link be tried, and those who sent
- * them are told that it is unreachable. Where nobody offers one, they are told that there is no route.
+ * Where nobody answers the last one stays chosen: packets make the link be tried, and those who
+ * sent them are told that it is unreachable. Where nobody offers one, they are told that there is
+ * no route.
  */
 
 #include "base/macros.h"
@@ -25,6 +26,13 @@
 /* A new wish: those who may come into question have so long to answer before one is chosen of those
  * that did, since a change later breaks connections. */
 #define EXIT_FIRST_USEC (3 * USEC_PER_SEC)
+/* One that is silent is left for one that was heard so much later, and that for so long: should it
+ * be ourselves who are cut off, nobody is heard. They are asked so often meanwhile. */
+#define EXIT_LATER_USEC (500 * USEC_PER_MSEC)
+#define EXIT_SURE_USEC (300 * USEC_PER_MSEC)
+#define EXIT_ASK_USEC (100 * USEC_PER_MSEC)
+/* How often it is looked at whether the one that is used answers again, where no other one does. */
+#define EXIT_SILENT_USEC USEC_PER_SEC
 /* Exits a link is kept to, the one in use among them. */
 #define EXITS_WATCHED_MAX 4U
 
@@ -95,6 +103,7 @@ typedef struct Candidate {
         MachineId id;
         unsigned rank; /* the user's; all the same where any will do */
         bool works;    /* it answers, as far as we know */
+        usec_t heard;  /* monotonic */
         usec_t rtt;    /* USEC_INFINITY: not known */
 } Candidate;
 
@@ -105,6 +114,7 @@ static Candidate examine(Network *n, const MachineId *machine, unsigned rank) {
         if (!mesh_link_info(n->mesh, machine, &info))
                 return c;
         c.works = info.state == LINK_UP && !info.is_doubted;
+        c.heard = info.last_received;
         if (info.rtt > 0)
                 c.rtt = info.rtt;
         return c;
@@ -170,6 +180,23 @@ static bool is_too_early(const Network *n, const GArray *all) {
         return false;
 }
 
+/* The active one is silent. */
+static const Candidate *choose_other(Network *n, const GArray *all, const Candidate *active) {
+        usec_t now = env_now(n->env);
+
+        for (guint i = 0; i < all->len; i++) {
+                const Candidate *c = &g_array_index(all, Candidate, i);
+
+                if (!c->works || c->heard <= usec_add(active->heard, EXIT_LATER_USEC))
+                        continue;
+                if (n->exit.other_since == 0)
+                        n->exit.other_since = now;
+                return now >= usec_add(n->exit.other_since, EXIT_SURE_USEC) ? c : active;
+        }
+        n->exit.other_since = 0;
+        return active;
+}
+
 /* Return: NULL: nobody offers one, or it is too early to say which. */
 static const Candidate *choose(Network *n, const GArray *all) {
         const Candidate *active = find_active(n, all), *best;
@@ -181,7 +208,8 @@ static const Candidate *choose(Network *n, const GArray *all) {
         if (!active)
                 return is_too_early(n, all) ? NULL : best;
         if (!active->works)
-                return best->works ? best : active;
+                return choose_other(n, all, active);
+        n->exit.other_since = 0;
         if (best->rank >= active->rank)
                 return active;
         /* One that is preferred works again. */
@@ -280,9 +308,13 @@ static void look_at(Network *n, usec_t when) {
         timer_set(n->env->timers, &n->exit.timer, when, on_timer, n);
 }
 
-static usec_t next_look(const Network *n) {
+/* @c: chosen; NULL: none. @all: the best first; NULL: they do not matter. */
+static usec_t next_look(const Network *n, const Candidate *c, const GArray *all) {
         usec_t now = env_now(n->env), first = usec_add(n->exit.wished, EXIT_FIRST_USEC);
 
+        if (c && !c->works)
+                return usec_add(now, g_array_index(all, Candidate, 0).works ? EXIT_ASK_USEC
+                                                                            : EXIT_SILENT_USEC);
         return now < first ? first : usec_add(now, EXIT_LOOK_USEC);
 }
 
@@ -298,11 +330,16 @@ static void on_timer(void *userdata) {
                 deciding = !c && all->len > 0;
                 if (c)
                         keep_link(n, &c->id);
-                for (guint i = 0; i < MIN(all->len, EXITS_WATCHED_MAX); i++)
-                        keep_link(n, &g_array_index(all, Candidate, i).id);
+                for (guint i = 0; i < MIN(all->len, EXITS_WATCHED_MAX); i++) {
+                        const Candidate *other = &g_array_index(all, Candidate, i);
+
+                        keep_link(n, &other->id);
+                        if (c && !c->works)
+                                mesh_ask(n->mesh, &other->id);
+                }
         }
         if (n->exit.wish.on)
-                look_at(n, next_look(n));
+                look_at(n, next_look(n, c, all));
         apply(n, c, deciding);
 }
 

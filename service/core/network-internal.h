@@ -22,6 +22,7 @@ typedef struct NetworkExit {
         usec_t wished;     /* monotonic */
         MachineId better;  /* preferred to it, and working */
         usec_t better_since;
+        usec_t other_since; /* monotonic: another one answers, and it does not; 0: that is not so */
         Timer timer;
 } NetworkExit;
 

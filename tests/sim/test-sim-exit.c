@@ -114,12 +114,16 @@ static Ways ways_new(uint64_t seed) {
         return w;
 }
 
-static void use(Ways *w, unsigned n, Machine **preferred) {
+static void ask_for(Ways *w, unsigned n, Machine **preferred) {
         NetworkExitWish wish = { .on = true, .n = n };
 
         for (unsigned i = 0; i < n; i++)
                 wish.machine[i] = *machine_id(preferred[i]);
         network_use_exit(w->user->network, &wish);
+}
+
+static void use(Ways *w, unsigned n, Machine **preferred) {
+        ask_for(w, n, preferred);
         sim_run_for(w->lan.sim, USEC_PER_SEC);
 }
 
@@ -179,27 +183,27 @@ static void test_preferred_is_taken(void **state) {
 
 /* Nobody is linked to yet: those who may come into question are asked before one is chosen. */
 static void test_choice_before_any_link(void **state) {
-        for (unsigned i = 0; i < 2; i++) {
-                Ways w = ways_new(111 + i);
+        for (unsigned seed = 111; seed < 121; seed++) {
+                Ways w = ways_new(seed);
                 Machine *order[] = { w.exit[0], w.exit[1] };
+                bool preferred = seed % 2;
                 NetworkExitInfo info;
 
                 machine_stop(w.user, true, false);
                 machine_start(w.user);
-                if (i == 0)
-                        use(&w, 0, NULL);
-                else
-                        use(&w, 2, order);
-                sim_run_for(w.lan.sim, 3 * USEC_PER_SEC);
-                if (i == 0)
-                        assert_uses(&w, w.exit[1], PRESENCE_EXITS);
-                else
-                        assert_uses(&w, w.exit[0], PRESENCE_EXIT_V4);
+                ask_for(&w, preferred ? 2 : 0, order);
+                for (unsigned k = 0; k < 40; k++) {
+                        sim_run_for(w.lan.sim, 100 * USEC_PER_MSEC);
+                        info = network_exit_info(w.user->network);
+                        assert_true(!info.is_chosen ||
+                                    machine_id_equal(&info.machine, machine_id(w.exit[1 - preferred])));
+                }
+                assert_uses(&w, w.exit[1 - preferred], preferred ? PRESENCE_EXIT_V4 : PRESENCE_EXITS);
                 /* And that one stays. */
                 assert_true(asks_outside(&w, USEC_PER_SEC));
                 sim_run_for(w.lan.sim, USEC_PER_MINUTE);
                 info = network_exit_info(w.user->network);
-                assert_true(machine_id_equal(&info.machine, machine_id(w.exit[1 - i])));
+                assert_true(machine_id_equal(&info.machine, machine_id(w.exit[1 - preferred])));
                 lan_free(&w.lan);
         }
 }
@@ -235,6 +239,29 @@ static void test_other_takes_over(void **state) {
                         sim_run_for(w.lan.sim, USEC_PER_SEC);
                 }
                 assert_uses(&w, w.exit[0], PRESENCE_EXIT_V4);
+                lan_free(&w.lan);
+        }
+}
+
+/* It is this machine that is cut off for a moment: no exit is to blame. */
+static void test_own_line_fails(void **state) {
+        for (uint64_t seed = 120; seed < 130; seed++) {
+                Ways w = ways_new(seed);
+                NetworkExitInfo info;
+
+                use(&w, 0, NULL);
+                for (unsigned i = 0; i < 20; i++)
+                        assert_true(asks_outside(&w, USEC_PER_SEC));
+                sim_partition(w.lan.sim, w.user->node, 1);
+                for (unsigned i = 0; i < 50; i++) {
+                        assert_false(asks_outside(&w, 50 * USEC_PER_MSEC));
+                        info = network_exit_info(w.user->network);
+                        assert_true(machine_id_equal(&info.machine, machine_id(w.exit[1])));
+                }
+                sim_partition(w.lan.sim, w.user->node, 0);
+                assert_in_range(gone_for(&w), 0, 3 * USEC_PER_SEC);
+                sim_run_for(w.lan.sim, 2 * USEC_PER_SEC);
+                assert_uses(&w, w.exit[1], PRESENCE_EXITS);
                 lan_free(&w.lan);
         }
 }
@@ -339,6 +366,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test(test_preferred_is_taken),
                 cmocka_unit_test(test_choice_before_any_link),
                 cmocka_unit_test(test_other_takes_over),
+                cmocka_unit_test(test_own_line_fails),
                 cmocka_unit_test(test_back_to_the_preferred),
                 cmocka_unit_test(test_exit_ends_in_order),
                 cmocka_unit_test(test_only_exit_comes_back),

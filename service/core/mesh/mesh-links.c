@@ -94,6 +94,13 @@ bool mesh_keeps_link(const Mesh *m, const MachineId *machine) {
         return neighbours_has(m->neighbours, machine);
 }
 
+void mesh_ask(Mesh *m, const MachineId *machine) {
+        Link *link = link_find(m, machine);
+
+        if (link && link_is_up(link) && link->n_probes == 0)
+                (void) probes_send(link, CHANGED_PROBE_USEC, NULL, NULL);
+}
+
 /* --- connections --- */
 
 void mesh_set_stream_port(Mesh *m, uint16_t port) {

@@ -208,6 +208,9 @@ int mesh_send_packet(Mesh *m, PacketPeer *peer, uint8_t flags, const uint8_t *pa
  * (link/link-budget.c). */
 void mesh_charge(Mesh *m, const MachineId *machine, usec_t cost);
 
+/* Asks whether it is there, if a link is up; an answer shows in MeshLinkInfo.last_received. */
+void mesh_ask(Mesh *m, const MachineId *machine);
+
 typedef struct MeshLinkInfo {
         MachineId machine;
         LinkState state;   /* LINK_CONNECTING too while it has keys, but was asked in vain */
