@@ -102,9 +102,10 @@ static int method_join(sd_bus_message *call, void *userdata, sd_bus_error *error
         Bus *b = userdata;
         JoinOptions options = {};
         const char *link;
-        int any_subnet = 0;
+        int any_subnet = 0, member_ok = 0;
         const BusOption table[] = {
                 { "any-subnet", "b", &any_subnet },
+                { "member-ok", "b", &member_ok },
                 { "host-name", "s", &options.host_name },
                 { "owner", "s", &options.owner },
                 {},
@@ -124,6 +125,7 @@ static int method_join(sd_bus_message *call, void *userdata, sd_bus_error *error
         if (r <= 0)
                 return r < 0 ? r : 1;
         options.any_subnet = any_subnet;
+        options.member_ok = member_ok;
         j = join_call_new(b, call);
         r = manager_join(b->manager, link, &options, on_joined, j, &e);
         if (r < 0) {

@@ -47,24 +47,34 @@ static void on_join_done(void *userdata, Network *core, WireError error, const c
         manager_error_clear(&e);
 }
 
-static int check_not_member(const Manager *m, const NetworkId *network, ManagerError *error) {
+static ManagedNetwork *find_network(const Manager *m, const NetworkId *network) {
         for (unsigned i = 0; i < m->networks->len; i++) {
-                const ManagedNetwork *n = m->networks->pdata[i];
+                ManagedNetwork *n = m->networks->pdata[i];
 
-                if (!machine_id_equal(&n->id, network))
-                        continue;
-                if (managed_network_membership(n)->is_revoked)
-                        return manager_fail(
-                                        error, -EALREADY, "AlreadyMember",
-                                        "this machine is no member of %s any more: 'omerta network "
-                                        "leave' forgets it, then it can join again",
-                                        managed_network_membership(n)->name);
+                if (machine_id_equal(&n->id, network))
+                        return n;
+        }
+        return NULL;
+}
+
+static int check_not_member(const ManagedNetwork *n, ManagerError *error) {
+        if (!n)
+                return 0;
+        if (managed_network_membership(n)->is_revoked)
                 return manager_fail(
                                 error, -EALREADY, "AlreadyMember",
-                                "this machine is a member of %s already, or about to become one",
+                                "this machine is no member of %s any more: 'omerta network "
+                                "leave' forgets it, then it can join again",
                                 managed_network_membership(n)->name);
-        }
-        return 0;
+        return manager_fail(
+                        error, -EALREADY, "AlreadyMember",
+                        "this machine is a member of %s already, or about to become one",
+                        managed_network_membership(n)->name);
+}
+
+/* One that lets this machine in no more is no membership, and one that is just being joined none yet. */
+static bool is_member(const ManagedNetwork *n) {
+        return n && n->is_stored && !n->leave_done && !managed_network_membership(n)->is_revoked;
 }
 
 int manager_join(
@@ -86,11 +96,17 @@ int manager_join(
                                 error, r, "InviteInvalid",
                                 r == -EPROTONOSUPPORT ? "this invite is of a later version of omerta"
                                                       : "this is no whole omerta:// link");
-        if (m->networks->len >= NETWORKS_MAX)
-                return manager_fail(
-                                error, -ENOSPC, "LimitReached",
-                                "this machine is in %u networks already", NETWORKS_MAX);
-        r = check_not_member(m, &invite.network, error);
+        n = find_network(m, &invite.network);
+        if (options->member_ok && is_member(n)) {
+                sodium_memzero(&invite, sizeof invite);
+                done(userdata, n, NULL);
+                return 0;
+        }
+        r = check_not_member(n, error);
+        if (r >= 0 && m->networks->len >= NETWORKS_MAX)
+                r =
+                                manager_fail(error, -ENOSPC, "LimitReached",
+                                             "this machine is in %u networks already", NETWORKS_MAX);
         if (r >= 0)
                 r = manager_choose_names(options->host_name, options->owner, &ms, error);
         if (r >= 0 && ip_is_set(&invite.subnet.addr))

@@ -22,9 +22,10 @@ int manager_create_network(
 typedef struct JoinOptions {
         const char *host_name, *owner; /* NULL: of the machine, none */
         bool any_subnet;               /* of the network: need not be private */
+        bool member_ok;                /* being a member already is what was wanted */
 } JoinOptions;
-/* @error: NULL for success; valid during the call. Called once. @n is NULL when nothing of the
- * attempt is left. */
+/* @error: NULL for success; valid during the call. Called once, from
+ * manager_join() already for a member. @n is NULL when nothing of the attempt is left. */
 typedef void (*ManagerJoinDone)(void *userdata, ManagedNetwork *n, const ManagerError *error);
 int manager_join(
                 Manager *m,
