@@ -101,6 +101,7 @@ void cli_json_network(JsonBuilder *b, const ClientNetwork *n) {
         cli_json_bool(b, "is_gateway", n->is_gateway);
         cli_json_string(b, "host_name", n->host_name);
         cli_json_count(b, "mtu", n->mtu);
+        cli_json_bool(b, "addresses_held", n->addresses_held);
         cli_json_bool(b, "lan_discovery", n->lan_discovery);
         cli_json_count(b, "lan_machines", n->lan_machines);
         cli_json_string(b, "exit_wanted", n->exit_wanted);

@@ -72,6 +72,7 @@ static const Field network_fields[] = {
         FIELD(ClientNetwork, "HostName", FIELD_STRING, host_name),
         FIELD(ClientNetwork, "IsGateway", FIELD_BOOL, is_gateway),
         FIELD(ClientNetwork, "Mtu", FIELD_U32, mtu),
+        FIELD(ClientNetwork, "AddressesHeld", FIELD_BOOL, addresses_held),
         FIELD(ClientNetwork, "LanDiscovery", FIELD_BOOL, lan_discovery),
         FIELD(ClientNetwork, "LanMachines", FIELD_U32, lan_machines),
         FIELD(ClientNetwork, "ExitWanted", FIELD_STRING, exit_wanted),

@@ -135,6 +135,7 @@ typedef struct ClientNetwork {
         char *host_name;
         bool is_gateway;
         uint32_t mtu;
+        bool addresses_held;
         bool lan_discovery;
         uint32_t lan_machines;
         char *exit_wanted, *exit, *exit_state, *exit_reason; /* of this machine's internet traffic */

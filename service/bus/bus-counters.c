@@ -39,18 +39,6 @@ void bus_drop_watchers(Bus *b) {
                 watcher_free(b->watchers.head->data);
 }
 
-static ManagedNetwork *network_of(const Watcher *w) {
-        const Manager *m = w->bus->manager;
-
-        for (unsigned i = 0; i < manager_n_networks(m); i++) {
-                ManagedNetwork *n = manager_network(m, i);
-
-                if (machine_id_equal(&managed_network_membership(n)->id, &w->network))
-                        return n;
-        }
-        return NULL;
-}
-
 static void append_link(void *userdata, const MeshLinkInfo *info) {
         sd_bus_message *m = userdata;
 
@@ -80,7 +68,7 @@ static int send_counters(Watcher *w, ManagedNetwork *n) {
 
 static int on_interval(sd_event_source *s, uint64_t usec, void *userdata) {
         Watcher *w = userdata;
-        ManagedNetwork *n = network_of(w);
+        ManagedNetwork *n = bus_find_network_by_id(w->bus, &w->network);
         uint64_t waiting = 0;
         int r;
 

@@ -51,6 +51,7 @@ struct Bus {
         sd_event_source *listing_source;
 
         GQueue watchers; /* of bus-counters.c */
+        GQueue holds;    /* of bus-hold.c */
 
         GHashTable *authorizations; /* of bus-polkit.c, by message */
         uint64_t n_questions;       /* to polkit, ever */
@@ -126,6 +127,10 @@ bool bus_is_listing(const Bus *b);
 /* --- bus-counters.c --- */
 /* Nobody watches any more. */
 void bus_drop_watchers(Bus *b);
+
+/* --- bus-hold.c --- */
+/* Nobody sets addresses in our place any more. */
+void bus_drop_holds(Bus *b);
 
 /* --- bus-sleep.c --- */
 

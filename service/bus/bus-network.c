@@ -22,6 +22,16 @@ static bool find(Bus *b, ManagedNetwork *n, const char *name, void **ret) {
         return true;
 }
 
+ManagedNetwork *bus_find_network_by_id(const Bus *b, const NetworkId *id) {
+        for (unsigned i = 0; i < manager_n_networks(b->manager); i++) {
+                ManagedNetwork *n = manager_network(b->manager, i);
+
+                if (machine_id_equal(&managed_network_membership(n)->id, id))
+                        return n;
+        }
+        return NULL;
+}
+
 ManagedNetwork *bus_network_of_call(Bus *b, sd_bus_message *call, sd_bus_error *error) {
         const char *rest;
         ManagedNetwork *n = bus_network_of_path(b, sd_bus_message_get_path(call), &rest);
@@ -367,6 +377,19 @@ static int get_lan_discovery(
         return sd_bus_message_append(reply, "b", managed_network_lan_discovery(b->network));
 }
 
+static int get_addresses_held(
+                sd_bus *bus,
+                const char *path,
+                const char *interface,
+                const char *property,
+                sd_bus_message *reply,
+                void *userdata,
+                sd_bus_error *error) {
+        Bus *b = userdata;
+
+        return sd_bus_message_append(reply, "b", managed_network_addresses_held(b->network));
+}
+
 static int
 get_number(sd_bus *bus,
            const char *path,
@@ -480,6 +503,12 @@ static const sd_bus_vtable vtable[] = {
                         SD_BUS_RESULT("u", certificates, "u", leases, "u", invites),
                         method_repair_time,
                         ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS(
+                        "HoldAddresses",
+                        SD_BUS_ARGS("b", hold),
+                        SD_BUS_NO_RESULT,
+                        bus_network_hold_addresses,
+                        ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Up", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_up, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Down", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_down, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS(
@@ -534,6 +563,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Address", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Address6", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Subnet", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("AddressesHeld", "b", get_addresses_held, 0, CHANGES),
         SD_BUS_PROPERTY("Gateway", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("GatewayAddress", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("GatewayPath", "o", get_path, 0, CHANGES),

@@ -21,6 +21,11 @@ int bus_network_list_refused(sd_bus_message *call, void *userdata, sd_bus_error 
 /* bus-counters.c */
 int bus_network_watch_counters(sd_bus_message *call, void *userdata, sd_bus_error *error);
 
+/* bus-hold.c */
+int bus_network_hold_addresses(sd_bus_message *call, void *userdata, sd_bus_error *error);
+
+/* NULL: this machine is not in it any more. */
+ManagedNetwork *bus_find_network_by_id(const Bus *b, const NetworkId *id);
 /* The network @call is about. NULL, with @error set, if it went while polkit was asked. */
 ManagedNetwork *bus_network_of_call(Bus *b, sd_bus_message *call, sd_bus_error *error);
 

@@ -60,6 +60,7 @@ static void disconnect(Bus *b) {
         bus_signals_stop(b->signals);
         bus_drop_listings(b);
         bus_drop_watchers(b);
+        bus_drop_holds(b);
         bus_drop_authorizations(b);
         bus_sleep_stop(b);
         b->lost_slot = sd_bus_slot_unref(b->lost_slot);

@@ -109,7 +109,7 @@ mock_configure(Netif *n,
                const IpAddr *address6,
                uint8_t prefix_len6,
                uint16_t mtu) {
-        mock(n)->address = *address;
+        mock(n)->address = address ? *address : (IpAddr){};
         return 0;
 }
 

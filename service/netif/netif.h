@@ -69,8 +69,9 @@ typedef struct NetifOps {
          * @ret_reason says what is wrong; the caller frees. */
         int (*check)(Netif *n, char **ret_reason);
         /* Addresses (0 to remove: AF_UNSPEC), prefix lengths, MTU; brings it up, and puts back
-         * what somebody took away. Return: 0; 1: but for @address6, which this machine does not
-         * take; or negative errno. */
+         * what somebody took away. @address NULL: addresses of both families are left to somebody
+         * else, until a call with one, which takes away those that are not given.
+         * Return: 0; 1: but for @address6, which this machine does not take; or negative errno. */
         int (*configure)(
                         Netif *n,
                         const IpAddr *address,

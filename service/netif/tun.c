@@ -43,7 +43,8 @@ typedef struct TunNetif {
         int fd;
         unsigned queue_len;
         bool is_elsewhere; /* in another network namespace */
-        bool adopted;      /* may have addresses from a former life */
+        bool adopted;      /* may have addresses that somebody else gave it, or a former life */
+        bool lacks_ipv6;   /* this machine has it switched off there */
         IpAddr address, address6;
         uint8_t prefix_len, prefix_len6;
         uint8_t *arena; /* ARENA_SIZE */
@@ -202,7 +203,7 @@ change_address(Rtnl *r,
                 return 0;
         /* Also where it is there already: somebody may have taken it away by hand, or its route,
          * which comes with a new address only. */
-        if (ip_is_set(current) && !has_route(r, ifindex, wanted, wanted_len))
+        if (!has_route(r, ifindex, wanted, wanted_len))
                 (void) rtnl_address_remove(r, ifindex, wanted, wanted_len);
         status = rtnl_address_add(r, ifindex, wanted, wanted_len);
         if (status < 0)
@@ -236,6 +237,11 @@ tun_configure(Netif *n,
         status = rtnl_link_configure(r, n->ifindex, mtu, t->queue_len, true);
         if (status < 0)
                 return status;
+        if (!address) {
+                t->address = t->address6 = (IpAddr){};
+                t->adopted = true;
+                return t->lacks_ipv6;
+        }
         if (t->adopted) {
                 const IpAddr keep[] = { *address, *address6 };
 
@@ -248,7 +254,8 @@ tun_configure(Netif *n,
         if (status < 0)
                 return status;
         status = change_address(r, n->ifindex, &t->address6, &t->prefix_len6, address6, prefix_len6);
-        if (is_without_ipv6(status) && !t->is_elsewhere) {
+        t->lacks_ipv6 = is_without_ipv6(status) && !t->is_elsewhere;
+        if (t->lacks_ipv6) {
                 t->address6 = (IpAddr){};
                 return 1;
         }

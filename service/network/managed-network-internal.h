@@ -49,8 +49,9 @@ struct ManagedNetwork {
         /* What on this machine is in the way of its addresses, a sentence; NULL: nothing. */
         char *conflict;
         IpPrefix conflict_prefix;
-        bool is_shut_out;  /* so much that the interface has no IPv4 address */
-        char *last_logged; /* state logged last, so that flapping is not */
+        bool is_shut_out;    /* so much that the interface has no IPv4 address */
+        bool addresses_held; /* somebody else sets them */
+        char *last_logged;   /* state logged last, so that flapping is not */
 
         Timer certificate_timer; /* says when it is not renewed */
         NetworkTrouble last_trouble;

@@ -25,6 +25,11 @@ const char *managed_network_interface(const ManagedNetwork *n);
 /* Where this machine has IPv6 switched off there, it has not. */
 bool managed_network_has_ipv6(const ManagedNetwork *n);
 unsigned managed_network_mtu(const ManagedNetwork *n);
+/* Somebody else gives the interface its addresses and routes. */
+bool managed_network_addresses_held(const ManagedNetwork *n);
+/* From now on, until @held is false: then they become again what they are to be. Not remembered.
+ * Return: 0, or negative errno and @error: there is no interface in user mode. */
+int managed_network_hold_addresses(ManagedNetwork *n, bool held, ManagerError *error);
 /* This machine, in this network. */
 const MachineId *managed_network_machine_id(const ManagedNetwork *n);
 int managed_network_up(ManagedNetwork *n, ManagerError *error);

@@ -189,7 +189,7 @@ static int configure(ManagedNetwork *n, char **ret_reason) {
                 address6 = vnet_local_address6(v);
         }
         r = n->netif->ops->configure(
-                        n->netif, &address, m->subnet.len, &address6, 64,
+                        n->netif, n->addresses_held ? NULL : &address, m->subnet.len, &address6, 64,
                         (uint16_t) managed_network_mtu(n));
         if (r < 0)
                 *ret_reason = g_strdup_printf(
@@ -218,6 +218,29 @@ static void apply_addresses(ManagedNetwork *n) {
 /* All that an interface can be without is IPv6: configure(). */
 bool managed_network_has_ipv6(const ManagedNetwork *n) {
         return n->interface.state != PART_DEGRADED;
+}
+
+bool managed_network_addresses_held(const ManagedNetwork *n) {
+        return n->addresses_held;
+}
+
+int managed_network_hold_addresses(ManagedNetwork *n, bool held, ManagerError *error) {
+        static const char *const properties[] = { "AddressesHeld", NULL };
+
+        if (!is_tun(n))
+                return manager_fail(
+                                error, -EOPNOTSUPP, "NotSupported",
+                                "in user mode there is no interface that has addresses");
+        if (n->addresses_held == held)
+                return 0;
+        n->addresses_held = held;
+        managed_network_log(
+                        n, LOG_INFO, NULL,
+                        held ? "somebody else sets the addresses of the interface now"
+                             : "the addresses of the interface are set from here again");
+        apply_addresses(n);
+        OBSERVE(n->manager, network_changed, n, properties);
+        return 0;
 }
 
 /* --- looked at and repaired --- */

@@ -82,7 +82,8 @@ class CliTest(unittest.TestCase):
         values = dict(
             Id=NETWORK_ID, Name='home', MachineId=IDS['laptop'], State='online', Interface='omerta0',
             Address='10.0.0.100', Address6='fd00::64', Subnet='10.0.0.0/16',
-            Gateway=IDS['gateway'], GatewayAddress='10.0.0.1', HostName='laptop', Mtu=1420, LanDiscovery=True,
+            Gateway=IDS['gateway'], GatewayAddress='10.0.0.1', HostName='laptop', Mtu=1420, AddressesHeld=True,
+            LanDiscovery=True,
             LanMachines=2, ExitWanted='auto', Exit=IDS['gateway'], ExitState='up', ExitLan=True,
             Members=3, CertificateExpires=UNTIL)
         self.fake.add(HOME, 'Network', **(values | properties))
@@ -264,8 +265,8 @@ class CliTest(unittest.TestCase):
         'name': 'home', 'id': NETWORK_ID, 'machine': IDS['laptop'], 'state': 'online', 'state_reason': None,
         'interface': 'omerta0', 'address': '10.0.0.100', 'address6': 'fd00::64',
         'subnet': '10.0.0.0/16', 'gateway': IDS['gateway'], 'gateway_address': '10.0.0.1',
-        'is_gateway': False, 'host_name': 'laptop', 'mtu': 1420, 'lan_discovery': True,
-        'lan_machines': 2, 'exit_wanted': 'auto', 'exit': IDS['gateway'], 'exit_state': 'up',
+        'is_gateway': False, 'host_name': 'laptop', 'mtu': 1420, 'addresses_held': True,
+        'lan_discovery': True, 'lan_machines': 2, 'exit_wanted': 'auto', 'exit': IDS['gateway'], 'exit_state': 'up',
         'exit_reason': None, 'exit_lan': True, 'members': 3, 'pending': 0, 'invites': 0,
         'certificate_expires': '2030-01-01T00:00:00Z', 'certificate_expires_usec': UNTIL}
 
