@@ -2,15 +2,16 @@
 
 /*
  * What NetworkManager's clients (nmcli, settings) load to know the VPN type: its names, and files
- * (nm-plugin/file.h). Without a toolkit; the editor is a module of its own.
+ * (nm-plugin/file.h). Without a toolkit; the editor is a module of its own (nm-plugin/editor.h).
  */
 
 #include <NetworkManager.h>
-#include <errno.h>
+#include <dlfcn.h>
 #include <string.h>
 
 #include "base/macros.h"
 #include "config.h"
+#include "nm-plugin/editor.h"
 #include "nm-plugin/file.h"
 #include "nm-plugin/i18n.h"
 #include "nm-plugin/settings.h"
@@ -106,10 +107,32 @@ static NMVpnEditorPluginCapability capabilities(NMVpnEditorPlugin *plugin) {
                NM_VPN_EDITOR_PLUGIN_CAPABILITY_IPV6;
 }
 
+/* Beside this module, and for the toolkit this program has. Never unloaded: it has types of GObject's. */
+static void *open_editor(void) {
+        const char *name = dlsym(RTLD_DEFAULT, "gtk_container_add") ? VPN_EDITOR_GTK3
+                                                                    : VPN_EDITOR_GTK4;
+        g_autofree char *directory = NULL, *path = NULL;
+        Dl_info self;
+
+        if (!dladdr(&open_editor, &self) || !self.dli_fname)
+                return NULL;
+        directory = g_path_get_dirname(self.dli_fname);
+        path = g_build_filename(directory, name, NULL);
+        return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+}
+
 static NMVpnEditor *get_editor(NMVpnEditorPlugin *plugin, NMConnection *profile, GError **error) {
+        typeof(nm_omerta_editor_new) *editor_new;
+        void *module = open_editor();
+
+        editor_new = module ? dlsym(module, VPN_EDITOR_FACTORY) : NULL;
+        if (module)
+                dlclose(module);
+        if (editor_new)
+                return editor_new(profile);
         g_set_error_literal(
                         error, NM_CONNECTION_ERROR, NM_CONNECTION_ERROR_FAILED,
-                        _("Profiles of this type are edited with nmcli, or imported from a file"));
+                        _("The editor of this type is not installed: nmcli edits its profiles"));
         return NULL;
 }
 
