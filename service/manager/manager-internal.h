@@ -58,7 +58,6 @@ struct Manager {
         char *state_trouble; /* why it cannot be written, a sentence; NULL: it can */
         Timer state_timer, state_told_timer; /* to look again; to say so */
         Identity *identity;
-        uint8_t boot_id[BOOT_ID_SIZE];
         char *cipher;
         NetstackEngine netstack;
         char *netstack_reason;

@@ -455,7 +455,6 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 .probes = &m->probes,
                 .retire = env_retire,
         };
-        randombytes_buf(m->boot_id, sizeof m->boot_id);
         manager_init_sockets(m);
         for (unsigned i = 0; i < TCP_LISTENERS_MAX; i++)
                 m->tcp_fd[i] = -EBADF;

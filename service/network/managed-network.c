@@ -314,7 +314,8 @@ NetworkConfig managed_network_core_config(ManagedNetwork *n) {
                 },
         };
 
-        memcpy(c.boot_id, m->boot_id, sizeof c.boot_id);
+        /* Down and up again is a new life, too: others may not have heard of the end. */
+        env_random(c.env, c.boot_id, sizeof c.boot_id);
         return c;
 }
 

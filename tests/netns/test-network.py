@@ -106,6 +106,23 @@ def test_member_restart_keeps_address(lab):
     gw.wait_ping("10.0.0.100")
 
 
+def test_switched_off_unheard(lab):
+    """Nobody hears that a machine switches its network off; it is back before anybody misses it."""
+    gw, m1 = two_machines(lab)
+    m1.wait_ping("10.0.0.1")
+    for _ in range(3):
+        m1.run("ip", "link", "set", "eth0", "down")
+        m1.run("ip", "addr", "flush", "dev", "eth0")
+        m1.omerta("down")
+        m1.run("ip", "addr", "add", f"{m1.address}/24", "dev", "eth0")
+        m1.run("ip", "link", "set", "eth0", "up")
+        m1.omerta("up")
+        m1.wait_ping("10.0.0.1")
+    for m in gw, m1:
+        drops = [d["reason"] for d in m.json("mesh", "status")["drops"]]
+        assert "frame-malformed" not in drops, drops
+
+
 def test_rename(lab):
     gw, m1 = two_machines(lab)
     other = lab.member(gw, "m2")

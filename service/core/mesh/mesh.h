@@ -48,7 +48,7 @@ typedef struct MeshConfig {
         DropCounters *drops;           /* borrowed */
         Directory *directory;          /* borrowed */
         const MeshStore *store;        /* borrowed, may be NULL: last endpoints */
-        uint8_t boot_id[BOOT_ID_SIZE]; /* one a start of the daemon */
+        uint8_t boot_id[BOOT_ID_SIZE]; /* another for each mesh that is made */
         unsigned ciphers;              /* aead_ciphers() */
         uint16_t mtu;                  /* inner; see mesh_set_mtu() */
         uint16_t port;        /* of our UDP sockets, for beacons; 0: none are sent or taken */
