@@ -46,7 +46,12 @@ static char *gateway_text(const ClientNetwork *n, bool full) {
 static char *interface_text(const ClientNetwork *n) {
         g_autofree char *name = cli_format_text(n->interface);
 
-        return *n->interface ? g_strdup_printf(_("%s, MTU %u"), name, n->mtu) : NULL;
+        if (!*n->interface)
+                return NULL;
+        return g_strdup_printf(
+                        n->addresses_held ? _("%s, MTU %u, addresses set by another program")
+                                          : _("%s, MTU %u"),
+                        name, n->mtu);
 }
 
 static char *certificate_text(const ClientNetwork *n) {

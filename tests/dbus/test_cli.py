@@ -238,7 +238,7 @@ class CliTest(unittest.TestCase):
         for words in (['status'], []):
             out = self.ok(*words).out
             for text in ('yes (auto), 2 pairs now, 3.0 KiB passed on', 'omertad 0.1.0 (system)', IDS['laptop'], '18002', 'home: online',
-                         '10.0.0.100', 'This machine: laptopxx\n', 'omerta0, MTU 1420',
+                         '10.0.0.100', 'This machine: laptopxx\n', 'omerta0, MTU 1420, addresses set by another program',
                          '10.0.0.1, machine gatewayx',
                          'Port mapping: 203.0.113.9:4660, router 192.168.1.1 (nat-pmp)\n',
                          'TCP port: 443, 3 connections\n',
