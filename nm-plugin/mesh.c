@@ -73,6 +73,9 @@ static void end_by(VpnMesh *m, const GError *error) {
         g_autoptr(GError) plain = g_error_copy(error);
         VpnMeshEnd how = VPN_MESH_END_FAILED;
 
+        /* It went while it was asked: on_name_vanished() says what is to become of that. */
+        if (m->is_ready && remote && client_error_text(remote)->kind == CLIENT_ERROR_UNREACHABLE)
+                return;
         (void) g_dbus_error_strip_remote_error(plain);
         if (is_about_invite(error))
                 how = VPN_MESH_END_INVITE;

@@ -8,7 +8,9 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <syslog.h>
 
 #include "base/macros.h"
 #include "config.h"
@@ -40,6 +42,34 @@ static int drop_privileges(void) {
                 return -errno;
         }
         return 0;
+}
+
+static int priority_of(GLogLevelFlags level) {
+        if (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL))
+                return LOG_ERR;
+        if (level & G_LOG_LEVEL_WARNING)
+                return LOG_WARNING;
+        return level & G_LOG_LEVEL_DEBUG ? LOG_DEBUG : LOG_INFO;
+}
+
+/* Into the stream NetworkManager gave us. Of a record of its own the journal could not tell the
+ * unit any more when it reads it: this process ends right after it has said why. */
+static GLogWriterOutput
+write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer userdata) {
+        const char *domain = NULL, *message = "";
+
+        for (gsize i = 0; i < n_fields; i++) {
+                if (strcmp(fields[i].key, "MESSAGE") == 0)
+                        message = fields[i].value;
+                else if (strcmp(fields[i].key, "GLIB_DOMAIN") == 0)
+                        domain = fields[i].value;
+        }
+        if (g_log_writer_default_would_drop(level, domain))
+                return G_LOG_WRITER_HANDLED;
+        if (g_log_writer_is_journald(STDERR_FILENO))
+                fprintf(stderr, "<%d>", priority_of(level));
+        fprintf(stderr, "nm-omerta-service: %s\n", message);
+        return G_LOG_WRITER_HANDLED;
 }
 
 static void on_done(void *loop) {
@@ -83,6 +113,7 @@ int main(int argc, char **argv) {
         g_autoptr(GOptionContext) context = g_option_context_new(NULL);
         g_autoptr(GError) error = NULL;
 
+        g_log_set_writer_func(write_log, NULL, NULL);
         g_option_context_set_summary(
                         context,
                         "NetworkManager starts this for each connection of the VPN type omerta.");

@@ -8,6 +8,7 @@
 struct OmertaVpn {
         NMVpnServicePlugin parent;
         VpnMesh *mesh; /* NULL: not connected */
+        char *profile; /* its name */
         bool is_going_down, has_quit;
         void (*done)(void *userdata);
         void *done_userdata;
@@ -31,7 +32,8 @@ static void on_changed(void *userdata, const VpnNetwork *n) {
         IpAddr gateway = vpn_own_address();
         GVariant *ip4 = vpn_report_ip4(n), *ip6 = vpn_report_ip6(n);
 
-        g_message("%s: address %s on %s", n->name, n->address, n->interface);
+        g_message("%s: %s has the address %s in %s", vpn_of(plugin)->profile, n->interface,
+                  n->address, n->name);
         nm_vpn_service_plugin_set_config(plugin, vpn_report_config(n, &gateway));
         if (ip4)
                 nm_vpn_service_plugin_set_ip4_config(plugin, ip4);
@@ -56,7 +58,7 @@ static void on_ended(void *userdata, VpnMeshEnd end, const char *reason) {
         NMVpnServicePlugin *plugin = userdata;
         OmertaVpn *vpn = vpn_of(plugin);
 
-        g_warning("the connection ends: %s", reason);
+        g_warning("%s: the connection ends: %s", vpn->profile, reason);
         /* It is not ours to switch off: it ended by itself, or never was. */
         vpn->mesh = vpn_mesh_free(vpn->mesh);
         nm_vpn_service_plugin_failure(plugin, failure_of(end));
@@ -83,8 +85,11 @@ static gboolean omerta_vpn_connect(NMVpnServicePlugin *plugin, NMConnection *pro
         if (vpn_settings_check(&settings, &wrong) < 0)
                 g_set_error_literal(
                                 error, NM_VPN_PLUGIN_ERROR, NM_VPN_PLUGIN_ERROR_BAD_ARGUMENTS, wrong);
-        else
+        else {
+                g_free(vpn->profile);
+                vpn->profile = g_strdup(nm_connection_get_id(profile));
                 vpn->mesh = vpn_mesh_new(bus, &settings, &handler);
+        }
         vpn_settings_clear(&settings);
         return vpn->mesh != NULL;
 }
@@ -142,6 +147,7 @@ static void omerta_vpn_finalize(GObject *object) {
         OmertaVpn *vpn = G_TYPE_CHECK_INSTANCE_CAST(object, omerta_vpn_get_type(), OmertaVpn);
 
         vpn->mesh = vpn_mesh_free(vpn->mesh);
+        g_clear_pointer(&vpn->profile, g_free);
         G_OBJECT_CLASS(omerta_vpn_parent_class)->finalize(object);
 }
 

@@ -30,6 +30,10 @@ is_on() { nm -t -f NAME connection show --active | grep -x "$1" >/dev/null; }
 is_off() { ! is_on "$1"; }
 nm_journal() { on m1 journalctl -q --no-pager -o cat -u NetworkManager; }
 says() { nm_journal | grep -F "$1" >/dev/null; }
+journal_says() { # TEXT
+        wait_for 10 "the journal to say: $1" says "$1"
+        ok "the journal says: $1"
+}
 plugin() { on m1 pidof nm-omerta-service; }
 no_plugin() { ! plugin >/dev/null; }
 no_interface() { ! on m1 ip link show "$1" >/dev/null 2>&1; }
@@ -74,13 +78,18 @@ pid=$(plugin)
 same "the service runs as omerta" omerta "$(on m1 stat -c %U "/proc/$pid")"
 same "with no capability" "0000000000000000 0000000000000000" \
         "$(on m1 sed -n 's/^Cap\(Eff\|Prm\):\t//p' "/proc/$pid/status" | xargs)"
+contains "omerta says so" "addresses set by another program" "$(on m1 omerta status)"
+name=$(on m1 busctl --list --acquired 2>/dev/null | sed -n 's/^\(org.freedesktop.NetworkManager.omerta[^ ]*\).*/\1/p')
+contains "its name is the connection's own" .Connection_ "$name"
+refuse "and nobody but NetworkManager talks to it" as bob m1 busctl call "$name" \
+        /org/freedesktop/NetworkManager/VPN/Plugin org.freedesktop.NetworkManager.VPN.Plugin Disconnect
 check "omertad sets another MTU" on m1 omerta network set mtu 1300
 same "which the interface has" 1300 "$(on m1 cat /sys/class/net/omerta0/mtu)"
 check "and it stays on" is_on mesh
 on m1 omerta network set mtu 1420
 profile twin network=home >/dev/null
 refuse "another profile of the same network is not switched on" up twin
-check "the journal says why" says "another program sets the addresses of this network already"
+journal_says "another program sets the addresses of this network already"
 check "the first is not harmed" is_on mesh
 check "and reaches the gateway" pings m1 10.77.0.1
 nm connection delete twin >/dev/null
@@ -118,14 +127,14 @@ check "and the profile is switched on again" up mesh
 
 on m1 omerta down
 wait_for 10 "the connection to end with the network" is_off mesh
-wait_for 10 "the journal to say so" says "the network was switched off"
+journal_says "the network was switched off"
 ok "who switches the network off ends the connection"
 wait_for 10 "the service to end" no_plugin
 
 check "it is switched on again" up mesh
 on m1 systemctl stop omertad.service omertad.socket omertad6.socket
 wait_for 20 "the connection to end with omertad" is_off mesh
-check "the journal says why" says "omertad has ended"
+journal_says "omertad has ended"
 refuse "and omertad is not started by the service" on m1 systemctl is-active --quiet omertad.service
 check "the profile starts it again" up mesh
 on m1 systemctl start omertad.socket omertad6.socket
@@ -159,6 +168,28 @@ wait_for 10 "the service to end with NetworkManager" no_plugin
 same "the network goes down with NetworkManager" down "$(state_of home)"
 nm connection modify mesh vpn.persistent no
 
+# ---- one user's profile -------------------------------------------------------------------------
+
+printf 'polkit.addRule(function(a, s) { if (a.id.indexOf("org.freedesktop.NetworkManager.") == 0) return polkit.Result.YES; });\n' |
+        on m1 sh -c 'cat >/etc/polkit-1/rules.d/50-nm.rules'
+nm connection modify mesh connection.permissions user:alice
+# In one login: NetworkManager ends what a user alone may have when she logs out.
+# shellcheck disable=SC2016
+alice_up() { as alice m1 sh -c 'nmcli --wait 30 connection up mesh >&2 && ip -4 -o address show dev omerta0'; }
+wait_for 20 "alice to switch her profile on" alice_up
+contains "alice's profile has its address" " 10.77.0.100/16 " "$(alice_up)"
+wait_for 20 "alice's connection to end when she logs out" is_off mesh
+wait_for 10 "the service to end" no_plugin
+refuse "bob does not see her profile" as bob m1 nmcli connection show mesh
+nm connection modify mesh connection.permissions ""
+up mesh >/dev/null
+on m1 nmcli networking off
+wait_for 20 "the connection to end with all others" is_off mesh
+wait_for 10 "the service to end" no_plugin
+same "as all others are, the network is off" down "$(state_of home)"
+on m1 nmcli networking on
+wait_for 30 "the wire to be on" is_on wire
+
 # ---- two networks -------------------------------------------------------------------------------
 
 on gw omerta network create work --subnet 10.78.0.0/16 >/dev/null
@@ -182,7 +213,7 @@ on m1 omerta -n work network leave >/dev/null
 up mesh >/dev/null
 on gw omerta -n home network revoke --yes 10.77.0.100 >/dev/null
 wait_for 15 "the connection of a machine that is no member to end" is_off mesh
-wait_for 10 "the journal to say why" says "this machine is no member any more"
+journal_says "this machine is no member any more"
 ok "a revoked machine's connection ends"
 refuse "and is not switched on again" up mesh
 on m1 omerta -n home network leave >/dev/null
@@ -196,13 +227,13 @@ on gw omerta -n home network revoke --yes m1 >/dev/null
 wait_for 15 "the connection to end" is_off link
 on m1 omerta -n home network leave >/dev/null
 refuse "a used invite lets nobody in" up link
-check "the journal says so" says "invite"
+journal_says "link: the connection ends: the invite has been used already"
 profile wrong "" invite=omerta://join/aaaa >/dev/null
 refuse "nor one that is not whole" up wrong
-check "the journal says so" says "this is no whole omerta:// link"
+journal_says "this is no whole omerta:// link"
 profile none network=nowhere >/dev/null
 refuse "nor none" up none
-check "the journal says so" says "not in the network nowhere, and there is no invite"
+journal_says "not in the network nowhere, and there is no invite"
 profile odd network=home,colour=blue >/dev/null
 refuse "a profile with an unknown item is not switched on" up odd
 profile empty "" >/dev/null
