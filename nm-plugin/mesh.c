@@ -334,11 +334,11 @@ static gboolean on_return_timeout(gpointer userdata) {
         return G_SOURCE_REMOVE;
 }
 
-/* Also at first, where it has to be started: then nothing was reported yet. */
+/* Also at first, where it has to be started, and while it is asked for a network: a call fails then. */
 static void on_name_vanished(GDBusConnection *bus, const char *name, gpointer userdata) {
         VpnMesh *m = userdata;
 
-        if (!m->is_ready || m->return_timer || m->down_done)
+        if (!(m->is_held || m->is_ready) || m->return_timer || m->down_done)
                 return;
         call_off(m);
         m->is_held = false;

@@ -83,6 +83,7 @@ static gboolean on_signal(gpointer vpn) {
 
 static int run(const char *bus_name) {
         g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+        g_autoptr(GDBusConnection) bus = NULL;
         g_autoptr(GError) error = NULL;
         OmertaVpn *vpn;
 
@@ -97,6 +98,10 @@ static int run(const char *bus_name) {
         g_unix_signal_add(SIGINT, on_signal, vpn);
         g_main_loop_run(loop);
         nm_vpn_service_plugin_shutdown(NM_VPN_SERVICE_PLUGIN(vpn));
+        /* What was said last is still with the thread that writes. */
+        bus = nm_vpn_service_plugin_get_connection(NM_VPN_SERVICE_PLUGIN(vpn));
+        if (bus)
+                (void) g_dbus_connection_flush_sync(bus, NULL, NULL);
         g_object_unref(vpn);
         return EXIT_SUCCESS;
 }

@@ -9,7 +9,8 @@ struct OmertaVpn {
         NMVpnServicePlugin parent;
         VpnMesh *mesh; /* NULL: not connected */
         char *profile; /* its name */
-        bool is_going_down, has_quit;
+        bool is_going_down, has_quit, has_failed;
+        NMVpnPluginFailure failure;
         void (*done)(void *userdata);
         void *done_userdata;
 };
@@ -61,7 +62,8 @@ static void on_ended(void *userdata, VpnMeshEnd end, const char *reason) {
         g_warning("%s: the connection ends: %s", vpn->profile, reason);
         /* It is not ours to switch off: it ended by itself, or never was. */
         vpn->mesh = vpn_mesh_free(vpn->mesh);
-        nm_vpn_service_plugin_failure(plugin, failure_of(end));
+        vpn->has_failed = true;
+        vpn->failure = failure_of(end);
         (void) nm_vpn_service_plugin_disconnect(plugin, NULL);
 }
 
@@ -127,6 +129,10 @@ static void on_down(void *userdata) {
 static gboolean omerta_vpn_disconnect(NMVpnServicePlugin *plugin, GError **error) {
         OmertaVpn *vpn = vpn_of(plugin);
 
+        /* From here, because libnm says of one that was starting that it could not connect, and
+         * NetworkManager takes what was said last before it has stopped. */
+        if (vpn->has_failed)
+                nm_vpn_service_plugin_failure(plugin, vpn->failure);
         if (vpn->mesh && !vpn->is_going_down) {
                 vpn->is_going_down = true;
                 vpn_mesh_down(vpn->mesh, on_down, vpn);
