@@ -7,6 +7,8 @@
 
 #define N_(text) text
 
+/* Characters: a name that anybody gives, and no novel. */
+#define SHOWN_MAX 40
 #define LINK_SCHEME "omerta://"
 
 static const VpnFieldInfo fields[] = {
@@ -39,6 +41,15 @@ bool vpn_field_is_flags(const char *key) {
                     strcmp(key + strlen(fields[i].key), "-flags") == 0)
                         return true;
         return false;
+}
+
+char *vpn_text_show(const char *text) {
+        char *shown = g_utf8_substring(text, 0, MIN(g_utf8_strlen(text, -1), SHOWN_MAX));
+
+        for (char *p = shown; *p; p++)
+                if (g_ascii_iscntrl(*p))
+                        *p = '?';
+        return shown;
 }
 
 static void forget(VpnSettings *s, VpnField field) {

@@ -36,6 +36,10 @@ VpnField vpn_field_from_key(const char *key);
 /* "invite-flags" and the like, which are NetworkManager's. */
 bool vpn_field_is_flags(const char *key);
 
+/* What a stranger wrote, valid UTF-8, for a line of a log: its beginning, without control
+ * characters. New. */
+char *vpn_text_show(const char *text);
+
 typedef struct VpnSettings {
         char *value[_VPN_FIELD_MAX]; /* NULL: not said; never "" */
 } VpnSettings;

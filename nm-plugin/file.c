@@ -24,7 +24,9 @@ static int parse_key(GKeyFile *file, const char *key, VpnSettings *ret, char **r
         int r;
 
         if (field == _VPN_FIELD_INVALID) {
-                *ret_error = g_strdup_printf("there is a key that is not known: %.40s", key);
+                g_autofree char *shown = vpn_text_show(key);
+
+                *ret_error = g_strdup_printf("there is a key that is not known: %s", shown);
                 return -EINVAL;
         }
         value = g_key_file_get_string(file, GROUP, key, &error);

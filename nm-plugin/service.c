@@ -89,7 +89,7 @@ static gboolean omerta_vpn_connect(NMVpnServicePlugin *plugin, NMConnection *pro
                                 error, NM_VPN_PLUGIN_ERROR, NM_VPN_PLUGIN_ERROR_BAD_ARGUMENTS, wrong);
         else {
                 g_free(vpn->profile);
-                vpn->profile = g_strdup(nm_connection_get_id(profile));
+                vpn->profile = vpn_text_show(nm_connection_get_id(profile) ?: "");
                 vpn->mesh = vpn_mesh_new(bus, &settings, &handler);
         }
         vpn_settings_clear(&settings);

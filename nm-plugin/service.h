@@ -3,8 +3,7 @@
 
 /*
  * The service NetworkManager talks to, one process a connection (libnm's NMVpnServicePlugin): what
- * it asks for is done by a VpnMesh, and what that says goes back. When the connection ends the
- * object emits "done", after its network is switched off.
+ * it asks for is done by a VpnMesh, and what that says goes back.
  */
 
 #include <NetworkManager.h>

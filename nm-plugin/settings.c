@@ -16,25 +16,29 @@ static void take(Reading *r, VpnField field, const char *value) {
 
 static void on_data(const char *key, const char *value, void *userdata) {
         VpnField field = vpn_field_from_key(key);
+        g_autofree char *shown = NULL;
         Reading *r = userdata;
 
         if (r->wrong || vpn_field_is_flags(key))
                 return;
-        if (field == _VPN_FIELD_INVALID)
-                r->wrong = g_strdup_printf("vpn.data has an item that is not known: %.40s", key);
-        else
+        if (field == _VPN_FIELD_INVALID) {
+                shown = vpn_text_show(key);
+                r->wrong = g_strdup_printf("vpn.data has an item that is not known: %s", shown);
+        } else
                 take(r, field, value);
 }
 
 static void on_secret(const char *key, const char *value, void *userdata) {
         VpnField field = vpn_field_from_key(key);
+        g_autofree char *shown = NULL;
         Reading *r = userdata;
 
         if (r->wrong)
                 return;
-        if (field == _VPN_FIELD_INVALID || !vpn_field_info(field)->is_secret)
-                r->wrong = g_strdup_printf("vpn.secrets has an item that is not known: %.40s", key);
-        else
+        if (field == _VPN_FIELD_INVALID || !vpn_field_info(field)->is_secret) {
+                shown = vpn_text_show(key);
+                r->wrong = g_strdup_printf("vpn.secrets has an item that is not known: %s", shown);
+        } else
                 take(r, field, value);
 }
 

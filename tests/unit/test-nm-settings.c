@@ -138,15 +138,19 @@ static void refuse(bool secret, const char *key, const char *value, const char *
         assert_false(vpn_settings_read(c, &s, &error));
         assert_true(g_error_matches(error, NM_VPN_PLUGIN_ERROR, NM_VPN_PLUGIN_ERROR_BAD_ARGUMENTS));
         assert_non_null(strstr(error->message, says));
+        assert_true(g_utf8_validate(error->message, -1, NULL));
 }
 
 static void test_hostile_profiles(void **state) {
         g_autoptr(NMConnection) empty = nm_simple_connection_new();
-        g_autofree char *huge = g_strnfill(1 << 20, 'x');
+        g_autofree char *huge = g_strnfill(1 << 20, 'x'), *start = g_strnfill(39, 'x');
+        g_autofree char *long_key = g_strconcat(start, "ää", NULL);
         VpnSettings s;
 
         refuse(false, "colour", "blue", "colour");
         refuse(false, huge, "1", "xxxx");
+        refuse(false, long_key, "1", "xxxä");
+        refuse(true, "a\nb", "1", "a?b");
         refuse(false, "host-name", huge, "longer");
         refuse(true, "password", "hunter2", "password");
         refuse(true, "network", "home", "network");
