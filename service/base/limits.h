@@ -75,6 +75,9 @@
 #define STREAM_PROVE_USEC (10 * USEC_PER_SEC)
 /* One by which nothing authentic came for so long is closed: three times what a kept link is silent. */
 #define STREAM_IDLE_USEC (3 * USEC_PER_MINUTE)
+/* SO_MARK of connections, by which rules know that they carry the other packets
+ * (host/rtnl-detour.h). Without CAP_NET_ADMIN there is none, and no such rules. */
+#define STREAM_MARK 18002U
 /* Where TCP endpoints of a machine are told (presence, invites): an address of each family, twice. */
 #define STREAM_ENDPOINTS_MAX 4U
 

@@ -268,6 +268,12 @@ void stream_table_send(StreamTable *t, const TxTrain *train) {
         flush(t, s);
 }
 
+static void set_mark(int fd) {
+        const uint32_t mark = STREAM_MARK;
+
+        (void) setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
+}
+
 static int dial_fd(const Endpoint *to) {
         _cleanup_close_ int fd = fd_admit(
                         socket(to->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -275,6 +281,7 @@ static int dial_fd(const Endpoint *to) {
         if (fd < 0)
                 return -errno;
         set_options(fd);
+        set_mark(fd);
         if (connect(fd, &to->sa, endpoint_len(to)) < 0 && errno != EINPROGRESS)
                 return -errno;
         return TAKE_FD(fd);
@@ -489,6 +496,7 @@ void stream_table_accept(StreamTable *t, unsigned i, usec_t now) {
 }
 
 int stream_table_listen(StreamTable *t, int fd) {
+        set_mark(fd); /* and what is accepted */
         for (unsigned i = 0; i < STREAM_LISTENERS_MAX; i++) {
                 int r;
 

@@ -11,7 +11,7 @@
 
 #define BUFFER_SIZE 1024U
 /* Two families, and without the LAN one for each prefix inside. */
-#define RULES_MAX (2U * (INSIDE_PREFIXES_MAX + 3U))
+#define RULES_MAX (2U * (INSIDE_PREFIXES_MAX + 4U))
 /* What somebody else has made in our name is taken away with ours, but not for ever. */
 #define FOREIGN_MAX 256U
 /* A rule or a route as the kernel tells it: a header and two dozen numbers and names at most. */
@@ -23,6 +23,7 @@ typedef struct Rule {
         uint32_t priority, table;
         IpPrefix to;   /* family AF_UNSPEC: anywhere */
         uint16_t port; /* of UDP, where it comes from; 0: any */
+        uint32_t mark; /* 0: any */
         bool no_default;
         bool is_odd; /* it says more than we ever do */
 } Rule;
@@ -50,6 +51,9 @@ static unsigned wanted_rules(const RtnlDetour *e, Rule ret[static RULES_MAX]) {
                 ret[n] = base;
                 ret[n].priority = DETOUR_PRIORITY;
                 ret[n++].port = e->port;
+                ret[n] = base;
+                ret[n].priority = DETOUR_PRIORITY;
+                ret[n++].mark = STREAM_MARK;
                 if (e->lan) {
                         ret[n] = base;
                         ret[n].priority = DETOUR_PRIORITY + 1;
@@ -87,8 +91,9 @@ static unsigned wanted_routes(const RtnlDetour *e, Route ret[static 2]) {
 
 static bool same_rule(const Rule *a, const Rule *b) {
         return a->family == b->family && a->priority == b->priority && a->table == b->table &&
-               a->port == b->port && a->no_default == b->no_default && a->to.len == b->to.len &&
-               ip_equal(&a->to.addr, &b->to.addr) && !a->is_odd && !b->is_odd;
+               a->port == b->port && a->mark == b->mark && a->no_default == b->no_default &&
+               a->to.len == b->to.len && ip_equal(&a->to.addr, &b->to.addr) && !a->is_odd &&
+               !b->is_odd;
 }
 
 static bool same_route(const Route *a, const Route *b) {
@@ -146,10 +151,16 @@ static void read_rule_attribute(const struct nlattr *attr, Rule *rule, uint8_t *
         case FRA_IP_PROTO:
                 rule->is_odd = rule->is_odd || len != 1 || mnl_attr_get_u8(attr) != IPPROTO_UDP;
                 return;
+        case FRA_FWMARK:
+                rule->mark = len == 4 ? mnl_attr_get_u32(attr) : 0;
+                return;
+        case FRA_FWMASK:
+                rule->is_odd = rule->is_odd || len != 4 ||
+                               (rule->mark != 0 && mnl_attr_get_u32(attr) != UINT32_MAX);
+                return;
         case FRA_SRC:
         case FRA_IIFNAME:
         case FRA_OIFNAME:
-        case FRA_FWMARK:
         case FRA_GOTO:
         case FRA_UID_RANGE:
         case FRA_DPORT_RANGE:
@@ -258,6 +269,8 @@ static int add_rule(Rtnl *r, const Rule *rule) {
                 mnl_attr_put_u8(nlh, FRA_IP_PROTO, IPPROTO_UDP);
                 mnl_attr_put(nlh, FRA_SPORT_RANGE, sizeof port, &port);
         }
+        if (rule->mark != 0)
+                mnl_attr_put_u32(nlh, FRA_FWMARK, rule->mark);
         return rtnl_request(r, nlh, NULL, NULL);
 }
 

@@ -6,7 +6,8 @@
  * default route over our interface, and rules that lead there. The main table is not touched, and
  * what we make is known by its protocol, so that another life finds it.
  *
- *   18000  UDP from our own port  main: our datagrams carry the others, and must not loop
+ *   18000  UDP from our own port, main: our datagrams carry the others, and must not loop; so do
+ *          and STREAM_MARK        our connections
  *   18001  all                    main, but for its default route: what is on the link, and
  *                                 whatever somebody has made a route for; or, without the LAN,
  *                                 all that lies inside a virtual network of this machine
@@ -14,7 +15,8 @@
  *
  * Our datagrams are told by their port and not by a mark (SO_MARK): where rp_filter is strict the
  * kernel looks up the way back to who sent us one, and that look-up has the ports but no mark, so
- * that every answer would be dropped. Nobody else can have the port (manager/sockets.c).
+ * that every answer would be dropped. Nobody else can have the port (manager/sockets.c). Connections
+ * have any port, so they bear a mark all the same, and do not work there; they are the last resort.
  *
  * There is no unreachable or blackhole route: a table whose interface is gone is empty, and a rule
  * that leads to an empty table does nothing. What is left of a process that was killed is harmless.

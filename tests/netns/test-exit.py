@@ -99,7 +99,8 @@ def join(gw, m):
 
 
 def found(gw, m):
-    gw.start("--vpn")
+    if not gw.daemon:
+        gw.start("--vpn")
     gw.omerta("network", "create", "home", "--subnet", "10.0.0.0/16", "--host-name", "gw")
     join(gw, m)
     wait_for("the exit to be known", lambda: exits(m))
@@ -167,14 +168,11 @@ def rx_of(m, interface):
     return s["rx"]["packets"] + s["tx"]["packets"]
 
 
-def test_own_datagrams_do_not_loop(lab):
-    """Also with strict reverse path filters, and when the peer is not in the LAN."""
+def far_gateway(lab):
+    """A gateway behind the router, and a member; neither is on the other's link."""
     world(lab)
     gw, m = lab.machine("gw"), lab.machine("m1")
     uplink(m)
-    for key in ("all", "eth0"):
-        m.run("sysctl", "-qw", f"net.ipv4.conf.{key}.rp_filter=1")
-    # The gateway is behind the router, not on the member's link.
     lab.hub_run("ip", "link", "set", "gw", "nomaster")
     gw.run("ip", "addr", "flush", "dev", "eth0")
     gw.run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth2",
@@ -186,6 +184,14 @@ def test_own_datagrams_do_not_loop(lab):
     gw.run("ip", "route", "add", "default", "via", "198.51.100.1")
     make_exit(gw, "4")
     gw.run("nft", "add", "rule", "inet", "test", "post", "oifname", "eth1", "masquerade")
+    return gw, m
+
+
+def test_own_datagrams_do_not_loop(lab):
+    """Also with strict reverse path filters, and when the peer is not in the LAN."""
+    gw, m = far_gateway(lab)
+    for key in ("all", "eth0"):
+        m.run("sysctl", "-qw", f"net.ipv4.conf.{key}.rp_filter=1")
     found(gw, m)
     m.omerta("gateway", "use", "gw")
     assert ask(m, WEB4) == "198.51.100.2", ask(m, WEB4)
@@ -199,6 +205,31 @@ def test_own_datagrams_do_not_loop(lab):
     m.ping("10.0.0.1", count=5)
     # Five requests, five answers, and few others: a loop would be thousands.
     assert rx_of(m, "omerta0") - before < 100, rx_of(m, "omerta0") - before
+
+
+def test_own_connections_do_not_loop(lab):
+    """UDP is blocked, so what carries the others goes by TCP; the exit listens, and calls back by it."""
+    gw, m = far_gateway(lab)
+    gw.start("--vpn")
+    gw.omerta("set", "tcp-port", "443")
+    found(gw, m)
+    lab.machines[0].run("nft", "-f", "-", input="""
+table ip blocked {
+  chain forward { type filter hook forward priority filter; meta l4proto udp drop; }
+}
+""")
+    def kind():
+        m.run("ping", "-n", "-c", "1", "-W", "1", "10.0.0.1", check=False)
+        return m.json("path", "10.0.0.1")["path"]
+
+    wait_for("TCP to the gateway", lambda: kind() == "tcp", 60)
+    m.omerta("gateway", "use", "gw")
+    wait_for("the exit", lambda: ask(m, WEB4, seconds=2) == "198.51.100.2")
+    # Connections are made by the uplink, too.
+    m.stop()
+    m.start("--vpn")
+    wait_for("the exit again", lambda: ask(m, WEB4, seconds=2) == "198.51.100.2", 60)
+    assert kind() == "tcp"
 
 
 def test_no_ipv6_leaks(lab):
@@ -380,7 +411,8 @@ def test_users_daemon(lab):
 
 
 if __name__ == "__main__":
-    main([test_out_and_back, test_own_datagrams_do_not_loop, test_no_ipv6_leaks,
+    main([test_out_and_back, test_own_datagrams_do_not_loop, test_own_connections_do_not_loop,
+          test_no_ipv6_leaks,
           test_without_the_lan, test_killed, test_somebody_takes_the_rules_away,
           test_other_takes_over, test_exit_that_was_dismissed, test_stop_leaves_nothing, test_route_made_by_hand,
           test_users_daemon],
