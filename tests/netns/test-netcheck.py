@@ -72,12 +72,6 @@ def test_easy(lab):
     assert set(found["relays"]) == {m.json("network", "show")["host_name"] for m in (gw, away)}, found
     text = home.omerta("netcheck")
     assert f"{home.address}:18002" in text and "endpoint-independent, ports preserved" in text, text
-    # Nothing gets out any more.
-    router.block_udp(gw.address, away.address)
-    wait_check(home, udp="silent")
-    assert "UDP is blocked, or all are away" in home.omerta("netcheck")
-    router.block_udp()
-    wait_check(home, udp="works")
 
 
 def test_random(lab):

@@ -82,9 +82,12 @@ def begin(lab, mtu):
 
 
 def ends_agree(gw, m, mtu, seconds=60):
+    # The answer to a ping is as long as the question: both have to know.
     for one, other in ((gw, m), (m, gw)):
         wait_for(f"{one.name} to find {mtu}", lambda: settled(one, other, mtu), seconds)
+    for one, other in ((gw, m), (m, gw)):
         forget(one)
+        forget(other)
         assert large(one, other, mtu).returncode == 0
         r = large(one, other, mtu + 1)
         assert r.returncode != 0, r
@@ -104,13 +107,15 @@ def test_silent_router(lab):
 
 
 def test_changes(lab):
+    """Under a session: shrinks, shrinks again seen from the other end, and grows."""
     gw, router, m = begin(lab, 1500)
     ends_agree(gw, m, 1420)
-    for one, other in ((m, gw), (gw, m)):
-        transfer(one, other, lambda: router.set_mtu(1400))
-        ends_agree(gw, m, 1340)
-        transfer(one, other, lambda: router.set_mtu(1500))
-        ends_agree(gw, m, 1420, 120)
+    transfer(m, gw, lambda: router.set_mtu(1400))
+    ends_agree(gw, m, 1340)
+    transfer(gw, m, lambda: router.set_mtu(1340))
+    ends_agree(gw, m, 1280)
+    transfer(m, gw, lambda: router.set_mtu(1500))
+    ends_agree(gw, m, 1420, 120)
 
 
 main([test_silent_router, test_changes], "nft", "python3")

@@ -88,13 +88,15 @@ static char *say(const char *command) {
 
 static void assert_rules(const char *family, const char *wanted) {
         g_autofree char *command = g_strdup_printf(
-                        "ip -%s rule | grep proto | sed 's/ proto 182//; s/\t/ /g; s/ *$//'", family);
+                        "ip -%s rule | grep proto | sed 's/ proto 182//; s/\t/ /g; s/ *$//' | sort",
+                        family);
         g_autofree char *text = say(command);
 
         assert_string_equal(text, wanted);
 }
 
 #define RULES                                                                                      \
+        "18000: from all fwmark 0x4652 lookup main\n"                                              \
         "18000: from all ipproto udp sport 18002 lookup main\n"                                    \
         "18001: from all lookup main suppress_prefixlength 0\n"                                    \
         "18002: from all lookup 18002\n"
@@ -150,6 +152,7 @@ static void test_change(void **state) {
         assert_int_equal(rtnl_detour_is_set(r, &changed), 1);
         assert_int_equal(rtnl_detour_is_set(r, &d), 0);
         assert_rules("4",
+                     "18000: from all fwmark 0x4652 lookup main\n"
                      "18000: from all ipproto udp sport 4711 lookup main\n"
                      "18001: from all to 10.0.0.0/16 lookup main\n"
                      "18001: from all to 10.9.0.0/16 lookup main\n"
