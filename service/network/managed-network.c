@@ -416,7 +416,6 @@ static int start(ManagedNetwork *n, bool insist, ManagerError *error) {
         }
         managed_network_changed(n, PART_CHANGED_ADDRESS);
         manager_publish_endpoints(n->manager);
-        network_use_exit(n->core, &(NetworkExitWish){ .on = true });
         return 0;
 }
 
