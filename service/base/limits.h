@@ -158,6 +158,9 @@
 #define STRANGERS_PER_INVITE_MAX 64U
 /* Endpoints in a presence record or an invite. */
 #define ENDPOINTS_MAX 8U
+/* Addresses of ours that trains of datagrams are lost from (core/mesh/link/trains.h), by IPv4 and
+ * IPv6; of one more it is only known to which machines. */
+#define TRAINS_LOCALS_MAX (2 * ENDPOINTS_MAX)
 /* Prefixes that lie inside a virtual network: two of each network of ours, and as many of another
  * daemon on this machine. */
 #define INSIDE_PREFIXES_MAX (4U * NETWORKS_MAX)

@@ -187,15 +187,32 @@ static void send_stream(Dataplane *d, const Endpoint *to, const uint8_t *data, s
         submit(d, c);
 }
 
+/* Return: -EAFNOSUPPORT: there is no socket of that family. */
+static int send_fd_of(const Dataplane *d, int family) {
+        for (unsigned i = 0; i < d->n_send; i++)
+                if (d->send_family[i] == family)
+                        return d->send_fd[i];
+        return -EAFNOSUPPORT;
+}
+
 int dataplane_send(Dataplane *d, const Endpoint *to, const uint8_t *data, size_t len) {
+        int fd;
+
         if (endpoint_is_stream(to)) {
                 send_stream(d, to, data, len);
                 return 0;
         }
-        for (unsigned i = 0; i < d->n_send; i++)
-                if (d->send_family[i] == to->sa.sa_family)
-                        return udp_socket_send_one(d->send_fd[i], to, data, len);
-        return -EAFNOSUPPORT;
+        fd = send_fd_of(d, to->sa.sa_family);
+        return fd < 0 ? fd : udp_socket_send_one(fd, to, data, len);
+}
+
+int dataplane_send_train(Dataplane *d, const Endpoint *to, const uint8_t *data, size_t len, unsigned n) {
+        int fd;
+
+        if (d->config.no_trains || !endpoint_is_plain(to) || len * n > TX_TRAIN_SIZE_MAX)
+                return -EOPNOTSUPP;
+        fd = send_fd_of(d, to->sa.sa_family);
+        return fd < 0 ? fd : udp_socket_send_train(fd, to, data, (uint16_t) len, n);
 }
 
 int dataplane_add_network(Dataplane *d, const DataplaneNetwork *network) {

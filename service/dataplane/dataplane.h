@@ -94,6 +94,9 @@ void dataplane_doubt_streams(Dataplane *d);
 /* Sends one datagram from the control thread, by the socket of its family; see
  * udp_socket_send_one(). To a TCP endpoint by the packet thread, which counts what fails. */
 int dataplane_send(Dataplane *d, const Endpoint *to, const uint8_t *data, size_t len);
+/* @n datagrams of @len bytes, one behind the other, as one train, whatever PacketTx says; see
+ * udp_socket_send_train(). Return: -EOPNOTSUPP: DataplaneConfig.no_trains, or no UDP endpoint. */
+int dataplane_send_train(Dataplane *d, const Endpoint *to, const uint8_t *data, size_t len, unsigned n);
 
 typedef struct DataplaneNetwork {
         struct Mesh *mesh; /* PacketPeer.mesh of its peers */

@@ -43,13 +43,14 @@ place(PacketRouter *r,
       const void *key,
       const Endpoint *to,
       const Endpoint *second,
+      bool single,
       size_t len) {
         size_t head = endpoint_is_relayed(to) ? RELAY_HEADER_SIZE : 0;
-        uint8_t *out = tx_batch_append(&r->tx, key, to, second, n->config.drops, head + len);
+        uint8_t *out = tx_batch_append(&r->tx, key, to, second, n->config.drops, single, head + len);
 
         if (!out) {
                 packet_router_send(r);
-                out = tx_batch_append(&r->tx, key, to, second, n->config.drops, head + len);
+                out = tx_batch_append(&r->tx, key, to, second, n->config.drops, single, head + len);
         }
         if (head > 0)
                 relayed_write(out, to->relay);
@@ -69,12 +70,13 @@ seal(PacketRouter *r,
         bool copies = endpoint_is_set(&tx->second) &&
                       (endpoint_is_relayed(&tx->endpoint) || endpoint_is_relayed(&tx->second));
         size_t size = len + DATA_OVERHEAD;
-        uint8_t *out = place(r, n, tx, &tx->endpoint, copies ? NULL : &tx->second, size);
+        uint8_t *out = place(
+                        r, n, tx, &tx->endpoint, copies ? NULL : &tx->second, tx->no_trains, size);
 
         keypair_seal(tx->keypair, counter, flags, packet, len, out);
         /* Should the buffer be sent for it, what was in there stays until it is written over. */
         if (copies)
-                memmove(place(r, n, &tx->second, &tx->second, NULL, size), out, size);
+                memmove(place(r, n, &tx->second, &tx->second, NULL, tx->no_trains, size), out, size);
 }
 
 /* Counts what was sealed: @packets of @bytes in all, none longer than @longest. */

@@ -27,6 +27,7 @@ tx_batch_append(TxBatch *b,
                 const Endpoint *to,
                 const Endpoint *second,
                 DropCounters *drops,
+                bool single,
                 size_t len) {
         uint8_t *at = b->buffer + b->used;
         struct iovec *last;
@@ -43,6 +44,7 @@ tx_batch_append(TxBatch *b,
                 t->to = *to;
                 t->second = second ? *second : (Endpoint){};
                 t->drops = drops;
+                t->single = single;
                 t->segment = (uint16_t) len;
                 t->n = 0;
                 t->len = 0;

@@ -29,6 +29,7 @@ typedef struct TxTrain {
         Endpoint to;     /* behind a relay: the datagrams have its header already */
         Endpoint second; /* the same goes there too, neither being relayed; unset: nowhere else */
         DropCounters *drops;
+        bool single;      /* is not to leave as a train: datagram by datagram */
         uint16_t segment; /* bytes of every datagram but the last */
         uint16_t n;
         uint32_t len;
@@ -47,6 +48,7 @@ typedef struct TxBatch {
  * tx_batch_append() - room for one datagram
  * @key: same for the same machine; only compared
  * @second: where it goes too; NULL or unset: nowhere else
+ * @single: see TxTrain; the same for the same @key
  * Return: @len bytes to fill, or NULL: the batch is full and must be sent.
  */
 uint8_t *
@@ -55,6 +57,7 @@ tx_batch_append(TxBatch *b,
                 const Endpoint *to,
                 const Endpoint *second,
                 DropCounters *drops,
+                bool single,
                 size_t len);
 /* After all trains were sent: leaves those that go to a second place, as trains to there. */
 void tx_batch_turn_second(TxBatch *b);

@@ -304,6 +304,19 @@ static bool give_way(UdpSocket *s, const TxTrain *t, struct msghdr *m, int error
         return false;
 }
 
+static bool goes_single(const UdpSocket *s, const TxTrain *t) {
+        return t->n > 1 && (!s->segment || t->single);
+}
+
+/* How many of @n, from the first on, may leave by one call. */
+static unsigned together(const UdpSocket *s, const TxTrain *trains, unsigned n) {
+        unsigned k = 1;
+
+        while (k < n && !goes_single(s, &trains[k]))
+                k++;
+        return k;
+}
+
 void udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *stats) {
         struct mmsghdr message[TX_TRAINS_MAX];
         SendControl control[TX_TRAINS_MAX];
@@ -320,13 +333,12 @@ void udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *
                 struct msghdr *m = &message[done].msg_hdr;
                 int r;
 
-                if (!s->segment && t->n > 1) {
+                if (goes_single(s, t)) {
                         send_single(s, t, stats);
                         done++;
                         continue;
                 }
-                /* Without UDP_SEGMENT only up to the next train. */
-                r = sendmmsg(s->fd, message + done, s->segment ? n - done : 1, MSG_DONTWAIT);
+                r = sendmmsg(s->fd, message + done, together(s, t, n - done), MSG_DONTWAIT);
                 stats->sends++;
                 if (r > 0) {
                         if (m->msg_controllen < whole[done])
@@ -337,6 +349,16 @@ void udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *
                         done++;
                 }
         }
+}
+
+/* @without_local: bytes of its control messages but the one that says where it leaves from. */
+static int send_message(int fd, struct msghdr *m, size_t without_local) {
+        if (sendmsg(fd, m, MSG_DONTWAIT) >= 0)
+                return 0;
+        if (!may_be_local(errno) || m->msg_controllen == without_local)
+                return -errno;
+        m->msg_controllen = without_local;
+        return sendmsg(fd, m, MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
 int udp_socket_send_one(int fd, const Endpoint *to, const uint8_t *data, size_t len) {
@@ -354,10 +376,20 @@ int udp_socket_send_one(int fd, const Endpoint *to, const uint8_t *data, size_t 
         if (relayed)
                 relayed_write(header, to->relay);
         append_local(&m, &control, to);
-        if (sendmsg(fd, &m, MSG_DONTWAIT) >= 0)
-                return 0;
-        if (!may_be_local(errno) || m.msg_controllen == 0)
-                return -errno;
-        m.msg_controllen = 0;
-        return sendmsg(fd, &m, MSG_DONTWAIT) < 0 ? -errno : 0;
+        return send_message(fd, &m, 0);
+}
+
+int udp_socket_send_train(int fd, const Endpoint *to, const uint8_t *data, uint16_t len, unsigned n) {
+        struct iovec iov = { (void *) data, (size_t) len * n };
+        SendControl control = {};
+        struct msghdr m = {
+                .msg_name = (void *) &to->sa,
+                .msg_namelen = endpoint_len(to),
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+        };
+
+        append(&m, &control, IPPROTO_UDP, UDP_SEGMENT, &len, sizeof len);
+        append_local(&m, &control, to);
+        return send_message(fd, &m, CMSG_SPACE(sizeof len));
 }

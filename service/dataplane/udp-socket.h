@@ -68,3 +68,6 @@ void udp_socket_send(UdpSocket *s, const TxTrain *trains, unsigned n, UdpStats *
  * relay with the header for that, which trains have already. Any thread.
  * Return: 0 or negative errno. */
 int udp_socket_send_one(int fd, const Endpoint *to, const uint8_t *data, size_t len);
+/* The same of @n datagrams of @len bytes, one behind the other, as one train; to no relay.
+ * Return: 0, or negative errno; -EIO: the device cannot cut trains. */
+int udp_socket_send_train(int fd, const Endpoint *to, const uint8_t *data, uint16_t len, unsigned n);

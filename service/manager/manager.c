@@ -82,6 +82,13 @@ static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, siz
         return r;
 }
 
+static int
+env_send_train(void *userdata, const Endpoint *to, const uint8_t *data, size_t len, unsigned n) {
+        Manager *m = userdata;
+
+        return dataplane_send_train(m->dataplane, to, data, len, n);
+}
+
 /* What leads to @object may be withdrawn by somebody else later in this turn (a revocation: the
  * mesh drops the machine before the virtual network drops its routes), so the packet thread's
  * grace period begins when the turn is over. */
@@ -451,6 +458,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 .is_synchronised = env_is_synchronised,
                 .random = env_randombytes,
                 .send = env_send,
+                .send_train = env_send_train,
                 .multicast = manager_multicast,
                 .probes = &m->probes,
                 .retire = env_retire,

@@ -79,6 +79,10 @@ IpAddr machine_address(Machine *m);
 const MachineId *machine_id(const Machine *m);
 /* A local program sends a UDP packet to @to with this text. */
 void machine_send_text(Machine *m, const IpAddr *from, const IpAddr *to, const char *text);
+/* TCP of it sends @n segments in one super-packet. */
+void machine_send_bulk(Machine *m, Machine *to, unsigned n);
+/* Takes packets that arrived. Return: how many such segments were in them. */
+unsigned machine_received_bulk(Machine *m);
 /* Takes packets that arrived. Return: whether one was UDP from @from with this text. */
 bool machine_received_text(Machine *m, const IpAddr *from, const char *text);
 /* Sends and waits for arrival at @to, at most @wait. */

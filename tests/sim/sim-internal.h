@@ -47,6 +47,8 @@ struct SimNode {
         SimReceive receive;
         void *userdata;
         uint64_t sent, received;
+        SimTrains trains;
+        unsigned trains_sent;
         GArray *retired;
 };
 

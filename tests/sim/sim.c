@@ -226,6 +226,30 @@ static int env_send(void *userdata, const Endpoint *to, const uint8_t *data, siz
         return send_one(userdata, &relay, whole, RELAY_HEADER_SIZE + len);
 }
 
+static int
+env_send_train(void *userdata, const Endpoint *to, const uint8_t *data, size_t len, unsigned n) {
+        g_autofree uint8_t *copy = g_memdup2(data, len * n);
+        SimNode *node = userdata;
+        int r = 0;
+
+        node->trains_sent++;
+        for (unsigned i = 0; i < n && r >= 0 && node->trains != SIM_TRAINS_LOST; i++) {
+                if (node->trains == SIM_TRAINS_SPOILT)
+                        copy[(i + 1) * len - 1] ^= 1;
+                r = env_send(node, to, copy + i * len, len);
+        }
+        return r;
+}
+
+void sim_node_set_trains(SimNode *n, SimTrains trains) {
+        n->trains = trains;
+        n->env.send_train = trains == SIM_TRAINS_NONE ? NULL : env_send_train;
+}
+
+unsigned sim_node_trains_sent(const SimNode *n) {
+        return n->trains_sent;
+}
+
 /* --- broadcast domains --- */
 
 void sim_node_set_lan(SimNode *n, unsigned lan) {

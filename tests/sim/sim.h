@@ -105,6 +105,16 @@ void sim_node_share_probes(SimNode *n, SimNode *with);
 void sim_node_sleep(SimNode *n, bool asleep);
 /* Its idea of Unix time, apart from the others'. */
 void sim_node_set_realtime_offset(SimNode *n, int64_t offset);
+/* What becomes of trains on their way out of a node. */
+typedef enum SimTrains {
+        SIM_TRAINS_NONE,   /* it sends none (MeshEnv.send_train is NULL), as at first */
+        SIM_TRAINS_CUT,    /* each is as many datagrams */
+        SIM_TRAINS_LOST,   /* nothing of them arrives */
+        SIM_TRAINS_SPOILT, /* all of it does, with one bit turned in each datagram */
+} SimTrains;
+void sim_node_set_trains(SimNode *n, SimTrains trains);
+/* Trains that left it, of more than one datagram each. */
+unsigned sim_node_trains_sent(const SimNode *n);
 /* Datagrams that left it, and that arrived at it. */
 uint64_t sim_node_sent(const SimNode *n);
 uint64_t sim_node_received(const SimNode *n);

@@ -35,7 +35,8 @@ typedef struct Machine {
         PacketRouter *router;
         RouterNetwork *network;
         /* What its router said. */
-        GQueue wire; /* Datagram: sent, not yet delivered */
+        GQueue wire;      /* Datagram: sent, not yet delivered */
+        unsigned singles; /* trains that are to leave datagram by datagram */
         unsigned trains, frames, datagrams, arrivals, wants, failures, refusals, sent;
         Endpoint last_to;
         size_t last_frame_len;
@@ -57,6 +58,7 @@ static inline void machine_send(void *userdata, const TxTrain *trains, unsigned 
                 struct iovec v;
 
                 m->trains++;
+                m->singles += trains[i].single;
                 m->last_to = trains[i].to;
                 while (tx_train_next(&trains[i], &c, &v)) {
                         Datagram *d = NEW(Datagram);

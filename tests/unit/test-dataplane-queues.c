@@ -56,22 +56,22 @@ static void test_train_grows(void **state) {
         int key, other;
 
         for (unsigned i = 0; i < 5; i++)
-                assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, 1000));
+                assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, false, 1000));
         assert_int_equal(b->n, 1);
         assert_int_equal(b->train[0].n, 5);
         assert_int_equal(b->train[0].n_iov, 1);
         /* A shorter one ends it. */
-        assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, 999));
+        assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, false, 999));
         assert_int_equal(b->n, 1);
-        assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, 999));
+        assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, false, 999));
         assert_int_equal(b->n, 2);
         /* A longer one does not fit in. */
-        assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, 1000));
+        assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, false, 1000));
         assert_int_equal(b->n, 3);
-        assert_non_null(tx_batch_append(b, &other, &to, NULL, NULL, 1000));
+        assert_non_null(tx_batch_append(b, &other, &to, NULL, NULL, false, 1000));
         assert_int_equal(b->n, 4);
         /* The former is still open. */
-        assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, 1000));
+        assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, false, 1000));
         assert_int_equal(b->n, 4);
         assert_int_equal(b->train[2].n_iov, 2);
         batch_free(b);
@@ -83,23 +83,23 @@ static void test_train_limits(void **state) {
         int key, keys[TX_TRAINS_MAX];
 
         for (unsigned i = 0; i < TX_SEGMENTS_MAX + 1; i++)
-                assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, 100));
+                assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, false, 100));
         assert_int_equal(b->n, 2);
         assert_int_equal(b->train[0].n, TX_SEGMENTS_MAX);
         tx_batch_reset(b);
         for (unsigned i = 0; i < 46; i++)
-                assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, 1452));
+                assert_non_null(tx_batch_append(b, &key, &to, NULL, NULL, false, 1452));
         assert_int_equal(b->n, 2);
         assert_true(b->train[0].len <= TX_TRAIN_SIZE_MAX);
         assert_true(b->train[0].len + 1452 > TX_TRAIN_SIZE_MAX);
-        while (tx_batch_append(b, &key, &to, NULL, NULL, 1452))
+        while (tx_batch_append(b, &key, &to, NULL, NULL, false, 1452))
                 ;
         assert_true(b->used > TX_BUFFER_SIZE - 1452);
         tx_batch_reset(b);
         for (unsigned i = 0; i < TX_TRAINS_MAX; i++)
-                assert_non_null(tx_batch_append(b, &keys[i], &to, NULL, NULL, 10));
-        assert_null(tx_batch_append(b, &key, &to, NULL, NULL, 10));
-        assert_non_null(tx_batch_append(b, &keys[0], &to, NULL, NULL, 10));
+                assert_non_null(tx_batch_append(b, &keys[i], &to, NULL, NULL, false, 10));
+        assert_null(tx_batch_append(b, &key, &to, NULL, NULL, false, 10));
+        assert_non_null(tx_batch_append(b, &keys[0], &to, NULL, NULL, false, 10));
         batch_free(b);
 }
 
@@ -119,7 +119,7 @@ static void test_trains_against_twin(void **state) {
                 for (;;) {
                         static const unsigned sizes[] = { 100, 100, 100, 1452, 1452, 60, 8 };
                         unsigned k = (unsigned) rand() % 4, len = sizes[rand() % 7];
-                        uint8_t *p = tx_batch_append(b, &to[k], &to[k], NULL, NULL, len);
+                        uint8_t *p = tx_batch_append(b, &to[k], &to[k], NULL, NULL, false, len);
                         uint32_t what = tag << 12 | len;
 
                         if (!p)

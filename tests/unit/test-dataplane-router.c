@@ -180,6 +180,31 @@ static void test_more_than_the_send_buffer(void **state) {
         assert_no_drops(&w.a);
 }
 
+/* What a machine is sent is marked, both ways of it while its path is in doubt; and nothing else. */
+static void test_no_trains(void **state) {
+        g_autofree uint8_t *payload = g_malloc0(65536);
+
+        for (unsigned k = 0; k < 8; k++) {
+                WORLD(w);
+                Build b = world_build(&w.a, &w.b);
+                bool no_trains = k & 1, two = k & 2;
+
+                b.udp = false;
+                b.payload = payload;
+                b.payload_len = 20000;
+                w.a.tx.no_trains = no_trains;
+                if (two)
+                        assert_int_equal(endpoint_parse("192.0.2.77:7", 0, &w.a.tx.second), 0);
+                if (k & 4)
+                        w.a.tx.second.relay = 5;
+                world_app_send(&w.a, &b, 1000);
+                world_egress(&w, &w.a);
+                assert_in_range(w.a.trains, two ? 2 : 1, two ? 4 : 1);
+                assert_int_equal(w.a.singles, no_trains ? w.a.trains : 0);
+                assert_int_equal(g_queue_get_length(&w.a.wire), two ? 40 : 20);
+        }
+}
+
 static void test_unroutable(void **state) {
         static const struct {
                 uint32_t destination;
@@ -1072,6 +1097,7 @@ int main(void) {
                 cmocka_unit_test(test_super_packets),
                 cmocka_unit_test(test_refused_super_packets),
                 cmocka_unit_test(test_more_than_the_send_buffer),
+                cmocka_unit_test(test_no_trains),
                 cmocka_unit_test(test_unroutable),
                 cmocka_unit_test(test_unroutable_v6),
                 cmocka_unit_test(test_icmp_is_limited),

@@ -522,6 +522,32 @@ static void test_trains_without_segmentation(void **state) {
         }
 }
 
+/* Takes @bytes of datagrams. Return: how many came as a train: this kernel hands one on whole where
+ * the sender left it to the kernel to cut. */
+static unsigned receive_trains(int fd, unsigned bytes) {
+        UdpReceived received[UDP_RECEIVE_MAX];
+        UdpReceiver *r = udp_receiver_new();
+        DropCounters drops = {};
+        UdpSocket s = { .fd = fd };
+        UdpStats stats = {};
+        unsigned trains = 0;
+
+        while (bytes > 0) {
+                struct pollfd p = { .fd = fd, .events = POLLIN };
+                int n;
+
+                assert_int_equal(poll(&p, 1, GIVE_UP_MS), 1);
+                n = udp_socket_receive(&s, r, received, &stats, &drops);
+                for (int i = 0; i < n; i++) {
+                        trains += received[i].len > received[i].segment;
+                        assert_in_range(received[i].len, 1, bytes);
+                        bytes -= (unsigned) received[i].len;
+                }
+        }
+        udp_receiver_free(r);
+        return trains;
+}
+
 static Endpoint receive_one(int fd, UdpReceiver *r, unsigned *ret_n) {
         UdpReceived received[UDP_RECEIVE_MAX];
         struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -559,6 +585,78 @@ static TxTrain train_to(const Endpoint *to, unsigned n, uint8_t *data, DropCount
         t.n_iov = 1;
         t.iov[0] = (struct iovec){ data, t.len };
         return t;
+}
+
+/* To whom trains are lost they are not sent; to others they are, in the same batch. */
+static void test_single(void **state) {
+        static const struct {
+                const char *order; /* t: a train, s: one that is to leave singly, d: one datagram */
+                unsigned trains, sends;
+        } cases[] = {
+                { "t", 1, 1 },   { "s", 0, 1 },     { "d", 0, 1 },     { "ts", 1, 2 },
+                { "st", 1, 2 },  { "tst", 2, 3 },   { "ttdtt", 4, 1 }, { "ss", 0, 2 },
+                { "dsd", 0, 3 }, { "ttstt", 4, 3 },
+        };
+        uint8_t data[400] = {};
+        DropCounters drops = {};
+        UdpSocket us, them;
+        Endpoint our, their;
+        int our_fd, their_fd;
+
+        bind_any(&our_fd, &our, &us, AF_INET);
+        bind_any(&their_fd, &their, &them, AF_INET);
+        assert_int_equal(endpoint_parse("127.0.0.1", endpoint_port(&their), &their), 0);
+        for (unsigned i = 0; i < ELEMENTSOF(cases); i++) {
+                TxTrain trains[TX_TRAINS_MAX];
+                UdpStats stats = {};
+                unsigned n = 0, bytes = 0;
+
+                for (const char *p = cases[i].order; *p; p++, n++) {
+                        trains[n] = train_to(&their, *p == 'd' ? 1 : 4, data, &drops);
+                        trains[n].single = *p == 's';
+                        bytes += trains[n].len;
+                }
+                udp_socket_send(&us, trains, n, &stats);
+                assert_int_equal(receive_trains(their_fd, bytes), cases[i].trains);
+                assert_int_equal(stats.sends, cases[i].sends);
+        }
+        assert_int_equal(drop_counter(&drops, DROP_SEND_FAILED), 0);
+        close(our_fd);
+        close(their_fd);
+}
+
+/* As the control thread asks whether trains pass: as one, from where it says; not where trains are
+ * switched off, nor to what is no UDP. */
+static void test_control_train(void **state) {
+        PAIR(p, AF_INET);
+        uint8_t data[400] = {};
+        Endpoint to, our, from = {};
+        UdpSocket s;
+        int fd;
+
+        bind_any(&fd, &our, &s, AF_INET);
+        assert_int_equal(endpoint_parse("127.0.0.1", endpoint_port(&our), &to), 0);
+        for (unsigned i = 0; i < 3; i++) {
+                UdpReceiver *r = udp_receiver_new();
+                unsigned n;
+
+                /* Unset, ours, nobody's. */
+                if (i > 0)
+                        to.local = ip_from_v4(i == 1 ? 0x7f000001 : 0xcb007101);
+                assert_int_equal(dataplane_send_train(p.a.d, &to, data, 100, 4), 0);
+                from = receive_one(fd, r, &n);
+                assert_int_equal(n, 4);
+                assert_true(endpoint_equal(&from, &p.a.endpoint));
+                udp_receiver_free(r);
+        }
+        assert_int_equal(dataplane_send_train(p.a.d, &to, data, 100, 4), 0);
+        assert_int_equal(receive_trains(fd, 400), 1);
+        to.transport = ENDPOINT_TCP;
+        assert_int_equal(dataplane_send_train(p.a.d, &to, data, 100, 4), -EOPNOTSUPP);
+        to.transport = ENDPOINT_UDP;
+        to.relay = 1;
+        assert_int_equal(dataplane_send_train(p.a.d, &to, data, 100, 4), -EOPNOTSUPP);
+        close(fd);
 }
 
 /* Asked at @asked, a socket bound to all addresses answers from there: trains, single datagrams,
@@ -752,6 +850,8 @@ int main(void) {
                 cmocka_unit_test(test_interface_gone),
                 cmocka_unit_test(test_unreachable_endpoint),
                 cmocka_unit_test(test_trains_without_segmentation),
+                cmocka_unit_test(test_single),
+                cmocka_unit_test(test_control_train),
                 cmocka_unit_test(test_without_offloads),
                 cmocka_unit_test(test_answers_from_where_it_was_asked),
                 cmocka_unit_test(test_lost_local_address),

@@ -29,6 +29,11 @@ typedef struct MeshEnv {
          * TCP endpoint by the connection there is, or one that is made (docs/protocol.md,
          * "Streams"). Return: 0 or negative errno; nobody depends on it arriving. */
         int (*send)(void *userdata, const Endpoint *to, const uint8_t *data, size_t len);
+        /* Sends @n datagrams of @len bytes each, which are one behind the other at @data, to a UDP
+         * endpoint, as one train that the kernel or the device cuts (UDP_SEGMENT); from where, as
+         * send(). NULL: packets never leave so. Return: 0, -EOPNOTSUPP: packets do not leave so,
+         * or other negative errno. */
+        int (*send_train)(void *userdata, const Endpoint *to, const uint8_t *data, size_t len, unsigned n);
         /* Sends one datagram to whoever listens for beacons (core/wire/messages.h) in a broadcast
          * domain of this machine: the @way-th interface, family and address, counted from 0. NULL:
          * there are none. Return: 0, -ENOENT: there are no more ways, or other negative errno. */

@@ -12,6 +12,7 @@
 #include "core/mesh/link/answers.h"
 #include "core/mesh/link/endpoint-book.h"
 #include "core/mesh/link/nat-check.h"
+#include "core/mesh/link/trains.h"
 #include "core/mesh/gossip/gossip.h"
 #include "core/mesh/mesh.h"
 
@@ -71,7 +72,10 @@ struct Mesh {
         uint16_t stream_port;   /* TCP, at which we take connections; 0: none */
         RateLimit probe_budget; /* where env->probes is NULL */
         NatCheck nat;
-        unsigned exit_offer; /* PRESENCE_EXIT_* */
+        unsigned exit_offer;    /* PRESENCE_EXIT_* */
+        usec_t network_changed; /* monotonic: last; 0: never */
+        uint32_t train_rounds;  /* so far, modulo 2^32 */
+        TrainsLost trains_lost[TRAINS_LOCALS_MAX];
         PrefixSet inside;
 
         ChannelProvider provider;
@@ -153,5 +157,8 @@ int probes_send(Link *link, usec_t timeout, ProbeReply reply, void *userdata);
 int probes_send_on(Link *link, const Endpoint *endpoint, uint16_t mtu, usec_t timeout);
 DropReason probes_handle_probe(Link *link, const uint8_t *frame, size_t len, const Endpoint *from);
 DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len, const Endpoint *from);
+/* TRAIN_PROBES over one path in one train, and as many one by one: trains_probed() is told of each.
+ * Return: 0, as trains_send(), or -EBUSY. */
+int probes_send_round(Link *link, const Endpoint *to, uint32_t round, usec_t timeout);
 /* Forgets, without a call, what @userdata asked. */
 void probes_forget(Probes *p, const void *userdata);

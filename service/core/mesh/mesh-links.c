@@ -238,6 +238,7 @@ bool mesh_foreach_path(
                         .n_probes = p->n_probes,
                         .n_lost = p->n_lost,
                         .mtu = p->mtu.size,
+                        .trains = (int) i == link->paths.active ? trains_text(link) : "unknown",
                         .mtu_state = path_mtu_state_to_string(p->mtu.state),
                         .since = p->since,
                         .last_received = p->last_received,

@@ -530,6 +530,7 @@ void mesh_network_changed(Mesh *m) {
         bool was_asleep = m->asleep_until > 0;
 
         m->asleep_until = 0;
+        m->network_changed = env_now(m->env);
         for (GList *l = m->lru.head; l; l = l->next)
                 g_ptr_array_add(links, link_ref(l->data));
         for (unsigned i = 0; i < links->len; i++) {

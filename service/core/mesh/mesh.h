@@ -244,6 +244,7 @@ typedef struct MeshPathInfo {
         usec_t rtt, rtt_min, rtt_deviation; /* smoothed (RFC 6298); 0: not known */
         uint32_t n_probes, n_lost;
         uint16_t mtu;                /* largest inner packet known to pass; 0: not known */
+        const char *trains;          /* of the active path: trains_text(); of another: "unknown" */
         const char *mtu_state;       /* "base", "search", "search-complete", "error" */
         usec_t since, last_received; /* monotonic */
 } MeshPathInfo;

@@ -717,7 +717,7 @@ void link_publish(Link *link) {
         const Path *path = path_set_active(&link->paths);
         PacketTx *old, *tx = NULL;
         uint16_t mtu = paths_mtu(link);
-        bool clamps = mtu < link->mesh->config.mtu;
+        bool clamps = mtu < link->mesh->config.mtu, no_trains = trains_are_off(link);
 
         if (!peer)
                 return;
@@ -727,7 +727,7 @@ void link_publish(Link *link) {
                     endpoint_equal(&old->endpoint, &path->endpoint) &&
                     ip_equal(&old->endpoint.local, &path->endpoint.local) &&
                     endpoint_equal(&old->second, &link->watch.second) && old->mtu == mtu &&
-                    old->clamps == clamps)
+                    old->clamps == clamps && old->no_trains == no_trains)
                         return;
                 tx = NEW(PacketTx);
                 *tx = (PacketTx){
@@ -736,6 +736,7 @@ void link_publish(Link *link) {
                         .second = link->watch.second,
                         .mtu = mtu,
                         .clamps = clamps,
+                        .no_trains = no_trains,
                 };
         }
         keep_heard(link, old, tx);

@@ -21,6 +21,7 @@
 #include "core/mesh/link/paths.h"
 #include "core/mesh/link/reliable.h"
 #include "core/mesh/link/rendezvous.h"
+#include "core/mesh/link/trains.h"
 
 /* A link that only enrols lives so long; who waits for an approval asks again. */
 #define ENROL_LINK_USEC (60 * USEC_PER_SEC)
@@ -100,6 +101,7 @@ struct Link {
         Attempt *attempt;
         PathSet paths;
         PathWatch watch;
+        LinkTrains trains;
         Punch *punch; /* rendezvous.c; NULL: never needed */
         /* Us, as they see us: by IPv4 and by IPv6, which are two ways out of here. */
         Endpoint seen[2];

@@ -24,6 +24,7 @@ typedef struct PacketTx {
         Endpoint second; /* everything goes there too; unset: nowhere else */
         uint16_t mtu;    /* largest inner packet */
         bool clamps;     /* that is less than the interface's MTU: TCP is told so */
+        bool no_trains;  /* datagrams there are sent one by one (link/trains.h) */
         /* Monotonic: when something authentic last came from just @endpoint. Packet thread. */
         _Atomic usec_t heard;
 } PacketTx;

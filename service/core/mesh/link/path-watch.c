@@ -151,6 +151,7 @@ static usec_t look_at_active(Link *link, Path *active) {
         if (in_use) {
                 paths_ask_size(link, active);
                 mesh_relay_used(link->mesh, link);
+                trains_look(link);
         }
         if (unanswered)
                 return active->asked + half;

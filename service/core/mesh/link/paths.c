@@ -104,6 +104,7 @@ void paths_stop(Link *link) {
         PathWatch *w = &link->watch;
 
         timer_clear(&w->timer);
+        trains_forget(link);
         link->punch = punch_free(link->punch);
         w->distress = false;
         w->second = w->roam = w->left = (Endpoint){};

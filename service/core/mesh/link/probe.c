@@ -18,6 +18,8 @@ typedef struct Probe {
         Endpoint to;     /* the path it asks about */
         bool is_of_path; /* nobody else asked */
         uint16_t mtu;    /* as long as an inner packet of this; 0: short */
+        uint32_t round;  /* one of trains_look(); 0: none */
+        bool in_train;   /* and it was not sent singly */
         usec_t sent;
         Timer timer;
         ProbeReply reply;
@@ -71,8 +73,15 @@ static void on_timeout(void *userdata) {
         Endpoint to = q->to;
         usec_t sent = q->sent;
         uint16_t mtu = q->mtu;
+        uint32_t round = q->round;
+        bool in_train = q->in_train;
 
         finish(q, true, 0);
+        if (round > 0) {
+                if (link && link->mesh)
+                        trains_probed(link, round, in_train, false);
+                return;
+        }
         /* Of those of others too: it is the same path. */
         if (link && link->mesh)
                 paths_missed(link, &to, sent, mtu);
@@ -87,6 +96,27 @@ Probes *probes_free(Probes *p) {
         g_hash_table_unref(p->by_token);
         g_free(p);
         return NULL;
+}
+
+/* What was sent just now is waited for. */
+static Probe *expect(Link *link, const Endpoint *to, uint64_t token, usec_t timeout) {
+        Probes *p = link->mesh->probes;
+        const MeshEnv *env = link->mesh->env;
+        Probe *q = NEW(Probe);
+
+        *q = (Probe){
+                .probes = p,
+                .in_probes.data = q,
+                .token = token,
+                .machine = link->machine,
+                .to = *to,
+                .sent = env_now(env),
+        };
+        link->n_probes++;
+        g_queue_push_tail_link(&p->queue, &q->in_probes);
+        g_hash_table_insert(p->by_token, &q->token, q);
+        timer_set(env->timers, &q->timer, usec_add(q->sent, timeout), on_timeout, q);
+        return q;
 }
 
 static int
@@ -118,21 +148,9 @@ send_probe(Link *link,
         path = path_set_find(&link->paths, to);
         if (path)
                 path->n_probes++;
-        q = NEW(Probe);
-        *q = (Probe){
-                .probes = p,
-                .in_probes.data = q,
-                .token = token,
-                .machine = link->machine,
-                .to = *to,
-                .sent = env_now(env),
-                .reply = reply,
-                .userdata = userdata,
-        };
-        link->n_probes++;
-        g_queue_push_tail_link(&p->queue, &q->in_probes);
-        g_hash_table_insert(p->by_token, &q->token, q);
-        timer_set(env->timers, &q->timer, usec_add(q->sent, timeout), on_timeout, q);
+        q = expect(link, to, token, timeout);
+        q->reply = reply;
+        q->userdata = userdata;
         *ret = q;
         return 0;
 }
@@ -153,6 +171,52 @@ int probes_send_on(Link *link, const Endpoint *endpoint, uint16_t mtu, usec_t ti
                 q->mtu = mtu;
         }
         return r;
+}
+
+/* Their absence says nothing of whether the path works: loss of trains must not move it. */
+static void
+expect_of_round(Link *link,
+                const Endpoint *to,
+                const uint8_t *frame,
+                uint32_t round,
+                bool in_train,
+                usec_t timeout) {
+        Probe *q = expect(link, to, read_le64(frame + 1), timeout);
+
+        q->is_of_path = true;
+        q->round = round;
+        q->in_train = in_train;
+}
+
+int probes_send_round(Link *link, const Endpoint *to, uint32_t round, usec_t timeout) {
+        uint8_t frames[2 * TRAIN_PROBES][TRAIN_PROBE_SIZE] = {};
+        Probes *p = link->mesh->probes;
+        int r;
+
+        if (!link_is_up(link) || link_is_limited(link))
+                return -ENOTCONN;
+        if (link->n_probes + 2 * TRAIN_PROBES > PROBES_PER_LINK_MAX)
+                return -EBUSY;
+        for (unsigned i = 0; i < ELEMENTSOF(frames); i++) {
+                uint64_t token;
+
+                env_random(link->mesh->env, &token, sizeof token);
+                if (g_hash_table_contains(p->by_token, &token))
+                        return -EBUSY;
+                frames[i][0] = FRAME_PROBE;
+                write_le64(frames[i] + 1, token);
+        }
+        r = trains_send(link, to, frames[0], TRAIN_PROBE_SIZE, TRAIN_PROBES);
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < ELEMENTSOF(frames); i++) {
+                bool in_train = i < TRAIN_PROBES;
+
+                if (!in_train)
+                        (void) link_send_frame_to(link, to, frames[i], TRAIN_PROBE_SIZE);
+                expect_of_round(link, to, frames[i], round, in_train, timeout);
+        }
+        return 0;
 }
 
 static bool is_padding(const uint8_t *data, size_t len) {
@@ -207,6 +271,8 @@ DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len, con
         Probes *p = link->mesh->probes;
         Endpoint seen, to;
         uint16_t mtu;
+        uint32_t round;
+        bool in_train;
         uint64_t token;
         usec_t rtt;
         Probe *q;
@@ -221,11 +287,15 @@ DropReason probes_handle_reply(Link *link, const uint8_t *frame, size_t len, con
         rtt = usec_sub(env_now(link->mesh->env), q->sent);
         to = q->to;
         mtu = q->mtu;
+        round = q->round;
+        in_train = q->in_train;
         finish(q, false, rtt);
         /* Who sees a relay does not see us, nor our UDP who sees a connection. */
         if (link->mesh && endpoint_is_plain(from))
                 link_set_seen(link, &seen);
-        if (link->mesh)
+        if (link->mesh && round > 0)
+                trains_probed(link, round, in_train, endpoint_equal(&to, from));
+        else if (link->mesh)
                 tell_path(link, &to, from, rtt, mtu, &seen);
         return DROP_NONE;
 }
