@@ -221,4 +221,5 @@ void doctor_check_daemon(Doctor *d) {
         check_clock(d);
         doctor_check_state(d);
         check_buffer(d);
+        doctor_check_trains(d);
 }

@@ -64,6 +64,7 @@ static void health_free(DoctorHealth *h) {
         g_free(h->state_directory);
         g_free(h->state_trouble);
         g_free(h->clock_trouble);
+        g_clear_pointer(&h->trains_lost, g_ptr_array_unref);
         g_free(h);
 }
 
@@ -100,6 +101,8 @@ static int read_value(sd_bus_message *m, const char *key, DoctorHealth *h) {
                 }
                 return sd_bus_message_read(m, "v", table[i].type, table[i].to);
         }
+        if (strcmp(key, "trains-lost") == 0)
+                return doctor_read_trains(m, h);
         return sd_bus_message_skip(m, "v"); /* of a later daemon */
 }
 

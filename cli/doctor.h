@@ -21,7 +21,8 @@ typedef struct DoctorHealth {
         char *state_directory, *state_trouble, *clock_trouble;
         bool clock_synchronised, ipv6;
         uint32_t receive_buffer, receive_buffer_wanted;
-        uint64_t started; /* realtime; 0: it does not say */
+        uint64_t started;       /* realtime; 0: it does not say */
+        GPtrArray *trains_lost; /* doctor-trains.c's; NULL: it does not say */
 } DoctorHealth;
 
 typedef struct Doctor {
@@ -39,6 +40,9 @@ char *doctor_read(const Doctor *d, const char *format, ...) _printf_(2, 3);
 
 /* doctor-daemon.c: by what daemon and systemd say */
 void doctor_check_daemon(Doctor *d);
+/* doctor-trains.c: what the daemon found out by probes. Return: 0 or negative errno. */
+int doctor_read_trains(sd_bus_message *m, DoctorHealth *h);
+void doctor_check_trains(Doctor *d);
 /* doctor-state.c: whose the state is, and what the daemon may */
 void doctor_check_state(Doctor *d);
 /* doctor-host.c: by what everybody can read of the machine */

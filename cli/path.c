@@ -17,7 +17,7 @@
 
 /* Texts are the message's. */
 typedef struct PathInfo {
-        const char *endpoint, *kind, *origin, *state, *reason, *mtu_state;
+        const char *endpoint, *kind, *origin, *state, *reason, *mtu_state, *trains;
         int active;
         uint64_t rtt, rtt_min, since, last_received;
         uint32_t probes, lost, mtu;
@@ -35,6 +35,7 @@ static int read_value(sd_bus_message *m, const char *key, PathInfo *p) {
                 { "since", "t", &p->since },       { "last-received", "t", &p->last_received },
                 { "probes", "u", &p->probes },     { "lost", "u", &p->lost },
                 { "mtu", "u", &p->mtu },           { "mtu-state", "s", &p->mtu_state },
+                { "trains", "s", &p->trains },
         };
 
         for (unsigned i = 0; i < ELEMENTSOF(table); i++)
@@ -46,9 +47,13 @@ static int read_value(sd_bus_message *m, const char *key, PathInfo *p) {
 
 /* Return: 1, 0 at the end, or negative errno. */
 static int read_path(sd_bus_message *m, PathInfo *ret) {
-        PathInfo p = {
-                .endpoint = "", .kind = "", .origin = "", .state = "", .reason = "", .mtu_state = ""
-        };
+        PathInfo p = { .endpoint = "",
+                       .kind = "",
+                       .origin = "",
+                       .state = "",
+                       .reason = "",
+                       .mtu_state = "",
+                       .trains = "" };
         const char *key;
         int r;
 
@@ -98,6 +103,7 @@ static void path_json(JsonBuilder *b, const PathInfo *p) {
         cli_json_count(b, "lost", p->lost);
         cli_json_usec(b, "mtu", p->mtu);
         cli_json_string(b, "mtu_state", p->mtu_state);
+        cli_json_string(b, "trains", p->trains);
         cli_json_time(b, "since", p->since);
         cli_json_time(b, "last_received", p->last_received);
         json_builder_end_object(b);
@@ -166,9 +172,19 @@ static void print_machine(const ClientMachine *m) {
         }
 }
 
+/* Why it is slower than it could be. */
+static void print_trains(const char *trains) {
+        if (strcmp(trains, "lost") == 0)
+                puts(_("datagrams leave one by one: trains of them are lost on the way"));
+        else if (strcmp(trains, "suspected") == 0)
+                puts(_("datagrams leave one by one: trains of them to other machines are lost on the "
+                       "way"));
+}
+
 static CliExit show(Cli *cli, const ClientNetwork *n, const ClientMachine *m, sd_bus_message *reply) {
         g_autoptr(CliTable) t = cli_table_new("|PATH|ENDPOINT|FOUND|>RTT|>LOST|>MTU|SEEN|WHY");
         g_autoptr(JsonBuilder) b = NULL;
+        const char *trains = ""; /* of the active path */
         PathInfo p;
         int r;
 
@@ -183,6 +199,7 @@ static CliExit show(Cli *cli, const ClientNetwork *n, const ClientMachine *m, sd
         if (r < 0)
                 return cli_bus_failed(r, NULL);
         while ((r = read_path(reply, &p)) > 0) {
+                trains = p.active ? p.trains : trains;
                 if (b)
                         path_json(b, &p);
                 else
@@ -196,6 +213,7 @@ static CliExit show(Cli *cli, const ClientNetwork *n, const ClientMachine *m, sd
                 return CLI_OK;
         }
         print_machine(m);
+        print_trains(trains);
         if (cli_table_rows(t) > 0) {
                 putchar('\n');
                 cli_table_print(t, stdout);

@@ -24,11 +24,12 @@ static int append_path(Bus *b, sd_bus_message *m, const MeshPathInfo *p) {
                                 p->state, "reason", "s", p->reason);
         if (r >= 0)
                 r = sd_bus_message_append(
-                                m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "rtt", "t", p->rtt,
-                                "rtt-min", "t", p->rtt_min, "probes", "u", p->n_probes, "lost", "u",
-                                p->n_lost, "mtu", "u", (uint32_t) p->mtu, "mtu-state", "s",
-                                p->mtu_state, "since", "t", bus_realtime(b, p->since),
-                                "last-received", "t", bus_realtime(b, p->last_received));
+                                m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "trains", "s", p->trains,
+                                "rtt", "t", p->rtt, "rtt-min", "t", p->rtt_min, "probes", "u",
+                                p->n_probes, "lost", "u", p->n_lost, "mtu", "u", (uint32_t) p->mtu,
+                                "mtu-state", "s", p->mtu_state, "since", "t",
+                                bus_realtime(b, p->since), "last-received", "t",
+                                bus_realtime(b, p->last_received));
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 

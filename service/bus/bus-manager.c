@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bus/bus-health.h"
 #include "bus/bus-offer.h"
 #include "bus/bus-internal.h"
 #include "bus/bus-options.h"
@@ -448,27 +449,6 @@ static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error
         return sd_bus_reply_method_return(call, NULL);
 }
 
-static int method_get_health(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        Bus *b = userdata;
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        ManagerHealth h;
-        int r;
-
-        manager_health(b->manager, &h);
-        r = sd_bus_message_new_method_return(call, &reply);
-        if (r >= 0)
-                r = sd_bus_message_append(
-                                reply, "a{sv}", 8, "state-directory", "s", h.state_dir,
-                                "state-trouble", "s", h.state_trouble, "clock-trouble", "s",
-                                h.clock_trouble ?: "", "clock-synchronised", "b",
-                                (int) h.clock_synchronised, "ipv6", "b", (int) h.ipv6,
-                                "receive-buffer", "u", (uint32_t) h.receive_buffer,
-                                "receive-buffer-wanted", "u", (uint32_t) h.receive_buffer_wanted,
-                                "started", "t", h.started);
-        manager_health_clear(&h);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
-}
-
 static int append_endpoints(sd_bus_message *reply, Manager *m) {
         Endpoint endpoints[LOCAL_ENDPOINTS_SHOWN_MAX];
         unsigned n = manager_local_endpoints(m, endpoints, ELEMENTSOF(endpoints));
@@ -635,7 +615,7 @@ static const sd_bus_vtable vtable[] = {
                         "GetHealth",
                         SD_BUS_NO_ARGS,
                         SD_BUS_RESULT("a{sv}", health),
-                        method_get_health,
+                        bus_manager_get_health,
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS(
                         "Dial",

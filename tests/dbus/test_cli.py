@@ -741,12 +741,13 @@ class CliTest(unittest.TestCase):
         self.fake.answers['Machine.ListPaths'] = ([
             way(endpoint='203.0.113.5:18002', kind='relayed', active=True, origin='relay',
                 state='works', reason='in use', rtt=t(40200), rtt_min=t(39000), probes=u(8), lost=u(2),
-                mtu=u(1412), mtu_state='search-complete', since=t(NOW - HOUR), last_received=t(NOW - 2 * HOUR), later='x'),
+                mtu=u(1412), mtu_state='search-complete', trains='lost', since=t(NOW - HOUR), last_received=t(NOW - 2 * HOUR), later='x'),
             way(endpoint='198.51.100.7:18002', kind='direct', active=False, origin='presence',
                 state='silent', reason='no answer\x1b', rtt=t(0), probes=u(0)),
         ],)
         lines = self.ok('path', 'phone').out.splitlines()
         self.assertEqual(lines[0], 'phone (10.0.0.20): link up, relay')
+        self.assertIn('one by one', lines.pop(1))
         self.assertEqual(lines[2].split(), ['PATH', 'ENDPOINT', 'FOUND', 'RTT', 'LOST', 'MTU', 'SEEN',
                                             'WHY'])
         self.assertRegex(lines[3], r'^\*  relayed  203.0.113.5:18002 +relay +40 ms +25% +1412 +'
@@ -760,9 +761,9 @@ class CliTest(unittest.TestCase):
         self.assertEqual((o['id'], o['path']), (IDS['phone'], 'relay'))
         self.assertEqual(
             {k: o['paths'][0][k] for k in ('active', 'kind', 'rtt_usec', 'probes', 'lost', 'mtu',
-                                           'mtu_state')},
+                                           'mtu_state', 'trains')},
             {'active': True, 'kind': 'relayed', 'rtt_usec': 40200, 'probes': 8, 'lost': 2, 'mtu': 1412,
-             'mtu_state': 'search-complete'})
+             'mtu_state': 'search-complete', 'trains': 'lost'})
         self.assertEqual([o['paths'][1][k] for k in ('rtt_usec', 'last_received', 'mtu_state')],
                          [None] * 3)
         self.fake.answers['Machine.ListPaths'] = (fake.dbus.Array([], signature='a{sv}'),)

@@ -29,6 +29,10 @@ UDP = """   sl  local_address rem_address   st tx_queue rx_queue tr tm->when ret
 OPEN = "table inet filter {\n chain input {\n  type filter hook input priority 0; policy accept;\n }\n}\n"
 
 
+def trains_lost(*addresses):
+    return fake.dbus.Array([fake.dbus.Struct((a, U32(n))) for a, n in addresses], signature='(su)')
+
+
 class DoctorTest(unittest.TestCase):
     maxDiff = None
     home, daemon, get_network, omerta = (
@@ -58,7 +62,8 @@ class DoctorTest(unittest.TestCase):
         self.health = {
             'state-directory': '/var/lib/omerta', 'state-trouble': '', 'clock-trouble': '',
             'clock-synchronised': BOOL(True), 'ipv6': BOOL(True), 'receive-buffer': U32(163840),
-            'receive-buffer-wanted': U32(163840), 'started': U64(NOW + HOUR)}
+            'receive-buffer-wanted': U32(163840), 'started': U64(NOW + HOUR),
+            'trains-lost': trains_lost()}
         self.fake.answers['Manager.GetHealth'] = lambda path: (
             fake.dbus.Dictionary(self.health, signature='sv'),)
         for name, text in {
@@ -123,7 +128,7 @@ class DoctorTest(unittest.TestCase):
         answer = self.doctor(0)
         self.assertEqual(answer['verdict'], 'fine')
         self.assertEqual({c['check'] for c in answer['checks']}, {
-            'unit', 'daemon', 'polkit', 'network', 'certificate', 'clock', 'state', 'buffer',
+            'unit', 'daemon', 'polkit', 'network', 'certificate', 'clock', 'state', 'buffer', 'trains',
             'interface', 'conflict', 'rp_filter', 'ipv6', 'port', 'cipher', 'firewall',
             *(['groups'] if os.getuid() else [])})
         out = self.run_doctor().out
@@ -204,12 +209,27 @@ class DoctorTest(unittest.TestCase):
                 ({'clock-synchronised': BOOL(False)}, 7, 'clock', 'warning', 'set-ntp'),
                 ({'state-trouble': 'no space left'}, 1, 'state', 'broken', 'df'),
                 ({'receive-buffer': U32(4096)}, 7, 'buffer', 'warning', 'net.core.rmem_max=163840'),
+                ({'trains-lost': trains_lost(('127.0.0.1', 2))}, 7, 'trains', 'warning', 'driver'),
                 ({'later': U32(1)}, 0, None, None, None)):
             with self.subTest(values):
                 before = dict(self.health)
                 self.health.update(values)
                 self.doctor(code, check, verdict, fix)
                 self.health = before
+
+    def test_trains(self):
+        """The interface, where there is one; what one machine says is no trouble of this one."""
+        self.health['trains-lost'] = trains_lost(('127.0.0.1', 2), ('203.0.113.77', 5), ('', 3))
+        texts = [c['text'] for c in self.doctor(7, 'trains', 'warning')['checks']
+                 if c['check'] == 'trains']
+        self.assertEqual(texts, [f'trains of datagrams are lost on {place}; sending singly'
+                                 for place in ('lo', '203.0.113.77', 'an interface')])
+        self.health['trains-lost'] = trains_lost(('127.0.0.1', 1))
+        checks = [c for c in self.doctor(0)['checks'] if c['check'] == 'trains']
+        self.assertEqual([(c['verdict'], c['fix']) for c in checks], [('fine', None)])
+        self.assertIn('to one machine are lost on lo', checks[0]['text'])
+        del self.health['trains-lost']
+        self.assertNotIn('trains', {c['check'] for c in self.doctor(0)['checks']})
 
     def test_state_directory(self):
         (self.root / 'var/lib/omerta').chmod(0o755)

@@ -10,6 +10,8 @@ namespace with a bridge inside, where all of them use the same addresses.
                                     m1 .11        m2 .11
 """
 
+import json
+
 from machines import run
 
 RULES = """
@@ -86,6 +88,25 @@ class Router:
             self.address = f"192.0.2.{number}"
             self.run("ip", "address", "add", f"{self.address}/24", "dev", "wan")
         self.run("ip", "link", "set", "wan", "up")
+
+    def lose_trains(self, lose=True):
+        """What comes as a train of datagrams, which veth hands on in one piece, is lost; single
+        ones pass."""
+        self.run("nft", "-f", "-", input="""
+            table inet trains
+            delete table inet trains
+            table inet trains {
+                chain forward {
+                    type filter hook forward priority -10;
+                    %s
+                }
+            }
+            """ % ("meta l4proto udp meta length > 2000 counter drop" if lose else ""))
+
+    def lost_trains(self):
+        rules = json.loads(self.run("nft", "-j", "list", "table", "inet", "trains").stdout)
+        return sum(e["counter"]["packets"] for r in rules["nftables"] if "rule" in r
+                   for e in r["rule"]["expr"] if "counter" in e)
 
     def set_mtu(self, mtu):
         """Of both its sides: what is longer is lost, and it says nothing of it."""

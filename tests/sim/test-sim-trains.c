@@ -277,14 +277,10 @@ static void test_relayed(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_found),
-                cmocka_unit_test(test_burst),
-                cmocka_unit_test(test_lossy_line),
-                cmocka_unit_test(test_is_quiet),
-                cmocka_unit_test(test_recovers),
-                cmocka_unit_test(test_liars),
-                cmocka_unit_test(test_suspected),
-                cmocka_unit_test(test_relayed),
+                cmocka_unit_test(test_found),      cmocka_unit_test(test_burst),
+                cmocka_unit_test(test_lossy_line), cmocka_unit_test(test_is_quiet),
+                cmocka_unit_test(test_recovers),   cmocka_unit_test(test_liars),
+                cmocka_unit_test(test_suspected),  cmocka_unit_test(test_relayed),
         };
 
         return cmocka_run_group_tests_name("sim-trains", tests, NULL, NULL);

@@ -31,8 +31,9 @@ static void ask_round(TrainCheck *c, unsigned trained, unsigned single, usec_t *
         for (unsigned i = 0; i < TRAIN_PROBES; i++) {
                 assert_false(train_check_is_due(c, *now, *now));
                 assert_false(train_check_note(c, false, i < single));
-                assert_int_equal(train_check_note(c, true, i >= TRAIN_PROBES - trained),
-                                 i == TRAIN_PROBES - 1);
+                assert_int_equal(
+                                train_check_note(c, true, i >= TRAIN_PROBES - trained),
+                                i == TRAIN_PROBES - 1);
         }
 }
 
@@ -116,9 +117,9 @@ static void test_loss(void **state) {
                 uint32_t probes, lost;
                 bool is_lossy;
         } minutes[] = {
-                { 20, 0, false }, { 20, 1, false }, { 5, 1, false },  { 1, 1, false },
-                { 20, 2, true },  { 60, 3, false }, { 60, 4, true },  { 3, 3, true },
-                { 0, 0, false },
+                { 20, 0, false }, { 20, 1, false }, { 5, 1, false },
+                { 1, 1, false },  { 20, 2, true },  { 60, 3, false },
+                { 60, 4, true },  { 3, 3, true },   { 0, 0, false },
         };
 
         for (unsigned i = 0; i < ELEMENTSOF(minutes); i++) {

@@ -265,6 +265,12 @@ typedef struct MeshNatInfo {
         const char *trouble; /* a sentence: what is missing to know more; "": nothing */
 } MeshNatInfo;
 MeshNatInfo mesh_nat_info(const Mesh *m, int family);
+/* The addresses of ours (AF_UNSPEC: not known) from which trains of datagrams do not reach so many
+ * machines, as these answer. */
+void mesh_foreach_trains_lost(
+                const Mesh *m,
+                void (*callback)(void *userdata, const IpAddr *local, unsigned n_machines),
+                void *userdata);
 
 typedef enum NetUdp {
         NET_UDP_WORKS,     /* some member was heard lately */

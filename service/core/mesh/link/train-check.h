@@ -42,13 +42,13 @@ const char *train_verdict_to_string(TrainVerdict verdict);
 /* All zeros: nothing was ever asked. */
 typedef struct TrainCheck {
         TrainVerdict verdict;
-        usec_t asked;            /* monotonic: the last round began; 0: never */
-        unsigned waiting;        /* of its probes, neither answered nor missed */
-        unsigned trained, single; /* of its probes, answered */
-        unsigned lost_rounds;    /* in a row, up to TRAIN_ROUNDS */
-        usec_t counted;          /* monotonic: since when loss is counted; 0: not */
+        usec_t asked;              /* monotonic: the last round began; 0: never */
+        unsigned waiting;          /* of its probes, neither answered nor missed */
+        unsigned trained, single;  /* of its probes, answered */
+        unsigned lost_rounds;      /* in a row, up to TRAIN_ROUNDS */
+        usec_t counted;            /* monotonic: since when loss is counted; 0: not */
         uint32_t n_probes, n_lost; /* of the path at that time */
-        bool is_lossy;           /* in the last minute that was counted, and not asked since */
+        bool is_lossy;             /* in the last minute that was counted, and not asked since */
 } TrainCheck;
 
 /* @n_probes, @n_lost: of the path, so far. */

@@ -11,7 +11,7 @@ static const Path *direct_path(const Link *link) {
         const Path *active = path_set_active(&link->paths);
 
         return active && active->state == PATH_WORKS && endpoint_is_plain(&active->endpoint) ? active
-                                                                                            : NULL;
+                                                                                             : NULL;
 }
 
 static bool is_about(const Link *link, const Endpoint *at) {
@@ -65,6 +65,15 @@ static unsigned witnesses(const Link *link, const IpAddr *local) {
         const TrainsLost *l = find_lost(link->mesh, local, false);
 
         return l ? l->n : 0;
+}
+
+void mesh_foreach_trains_lost(
+                const Mesh *m,
+                void (*callback)(void *userdata, const IpAddr *local, unsigned n_machines),
+                void *userdata) {
+        for (unsigned i = 0; i < ELEMENTSOF(m->trains_lost); i++)
+                if (m->trains_lost[i].n > 0)
+                        callback(userdata, &m->trains_lost[i].local, m->trains_lost[i].n);
 }
 
 /* --- one link --- */

@@ -21,8 +21,8 @@ typedef struct Mesh Mesh;
 
 typedef struct LinkTrains {
         TrainCheck check;
-        Endpoint at;    /* the path it is about */
-        uint32_t round; /* of the mesh's; 0: none */
+        Endpoint at;     /* the path it is about */
+        uint32_t round;  /* of the mesh's; 0: none */
         bool is_counted; /* in Mesh.trains_lost, at at.local */
 } LinkTrains;
 
