@@ -161,6 +161,15 @@
 /* Addresses of ours that trains of datagrams are lost from (core/mesh/link/trains.h), by IPv4 and
  * IPv6; of one more it is only known to which machines. */
 #define TRAINS_LOCALS_MAX (2 * ENDPOINTS_MAX)
+/* Names of a gateway whose address changes: one at the provider of it, and one to spare. */
+#define GATEWAY_NAMES_MAX 2U
+/* Addresses taken of what all names of a machine lead to: a name server can send hundreds, each of
+ * which would be shouted at. */
+#define RESOLVED_MAX 8U
+/* Machines whose names are known, of a network: its gateway, and those of --bootstrap. */
+#define NAMED_MACHINES_MAX 8U
+/* Look-ups that wait for the one under way, in all: one of each machine that has names. */
+#define LOOKUPS_MAX (NETWORKS_MAX * NAMED_MACHINES_MAX)
 /* Prefixes that lie inside a virtual network: two of each network of ours, and as many of another
  * daemon on this machine. */
 #define INSIDE_PREFIXES_MAX (4U * NETWORKS_MAX)

@@ -120,6 +120,8 @@ int network_join(
         g_strlcpy(m.name, invite->network_name, sizeof m.name);
         g_strlcpy(m.host_name, host_name, sizeof m.host_name);
         g_strlcpy(m.owner, owner, sizeof m.owner);
+        memcpy(m.names, invite->names, sizeof m.names);
+        m.n_names = invite->n_names;
         r = network_alloc(config, &m, &n);
         if (r < 0)
                 return r;

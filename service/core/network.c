@@ -333,6 +333,8 @@ int network_alloc(const NetworkConfig *config, const Membership *m, Network **re
                 return r;
         }
         network_set_inside(n, &(PrefixSet){});
+        if (m->n_names > 0)
+                network_set_names(n, m->names, m->n_names);
         *ret = n;
         return 0;
 }
@@ -568,6 +570,16 @@ void network_set_policy(Network *n, usec_t max_absence, usec_t grace) {
         n->membership.grace = grace;
         if (n->enrol_service)
                 enrol_service_set_policy(n->enrol_service, max_absence, grace);
+}
+
+void network_set_names(Network *n, const HostPort *names, unsigned n_names) {
+        Membership *m = &n->membership;
+
+        if (n_names > 0)
+                memmove(m->names, names, n_names * sizeof names[0]);
+        m->n_names = n_names;
+        if (!m->is_gateway)
+                mesh_set_names(n->mesh, &m->gateway, m->names, n_names);
 }
 
 void network_set_name(Network *n, const char *name) {

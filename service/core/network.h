@@ -261,6 +261,9 @@ NetworkRepair network_repair_time(Network *n);
 void network_set_policy(Network *n, usec_t max_absence, usec_t grace);
 /* What this machine calls it, and a gateway in its invites. The caller has stored it. */
 void network_set_name(Network *n, const char *name);
+/* Where the gateway is found when its address changed, at most GATEWAY_NAMES_MAX; see name-book.h.
+ * The caller has stored it. */
+void network_set_names(Network *n, const HostPort *names, unsigned n_names);
 /* enrol_service_rename(), and its lease has the name too. On a gateway alone. */
 int network_rename(Network *n, const MachineId *machine, const char *name);
 

@@ -5,6 +5,7 @@
 
 #include "dataplane/dataplane.h"
 #include "host/forwarding.h"
+#include "host/name-lookup.h"
 #include "host/rtnl.h"
 #include "manager/manager.h"
 #include "network/part.h"
@@ -63,6 +64,7 @@ struct Manager {
         char *netstack_reason;
 
         TimerQueue *timers;
+        NameLookup *lookup;
         MeshEnv env;
         RateLimit probes; /* of all networks */
         IndexTable *indices;

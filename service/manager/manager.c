@@ -450,6 +450,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
         m->timers = timer_queue_new();
         m->retired = g_array_new(FALSE, TRUE, sizeof(Retired));
         m->indices = index_table_new();
+        m->lookup = name_lookup_new(event, NULL);
         m->env = (MeshEnv){
                 .userdata = m,
                 .timers = m->timers,
@@ -461,6 +462,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret) {
                 .send_train = env_send_train,
                 .multicast = manager_multicast,
                 .probes = &m->probes,
+                .resolver = name_lookup_resolver(m->lookup),
                 .retire = env_retire,
         };
         manager_init_sockets(m);
@@ -523,6 +525,7 @@ Manager *manager_free(Manager *m) {
         m->monitor_source = sd_event_source_disable_unref(m->monitor_source);
         m->clock_source = sd_event_source_disable_unref(m->clock_source);
         manager_close_lan(m);
+        name_lookup_free(m->lookup);
         dataplane_free(m->dataplane);
         closep(&m->monitor_fd);
         manager_close_passed_fds(m);
@@ -667,5 +670,14 @@ void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endp
 
                 if (n->core)
                         mesh_add_hint(network_mesh(n->core), machine, endpoint);
+        }
+}
+
+void manager_add_name(Manager *m, const MachineId *machine, const HostPort *name) {
+        for (unsigned i = 0; i < m->networks->len; i++) {
+                ManagedNetwork *n = m->networks->pdata[i];
+
+                if (n->core)
+                        mesh_set_names(network_mesh(n->core), machine, name, 1);
         }
 }

@@ -130,6 +130,8 @@ unsigned manager_lan_interfaces(const Manager *m, const char *ret[static LAN_INT
 const char *manager_lan_reason(const Manager *m);
 /* Where a machine may be reached besides what it says itself (--bootstrap), in all networks. */
 void manager_add_hint(Manager *m, const MachineId *machine, const Endpoint *endpoint);
+/* The same by name, in place of those it has. */
+void manager_add_name(Manager *m, const MachineId *machine, const HostPort *name);
 /* The machine is about to sleep: the others are told before this returns. It may go on all the same. */
 void manager_sleep(Manager *m);
 /* The machine woke up, or its connectivity changed in a way the kernel does not tell. */

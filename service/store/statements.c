@@ -13,8 +13,8 @@ static const char *const text[] = {
         [STATEMENT_PUT_NETWORK] =
                         "INSERT OR REPLACE INTO network (id, name, subnet, gateway, secret, "
                         "is_gateway, host_name, owner, interface, up, created, max_absence, grace, "
-                        "revoked, mtu, lan_off, exit, exit_lan_off) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, "
-                        "?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                        "revoked, mtu, lan_off, exit, exit_lan_off, names) VALUES (?1, ?2, ?3, ?4, ?5, "
+                        "?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         [STATEMENT_COUNT_NETWORKS] =
                         "SELECT count(*) FROM network WHERE id NOT IN "
                         "(SELECT network FROM membership_key)",
@@ -22,7 +22,7 @@ static const char *const text[] = {
         [STATEMENT_LIST_NETWORKS] =
                         "SELECT id, name, subnet, gateway, secret, is_gateway, host_name, owner, "
                         "interface, up, created, max_absence, grace, revoked, mtu, lan_off, "
-                        "exit, exit_lan_off FROM network ORDER BY created, id",
+                        "exit, exit_lan_off, names FROM network ORDER BY created, id",
         [STATEMENT_PUT_RECORD] =
                         "INSERT OR REPLACE INTO record (network, kind, machine, bytes, hash) "
                         "VALUES (?1, ?2, ?3, ?4, ?5)",

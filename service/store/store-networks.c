@@ -19,7 +19,8 @@ static int bind_text(sqlite3_stmt *st, int at, const char *text) {
 static bool read_network(sqlite3_stmt *st, StoredNetwork *ret) {
         const void *secret = sqlite3_column_blob(st, 4);
         Membership *m = &ret->membership;
-        char subnet[64];
+        char subnet[64], names[GATEWAY_NAMES_MAX * HOST_PORT_TEXT_MAX];
+        int n;
 
         *ret = (StoredNetwork){};
         if (!store_column_bytes(st, 0, m->id.bytes, sizeof m->id.bytes) ||
@@ -31,8 +32,13 @@ static bool read_network(sqlite3_stmt *st, StoredNetwork *ret) {
             !store_column_text(st, 7, m->owner, sizeof m->owner) ||
             !store_column_text(st, 8, ret->interface, sizeof ret->interface) ||
             !store_column_text(st, 16, ret->exit, sizeof ret->exit) ||
+            !store_column_text(st, 18, names, sizeof names) ||
             ip_prefix_parse(subnet, &m->subnet) < 0)
                 return false;
+        n = names[0] ? host_port_list_parse(names, 0, m->names, GATEWAY_NAMES_MAX) : 0;
+        if (n < 0)
+                return false;
+        m->n_names = (unsigned) n;
         m->secret = secret_new(secret);
         m->is_gateway = sqlite3_column_int(st, 5) != 0;
         ret->up = sqlite3_column_int(st, 9) != 0;
@@ -75,6 +81,7 @@ int store_put_network(Store *s, const StoredNetwork *network) {
         sqlite3_stmt *st = store_statement(s, STATEMENT_PUT_NETWORK);
         const Membership *m = &network->membership;
         IpText subnet = ip_prefix_format(&m->subnet);
+        g_autofree char *names = host_port_list_format(m->names, m->n_names);
 
         if (st) {
                 bind_id(st, 1, &m->id);
@@ -95,6 +102,7 @@ int store_put_network(Store *s, const StoredNetwork *network) {
                 sqlite3_bind_int(st, 16, network->lan_off);
                 bind_text(st, 17, network->exit);
                 sqlite3_bind_int(st, 18, network->exit_lan_off);
+                bind_text(st, 19, names);
         }
         return store_run(s, st);
 }

@@ -72,6 +72,7 @@ static const char *const migrations[] = {
         "ALTER TABLE network ADD COLUMN lan_off INTEGER NOT NULL DEFAULT 0;",
         "ALTER TABLE network ADD COLUMN exit TEXT NOT NULL DEFAULT '';"
         "ALTER TABLE network ADD COLUMN exit_lan_off INTEGER NOT NULL DEFAULT 0;",
+        "ALTER TABLE network ADD COLUMN names TEXT NOT NULL DEFAULT '';",
 };
 #define SCHEMA_VERSION ((int) ELEMENTSOF(migrations))
 

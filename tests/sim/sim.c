@@ -368,6 +368,10 @@ const char *sim_node_name(const SimNode *n) {
         return n->name;
 }
 
+void sim_node_set_resolver(SimNode *n, const Resolver *resolver) {
+        n->env.resolver = resolver;
+}
+
 const MeshEnv *sim_node_env(SimNode *n) {
         return &n->env;
 }

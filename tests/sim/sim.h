@@ -63,6 +63,8 @@ SimNode *sim_node_new(Sim *s, const char *name, const char *endpoint);
 SimNode *sim_node_free(SimNode *n);
 const char *sim_node_name(const SimNode *n);
 const MeshEnv *sim_node_env(SimNode *n);
+/* What it looks names up with from now on; borrowed. NULL: it has nothing. */
+void sim_node_set_resolver(SimNode *n, const Resolver *resolver);
 Endpoint sim_node_endpoint(const SimNode *n);
 
 typedef void (*SimReceive)(void *userdata, uint8_t *data, size_t len, const Endpoint *from);

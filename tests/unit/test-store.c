@@ -555,6 +555,9 @@ static void assert_network(const StoredNetwork *a, const StoredNetwork *b) {
         assert_int_equal(a->created, b->created);
         assert_int_equal(a->mtu, b->mtu);
         assert_int_equal(a->lan_off, b->lan_off);
+        assert_int_equal(x->n_names, y->n_names);
+        for (unsigned i = 0; i < x->n_names; i++)
+                assert_true(host_port_equal(&x->names[i], &y->names[i]));
 }
 
 static void test_networks(void **state) {
@@ -577,6 +580,10 @@ static void test_networks(void **state) {
         n[1].up = !n[1].up;
         n[1].mtu = 1280;
         n[1].lan_off = true;
+        n[1].membership.n_names = GATEWAY_NAMES_MAX;
+        for (unsigned i = 0; i < GATEWAY_NAMES_MAX; i++)
+                n[1].membership.names[i] =
+                                (HostPort){ .host = "gw.example.org", .port = (uint16_t) (443 + i) };
         n[1].membership.is_gateway = true;
         g_strlcpy(n[1].interface, "", sizeof(n[1].interface));
         assert_int_equal(store_put_network(f->store, &n[1]), 0);

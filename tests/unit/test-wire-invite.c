@@ -58,6 +58,9 @@ static void assert_invite(const Invite *a, const Invite *b) {
         assert_int_equal(a->n_streams, b->n_streams);
         for (unsigned i = 0; i < a->n_streams; i++)
                 assert_true(endpoint_equal(&a->streams[i], &b->streams[i]));
+        assert_int_equal(a->n_names, b->n_names);
+        for (unsigned i = 0; i < a->n_names; i++)
+                assert_true(host_port_equal(&a->names[i], &b->names[i]));
         assert_memory_equal(a->token, b->token, INVITE_TOKEN_SIZE);
         assert_int_equal(a->not_after, b->not_after);
         assert_string_equal(a->network_name, b->network_name);
@@ -113,6 +116,43 @@ static void test_streams(void **state) {
         }
 }
 
+/* To the byte, in lower case; and what is none. */
+static void test_names(void **state) {
+        static const char *const bad[] = {
+                "a8 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST
+                "0b 83 66 67772e613a37 66 67772e623a37 66 67772e633a37",
+                "a8 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "0b 66 67772e613a37",
+                "a8 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "0b 81 46 67772e613a37",
+                "a8 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "0b 81 64 67772e61",
+                "a8 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "0b 81 66 67772e613a30",
+                "a8 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "0b 81 66 670a2e613a37",
+                "a8 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "0b 81 67 312e312e312e31",
+                "a8 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST "0b 81 60",
+        };
+        Invite v = invite(), w;
+        g_autofree char *link = NULL;
+        g_autofree char *wanted = link_of_hex("aa 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST SUBNET
+                                              "0b 82 66 67772e613a37 67 67772e62623a38");
+        g_autofree char *upper = link_of_hex("a8 01 01" NETWORK ISSUER ENDPOINTS TOKEN REST
+                                             "0b 81 66 47572e413a37");
+
+        v.n_names = 2;
+        assert_int_equal(host_port_parse("gw.a:7", 0, &v.names[0]), 0);
+        assert_int_equal(host_port_parse("gw.bb:8", 0, &v.names[1]), 0);
+        link = invite_format(&v);
+        assert_string_equal(link, wanted);
+        assert_int_equal(invite_parse(link, &w), 0);
+        assert_invite(&w, &v);
+        assert_int_equal(invite_parse(upper, &w), 0);
+        assert_int_equal(w.n_names, 1);
+        assert_string_equal(w.names[0].host, "gw.a");
+        for (unsigned i = 0; i < ELEMENTSOF(bad); i++) {
+                g_autofree char *text = link_of_hex(bad[i]);
+
+                assert_int_equal(invite_parse(text, &w), -EBADMSG);
+        }
+}
+
 /* Both keys or neither, and a prefix without host bits. */
 static void test_subnets(void **state) {
         static const char *const bad[] = {
@@ -143,6 +183,13 @@ static void test_largest(void **state) {
                 endpoint_parse("[2001:db8::1]:65535", 0, &v.streams[i]);
                 v.streams[i].transport = ENDPOINT_TCP;
         }
+        v.n_names = GATEWAY_NAMES_MAX;
+        for (unsigned i = 0; i < GATEWAY_NAMES_MAX; i++) {
+                memset(v.names[i].host, 'a', DNS_NAME_MAX_LEN);
+                for (unsigned k = DNS_LABEL_MAX_LEN; k < DNS_NAME_MAX_LEN; k += DNS_LABEL_MAX_LEN + 1)
+                        v.names[i].host[k] = '.';
+                v.names[i].port = 65535;
+        }
         v.not_after = USEC_INFINITY;
         memset(v.network_name, 'n', NETWORK_NAME_MAX_LEN);
         link = invite_format(&v);
@@ -151,6 +198,9 @@ static void test_largest(void **state) {
         assert_int_equal(invite_parse(link, &w), 0);
         assert_invite(&w, &v);
 
+        v.n_names++;
+        assert_null(invite_format(&v));
+        v.n_names = 0;
         v.n_streams++;
         assert_null(invite_format(&v));
         v.n_streams = 0;
@@ -262,10 +312,11 @@ static void test_network_name(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_golden),    cmocka_unit_test(test_subnets),
-                cmocka_unit_test(test_streams),   cmocka_unit_test(test_largest),
-                cmocka_unit_test(test_as_pasted), cmocka_unit_test(test_mangled),
-                cmocka_unit_test(test_values),    cmocka_unit_test(test_network_name),
+                cmocka_unit_test(test_golden),       cmocka_unit_test(test_subnets),
+                cmocka_unit_test(test_names),        cmocka_unit_test(test_streams),
+                cmocka_unit_test(test_largest),      cmocka_unit_test(test_as_pasted),
+                cmocka_unit_test(test_mangled),      cmocka_unit_test(test_values),
+                cmocka_unit_test(test_network_name),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

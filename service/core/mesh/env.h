@@ -13,6 +13,7 @@
 
 #include "base/endpoint.h"
 #include "base/ratelimit.h"
+#include "base/resolver.h"
 #include "base/time.h"
 #include "base/timer.h"
 
@@ -41,6 +42,7 @@ typedef struct MeshEnv {
         /* How many probes to places that have not answered this machine may send in all its
          * networks (core/mesh/link/paths.c); zeros at first. NULL: each network has its own. */
         RateLimit *probes;
+        const Resolver *resolver; /* NULL: names are not looked up */
         /* Calls @destroy(@object) when no packet thread can still look at @object. */
         void (*retire)(void *userdata, void *object, void (*destroy)(void *object));
 } MeshEnv;

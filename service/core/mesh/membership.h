@@ -5,7 +5,9 @@
 
 #include <stdbool.h>
 
+#include "base/host-port.h"
 #include "base/ip.h"
+#include "base/limits.h"
 #include "base/machine-id.h"
 #include "core/crypto/secret.h"
 #include "core/wire/control.h"
@@ -22,6 +24,9 @@ typedef struct Membership {
         char owner[OWNER_MAX_LEN + 1];
         /* Of the gateway, what its administrator has set: see EnrolServiceConfig. */
         usec_t max_absence, grace;
+        /* Where the gateway is found when its address changed; its own go into its invites. */
+        HostPort names[GATEWAY_NAMES_MAX];
+        unsigned n_names;
 } Membership;
 
 /* With a reference of its own to the secret; @to holds one already, or is empty. */

@@ -11,6 +11,7 @@
 #include "core/crypto/handshake-limiter.h"
 #include "core/mesh/link/answers.h"
 #include "core/mesh/link/endpoint-book.h"
+#include "core/mesh/link/name-book.h"
 #include "core/mesh/link/nat-check.h"
 #include "core/mesh/link/trains.h"
 #include "core/mesh/gossip/gossip.h"
@@ -65,6 +66,7 @@ struct Mesh {
         Budget strangers_budget; /* all links that only enrol */
         GHashTable *peers;       /* PacketPeer; kept until the mesh goes */
         EndpointBook *book;
+        NameBook *names;
         unsigned n_local;
         Endpoint local[ENDPOINTS_MAX];
         unsigned n_mapped;

@@ -112,6 +112,7 @@ int mesh_new(const MeshEnv *env, const MeshConfig *config, Mesh **ret) {
         m->provider = (ChannelProvider){ .ops = &mesh_channel_ops, .self = m };
         m->observers = g_ptr_array_new();
         mesh_watch_links(m);
+        m->names = name_book_new(m);
         m->neighbours = neighbours_new(m);
         m->channels = channels_new(m);
         m->probes = probes_new(m);
@@ -153,6 +154,7 @@ Mesh *mesh_free(Mesh *m) {
         discovery_free(m->discovery);
         probes_free(m->probes);
         channels_free(m->channels);
+        name_book_free(m->names);
         endpoint_book_free(m->book);
         g_ptr_array_unref(m->observers);
         g_free(m->observer);
@@ -243,7 +245,8 @@ bool mesh_knows_machine(Mesh *m, const MachineId *machine) {
         if (m->closing || m->revoked || machine_id_same_key(machine, &m->config.identity->id) ||
             directory_is_revoked(d, machine))
                 return false;
-        return directory_certificate(d, machine) || endpoint_book_has_hint(m->book, machine);
+        return directory_certificate(d, machine) || endpoint_book_has_hint(m->book, machine) ||
+               name_book_has(m->names, machine);
 }
 
 bool mesh_honours_expired(const Mesh *m) {
@@ -531,6 +534,7 @@ void mesh_network_changed(Mesh *m) {
 
         m->asleep_until = 0;
         m->network_changed = env_now(m->env);
+        name_book_changed(m->names);
         for (GList *l = m->lru.head; l; l = l->next)
                 g_ptr_array_add(links, link_ref(l->data));
         for (unsigned i = 0; i < links->len; i++) {
@@ -646,6 +650,11 @@ void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint) 
         endpoint_book_add_hint(m->book, machine, endpoint);
         if (link && link->attempt && !link_is_up(link))
                 attempt_hurry(link->attempt);
+        neighbours_changed(m->neighbours);
+}
+
+void mesh_set_names(Mesh *m, const MachineId *machine, const HostPort *names, unsigned n) {
+        name_book_set(m->names, machine, names, n);
         neighbours_changed(m->neighbours);
 }
 

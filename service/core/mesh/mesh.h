@@ -11,6 +11,7 @@
  */
 
 #include "base/drop-reason.h"
+#include "base/host-port.h"
 #include "core/crypto/identity.h"
 #include "core/crypto/index-table.h"
 #include "core/crypto/secret.h"
@@ -171,6 +172,8 @@ void mesh_clock_changed(Mesh *m);
 ChannelProvider *mesh_channels(Mesh *m);
 /* Where a machine may be tried besides its presence record (an invite's hints, --bootstrap). */
 void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint);
+/* The names of a machine whose address changes, in place of those it had: link/name-book.h. */
+void mesh_set_names(Mesh *m, const MachineId *machine, const HostPort *names, unsigned n);
 /* Link to an issuer by an invite; only the channel `enrol` works on it. Ends with
  * mesh_set_membership() or mesh_disconnect(). */
 int mesh_connect_to_enrol(

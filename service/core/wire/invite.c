@@ -24,10 +24,30 @@ enum {
         KEY_SUBNET = 8,
         KEY_PREFIX_LEN = 9,
         KEY_STREAMS = 10,
+        KEY_NAMES = 11,
 };
 
 bool network_name_is_valid(const char *name) {
         return field_label_is_valid(name, NETWORK_NAME_MAX_LEN);
+}
+
+static void write_names(CborWriter *w, const Invite *invite) {
+        cbor_writer_array(w, invite->n_names);
+        for (unsigned i = 0; i < invite->n_names; i++)
+                cbor_writer_text(w, host_port_format(&invite->names[i]).text);
+}
+
+static void read_names(CborReader *r, Invite *ret) {
+        size_t n = cbor_reader_array(r, GATEWAY_NAMES_MAX);
+
+        for (size_t i = 0; i < n; i++) {
+                HostPortText t = {};
+
+                cbor_reader_text(r, t.text, sizeof t.text);
+                if (host_port_parse(t.text, 0, &ret->names[i]) < 0)
+                        cbor_reader_fail(r);
+        }
+        ret->n_names = (unsigned) n;
 }
 
 char *invite_format(const Invite *invite) {
@@ -35,7 +55,7 @@ char *invite_format(const Invite *invite) {
         CborWriter w;
 
         if (invite->n_endpoints > ENDPOINTS_MAX || invite->n_streams > STREAM_ENDPOINTS_MAX ||
-            !network_name_is_valid(invite->network_name))
+            invite->n_names > GATEWAY_NAMES_MAX || !network_name_is_valid(invite->network_name))
                 return NULL;
         cbor_writer_init_map(&w);
         cbor_writer_uint(cbor_writer_key(&w, LINK_KEY_VERSION), INVITE_VERSION);
@@ -53,8 +73,10 @@ char *invite_format(const Invite *invite) {
         if (invite->n_streams > 0)
                 field_write_endpoints(
                                 cbor_writer_key(&w, KEY_STREAMS), invite->streams, invite->n_streams);
+        if (invite->n_names > 0)
+                write_names(cbor_writer_key(&w, KEY_NAMES), invite);
         bytes = cbor_writer_finish(&w, INVITE_BYTES_MAX);
-        assert(bytes); /* 12 endpoints and the longest name are two thirds of it */
+        assert(bytes); /* 12 endpoints and the longest names are three quarters of it */
         return link_text_format(INVITE_SCHEME, bytes);
 }
 
@@ -95,6 +117,9 @@ static int decode(const uint8_t *buf, size_t len, Invite *ret) {
                         break;
                 case KEY_STREAMS:
                         v.n_streams = field_read_streams(&r, v.streams);
+                        break;
+                case KEY_NAMES:
+                        read_names(&r, &v);
                         break;
                 default:
                         cbor_reader_skip(&r);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/endpoint.h"
+#include "base/host-port.h"
 #include "base/ip.h"
 #include "base/limits.h"
 #include "base/machine-id.h"
@@ -28,6 +29,8 @@ typedef struct Invite {
         usec_t not_after;                       /* realtime */
         char network_name[NETWORK_NAME_MAX_LEN + 1];
         IpPrefix subnet; /* IPv4; AF_UNSPEC: the link does not say */
+        unsigned n_names;
+        HostPort names[GATEWAY_NAMES_MAX]; /* where the issuer is found by UDP */
 } Invite;
 
 /* Return: newly allocated link; NULL if the name is not valid or there are too many endpoints. */

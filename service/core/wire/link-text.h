@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Characters, the scheme included. */
-#define LINK_TEXT_MAX 1024U
+/* Characters, the scheme included. An invite with two of the longest names takes 1500. */
+#define LINK_TEXT_MAX 2048U
 
 enum {
         LINK_KEY_VERSION = 1,

@@ -320,6 +320,9 @@ static void fill_invite(EnrolService *s, const InviteOptions *options, usec_t no
                 add_endpoint(s, invite, &options->endpoints[i]);
         for (unsigned i = 0; presence && i < presence->body.presence.n_endpoints; i++)
                 add_endpoint(s, invite, &presence->body.presence.endpoints[i]);
+        if (options->n_names > 0)
+                memcpy(invite->names, options->names, options->n_names * sizeof invite->names[0]);
+        invite->n_names = options->n_names;
         invite->n_streams = mesh_stream_endpoints(
                         s->config.mesh, invite->endpoints, invite->n_endpoints, invite->streams);
         env_random(s->config.env, invite->token, sizeof(invite->token));

@@ -71,6 +71,8 @@ typedef struct InviteOptions {
         bool needs_approval;       /* whoever has the link may ask; each approval is a use */
         const Endpoint *endpoints; /* hints to put in, besides the presence record's */
         unsigned n_endpoints;
+        const HostPort *names; /* the issuer's, at most GATEWAY_NAMES_MAX */
+        unsigned n_names;
 } InviteOptions;
 
 /* Durable before it returns. Return: 0 and a link (caller frees), -EUSERS: INVITES_MAX, -ETIME: our

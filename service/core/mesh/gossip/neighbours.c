@@ -332,7 +332,8 @@ static void consider(void *userdata, Record *certificate) {
         }
         /* Never heard of where it is, or lately in vain. */
         if (!directory_get(m->config.directory, RECORD_PRESENCE, machine) &&
-            !endpoint_book_knows(m->book, machine) && !discovery_knows(m->discovery, machine))
+            !endpoint_book_knows(m->book, machine) && !name_book_has(m->names, machine) &&
+            !discovery_knows(m->discovery, machine))
                 return;
         if (is_avoided(c->neighbours, machine))
                 return;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/mesh/link/endpoint-book.h"
 
+#include <string.h>
+
 #include "base/limits.h"
 #include "base/macros.h"
 
@@ -11,6 +13,8 @@ typedef struct Entry {
         MachineId machine; /* the key */
         unsigned n_hints;
         Endpoint hints[HINTS_PER_MACHINE_MAX];
+        unsigned n_resolved;
+        Endpoint resolved[RESOLVED_MAX];
         Endpoint reached;
         bool dirty;
 } Entry;
@@ -143,6 +147,28 @@ void endpoint_book_add_hint(EndpointBook *b, const MachineId *machine, const End
         e->n_hints++;
 }
 
+unsigned endpoint_book_set_resolved(
+                EndpointBook *b,
+                const MachineId *machine,
+                const Endpoint *endpoints,
+                unsigned n,
+                Endpoint ret_former[static RESOLVED_MAX],
+                bool *ret_is_new) {
+        Entry *e = get_entry(b, machine);
+        unsigned n_former = e ? e->n_resolved : 0;
+
+        assert(n <= RESOLVED_MAX);
+        *ret_is_new = false;
+        if (!e)
+                return 0;
+        memcpy(ret_former, e->resolved, n_former * sizeof e->resolved[0]);
+        for (unsigned i = 0; i < n; i++)
+                *ret_is_new |= !endpoint_is_among(&endpoints[i], ret_former, n_former);
+        memcpy(e->resolved, endpoints, n * sizeof endpoints[0]);
+        e->n_resolved = n;
+        return n_former;
+}
+
 bool endpoint_book_has_hint(const EndpointBook *b, const MachineId *machine) {
         const Entry *e = g_hash_table_lookup(b->entries, machine);
 
@@ -152,7 +178,7 @@ bool endpoint_book_has_hint(const EndpointBook *b, const MachineId *machine) {
 bool endpoint_book_knows(const EndpointBook *b, const MachineId *machine) {
         const Entry *e = g_hash_table_lookup(b->entries, machine);
 
-        return e && (e->n_hints > 0 || endpoint_is_set(&e->reached));
+        return e && (e->n_hints + e->n_resolved > 0 || endpoint_is_set(&e->reached));
 }
 
 void endpoint_book_reached(EndpointBook *b, const MachineId *machine, const Endpoint *endpoint) {
@@ -198,6 +224,8 @@ void endpoint_book_fill(
         for (unsigned i = 0; i < e->n_hints; i++)
                 if (streams || !endpoint_is_stream(&e->hints[i]))
                         path_set_add(paths, PATH_HINT, &e->hints[i], now);
+        for (unsigned i = 0; i < e->n_resolved; i++)
+                path_set_add(paths, PATH_HINT, &e->resolved[i], now);
         if (endpoint_is_set(&e->reached))
                 path_set_add(paths, PATH_STORED, &e->reached, now);
 }

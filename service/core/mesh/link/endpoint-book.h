@@ -3,7 +3,8 @@
 
 /*
  * Where machines may be found, besides what they say in their presence records: hints of people
- * (invites, --bootstrap; forgotten with the process) and the last endpoint each was reached at
+ * (invites, --bootstrap; forgotten with the process), where its names lead to (link/name-book.h; too)
+ * and the last endpoint each was reached at
  * (kept in the store, written rarely). The latter of members only: there is no end of strangers.
  */
 
@@ -24,8 +25,22 @@ EndpointBook *endpoint_book_new(const MeshEnv *env, const MeshStore *store, cons
 EndpointBook *endpoint_book_free(EndpointBook *b);
 
 void endpoint_book_add_hint(EndpointBook *b, const MachineId *machine, const Endpoint *endpoint);
+/**
+ * endpoint_book_set_resolved() - where the names of a machine lead to, in place of what they did
+ * @n: at most RESOLVED_MAX
+ * @ret_former, @ret_is_new: what they did; whether there is one now that was not
+ *
+ * Return: how many in @ret_former.
+ */
+unsigned endpoint_book_set_resolved(
+                EndpointBook *b,
+                const MachineId *machine,
+                const Endpoint *endpoints,
+                unsigned n,
+                Endpoint ret_former[static RESOLVED_MAX],
+                bool *ret_is_new);
 bool endpoint_book_has_hint(const EndpointBook *b, const MachineId *machine);
-/* Whether an endpoint of either kind is known. */
+/* Whether an endpoint of any kind is known. */
 bool endpoint_book_knows(const EndpointBook *b, const MachineId *machine);
 /* The machine was reached there; stored a minute later if it is news, and it is a member. */
 void endpoint_book_reached(EndpointBook *b, const MachineId *machine, const Endpoint *endpoint);

@@ -208,8 +208,17 @@ static void send_round(Attempt *a) {
         send_next(a);
 }
 
+/* Where it was last may be where it is: a name server is told no more than has to be. */
+static void look_for_name(const Attempt *a) {
+        Link *link = a->link;
+
+        if (a->n_candidates == 0 || a->round >= (link_is_up(link) ? 2 : 1))
+                name_book_want(link->mesh->names, &link->machine);
+}
+
 static void begin_round(Attempt *a) {
         choose_candidates(a);
+        look_for_name(a);
         send_round(a);
 }
 
