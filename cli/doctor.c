@@ -213,6 +213,7 @@ CliExit cli_doctor(Cli *cli, char **args) {
         doctor_check_host(&d);
         doctor_check_firewall(&d);
         doctor_check_exit(&d);
+        doctor_check_names(&d);
         verdict = worst(&d);
         if (cli->options.json)
                 print_json(&d);

@@ -47,6 +47,8 @@ void doctor_check_trains(Doctor *d);
 void doctor_check_state(Doctor *d);
 /* doctor-host.c: by what everybody can read of the machine */
 void doctor_check_host(Doctor *d);
+/* doctor-names.c: by what the DNS says */
+void doctor_check_names(Doctor *d);
 /* doctor-firewall.c */
 void doctor_check_firewall(Doctor *d);
 /* "nft list ruleset"; NULL: there is no nft, or no right to see. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/endpoint.h"
+#include "base/host-port.h"
 #include "base/limits.h"
 #include "cli/bus.h"
 #include "cli/format.h"
@@ -16,7 +17,7 @@
 #include "dbus/names.h"
 
 #define LINK_SCHEME "omerta://"
-/* Links are at most 1024 characters; leave room for white space somebody's editor put around. */
+/* Links are at most 2048 characters; leave room for white space somebody's editor put around. */
 #define LINK_FILE_MAX 4096U
 
 /* All of a short file; of a terminal one line. Return: negative errno, -EFBIG if it is too long for a link. */
@@ -107,7 +108,25 @@ static void endpoint_add(GPtrArray *list, const Endpoint *endpoint) {
                 g_ptr_array_add(list, g_strdup(text.text));
 }
 
-CliExit cli_invite_add_endpoints(const char *text, GPtrArray *list) {
+/* One without a dot means something on this machine, or in this LAN. Return: false: there is no room. */
+static bool name_add(GPtrArray *names, const char *host, const char *port) {
+        g_autofree char *text = g_strconcat(host, ":", port, NULL);
+        HostPortText name;
+        HostPort h;
+
+        if (!strchr(host, '.') || host_port_parse(text, OMERTA_PORT_DEFAULT, &h) < 0)
+                return true;
+        name = host_port_format(&h);
+        for (unsigned i = 0; i < names->len; i++)
+                if (strcmp(g_ptr_array_index(names, i), name.text) == 0)
+                        return true;
+        if (names->len == GATEWAY_NAMES_MAX)
+                return false;
+        g_ptr_array_add(names, g_strdup(name.text));
+        return true;
+}
+
+CliExit cli_invite_add_endpoints(const char *text, GPtrArray *list, GPtrArray *names) {
         static const struct addrinfo hints = {
                 .ai_family = AF_UNSPEC,
                 .ai_socktype = SOCK_DGRAM,
@@ -131,7 +150,12 @@ CliExit cli_invite_add_endpoints(const char *text, GPtrArray *list) {
                 cli_error(_("--endpoint wants HOST:PORT, not '%s'"), text);
                 return CLI_USAGE;
         }
-        /* A link holds addresses: who gets it may have no name service yet, or another. */
+        if (!name_add(names, host, port)) {
+                cli_error(_("a link holds %u names: --endpoint %s is one too many"),
+                          GATEWAY_NAMES_MAX, text);
+                return CLI_USAGE;
+        }
+        /* A link holds addresses too: who gets it may have no name service yet, or another. */
         r = getaddrinfo(host, port, &hints, &found);
         if (r != 0) {
                 cli_error(_("--endpoint %s: %s"), text, gai_strerror(r));
@@ -150,18 +174,18 @@ CliExit cli_invite_add_endpoints(const char *text, GPtrArray *list) {
         return CLI_USAGE;
 }
 
-static int append_endpoints(sd_bus_message *m, GPtrArray *endpoints) {
+static int append_list(sd_bus_message *m, const char *name, GPtrArray *list) {
         int r;
 
-        if (endpoints->len == 0)
+        if (list->len == 0)
                 return 0;
         if ((r = sd_bus_message_open_container(m, 'e', "sv")) < 0 ||
-            (r = sd_bus_message_append_basic(m, 's', "endpoints")) < 0 ||
+            (r = sd_bus_message_append_basic(m, 's', name)) < 0 ||
             (r = sd_bus_message_open_container(m, 'v', "as")) < 0 ||
             (r = sd_bus_message_open_container(m, 'a', "s")) < 0)
                 return r;
-        for (unsigned i = 0; i < endpoints->len; i++) {
-                r = sd_bus_message_append_basic(m, 's', g_ptr_array_index(endpoints, i));
+        for (unsigned i = 0; i < list->len; i++) {
+                r = sd_bus_message_append_basic(m, 's', g_ptr_array_index(list, i));
                 if (r < 0)
                         return r;
         }
@@ -170,7 +194,8 @@ static int append_endpoints(sd_bus_message *m, GPtrArray *endpoints) {
         return sd_bus_message_close_container(m);
 }
 
-static CliExit invite_call(Cli *cli, GPtrArray *endpoints, sd_bus_message **ret_reply) {
+static CliExit
+invite_call(Cli *cli, GPtrArray *endpoints, GPtrArray *names, sd_bus_message **ret_reply) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         const CliOptions *o = &cli->options;
         g_autofree char *path = NULL;
@@ -188,7 +213,8 @@ static CliExit invite_call(Cli *cli, GPtrArray *endpoints, sd_bus_message **ret_
             (r = cli_bus_option_u64(m, "lifetime", o->expires)) < 0 ||
             (r = cli_bus_option_string(m, "host-name", o->name)) < 0 ||
             (r = cli_bus_option_bool(m, "approval", o->approval)) < 0 ||
-            (r = append_endpoints(m, endpoints)) < 0 || (r = sd_bus_message_close_container(m)) < 0)
+            (r = append_list(m, "endpoints", endpoints)) < 0 ||
+            (r = append_list(m, "names", names)) < 0 || (r = sd_bus_message_close_container(m)) < 0)
                 return cli_bus_failed(r, NULL);
         return cli_bus_call(cli, m, ret_reply);
 }
@@ -259,6 +285,7 @@ static void say_left_out(Cli *cli, unsigned n_given) {
 CliExit cli_network_invite(Cli *cli, char **args) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         g_autoptr(GPtrArray) endpoints = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
         g_autofree char *lifetime = NULL;
         const CliOptions *o = &cli->options;
         const char *link;
@@ -266,11 +293,11 @@ CliExit cli_network_invite(Cli *cli, char **args) {
         int r;
 
         for (char **p = o->endpoints; p && *p; p++) {
-                e = cli_invite_add_endpoints(*p, endpoints);
+                e = cli_invite_add_endpoints(*p, endpoints, names);
                 if (e != CLI_OK)
                         return e;
         }
-        e = invite_call(cli, endpoints, &reply);
+        e = invite_call(cli, endpoints, names, &reply);
         if (e != CLI_OK)
                 return e;
         r = sd_bus_message_read_basic(reply, 's', &link);

@@ -8,5 +8,5 @@
 CliExit cli_invite_read(const char *argument, char **ret);
 
 /* "HOST:PORT", "[IPv6]:PORT" or without a port: adds the numeric endpoints to @list, at most as
- * many as an invite can hold. */
-CliExit cli_invite_add_endpoints(const char *text, GPtrArray *list);
+ * many as an invite can hold, and a name with a dot to @names. */
+CliExit cli_invite_add_endpoints(const char *text, GPtrArray *list, GPtrArray *names);

@@ -103,6 +103,7 @@ void cli_json_network(JsonBuilder *b, const ClientNetwork *n) {
         cli_json_count(b, "mtu", n->mtu);
         cli_json_bool(b, "addresses_held", n->addresses_held);
         cli_json_bool(b, "lan_discovery", n->lan_discovery);
+        cli_json_strings(b, "endpoints", n->endpoints);
         cli_json_count(b, "lan_machines", n->lan_machines);
         cli_json_string(b, "exit_wanted", n->exit_wanted);
         cli_json_string(b, "exit", n->exit);

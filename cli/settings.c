@@ -23,7 +23,8 @@ static const struct {
         bool is_number;  /* uint32_t, else usec_t */
         bool is_text;    /* char *, neither */
         bool is_switch;  /* bool: on, off */
-        bool none;       /* 0 is a value: no limit */
+        bool is_list;    /* char **, with commas between */
+        bool none;       /* 0 is a value: no limit; an empty list */
         bool is_own; /* of this machine; the rest is the gateway's, and a member does not know it */
 } settings[] = {
         { "max-absence", "max_absence_usec", offsetof(ClientNetwork, max_absence), .none = true },
@@ -32,6 +33,8 @@ static const struct {
         { "name", "name", offsetof(ClientNetwork, name), .is_text = true, .is_own = true },
         { "lan-discovery", "lan_discovery", offsetof(ClientNetwork, lan_discovery),
           .is_switch = true, .is_own = true },
+        { "endpoints", "endpoints", offsetof(ClientNetwork, endpoints), .is_list = true,
+          .none = true, .is_own = true },
 };
 
 bool cli_network_has_setting(const char *name) {
@@ -47,7 +50,9 @@ static CliExit find_setting(const char *name, size_t *ret) {
                         *ret = i;
                         return CLI_OK;
                 }
-        cli_error(_("there is no setting '%s': max-absence, grace, mtu, lan-discovery, name"), name);
+        cli_error(_("there is no setting '%s': max-absence, grace, mtu, lan-discovery, "
+                    "name, endpoints"),
+                  name);
         return CLI_USAGE;
 }
 
@@ -63,11 +68,20 @@ static const char *text_of(const ClientNetwork *n, size_t i) {
         return *(char *const *) ((const char *) n + settings[i].offset);
 }
 
+static char **list_of(const ClientNetwork *n, size_t i) {
+        return *(char **const *) ((const char *) n + settings[i].offset);
+}
+
 static char *format_value(const ClientNetwork *n, size_t i) {
         uint64_t v;
 
         if (settings[i].is_text)
                 return cli_format_text(text_of(n, i));
+        if (settings[i].is_list) {
+                g_autofree char *text = g_strjoinv(",", list_of(n, i));
+
+                return text[0] ? cli_format_text(text) : g_strdup(_("none"));
+        }
         v = value_of(n, i);
         if (settings[i].is_switch)
                 return g_strdup(v ? "on" : "off");
@@ -77,7 +91,7 @@ static char *format_value(const ClientNetwork *n, size_t i) {
 }
 
 static CliExit parse_value(const char *text, size_t i, uint64_t *ret) {
-        if (settings[i].is_text)
+        if (settings[i].is_text || settings[i].is_list)
                 return CLI_OK; /* as with numbers */
         if (settings[i].none && strcmp(text, "none") == 0) {
                 *ret = 0;
@@ -103,10 +117,25 @@ static CliExit parse_value(const char *text, size_t i, uint64_t *ret) {
         return CLI_USAGE;
 }
 
+static int append_list(sd_bus_message *m, const char *name, const char *text) {
+        g_auto(GStrv) list = g_strsplit(strcmp(text, "none") == 0 ? "" : text, ",", -1);
+        int r;
+
+        if ((r = sd_bus_message_open_container(m, 'e', "sv")) < 0 ||
+            (r = sd_bus_message_append_basic(m, 's', name)) < 0 ||
+            (r = sd_bus_message_open_container(m, 'v', "as")) < 0 ||
+            (r = sd_bus_message_append_strv(m, list)) < 0 ||
+            (r = sd_bus_message_close_container(m)) < 0)
+                return r;
+        return sd_bus_message_close_container(m);
+}
+
 /* 0 is said too: cli_bus_option_u64() would leave it out, and "none" with it. */
 static int append(sd_bus_message *m, size_t i, const char *text, uint64_t value) {
         if (settings[i].is_text)
                 return sd_bus_message_append(m, "{sv}", settings[i].name, "s", text);
+        if (settings[i].is_list)
+                return append_list(m, settings[i].name, text);
         if (settings[i].is_switch)
                 return sd_bus_message_append(m, "{sv}", settings[i].name, "b", (int) value);
         if (settings[i].is_number)
@@ -168,6 +197,8 @@ CliExit cli_network_get(Cli *cli, char **args) {
                 for (size_t i = first; i < end; i++)
                         if (is_known(n, i) && settings[i].is_text)
                                 cli_json_string(b, settings[i].key, text_of(n, i));
+                        else if (settings[i].is_list)
+                                cli_json_strings(b, settings[i].key, list_of(n, i));
                         else if (settings[i].is_switch)
                                 cli_json_bool(b, settings[i].key, value_of(n, i));
                         else if (is_known(n, i))

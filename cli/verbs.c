@@ -87,7 +87,9 @@ const CliVerb cli_verbs[] = {
              "On the gateway only. mtu: the largest packet of this machine's interface, 1280\n"
              "to 1420 bytes, for lines that take less than 1500; one end is enough. name: what\n"
              "this machine calls the network. lan-discovery: on or off, whether this machine\n"
-             "looks for members in its LAN."),
+             "looks for members in its LAN. endpoints: names in the DNS, with ports and commas\n"
+             "between, under which the gateway is found when its address changed; set on the\n"
+             "gateway they go into its invites; none: there are none."),
           cli_network_set, CLI_CHANGES },
         { "network", "get", "[SETTING]", 0, 1, 0, N_("Show what was set"),
           N_("Shows what was set with 'omerta network set', or one setting. A member knows its\n"

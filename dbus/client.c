@@ -74,6 +74,7 @@ static const Field network_fields[] = {
         FIELD(ClientNetwork, "Mtu", FIELD_U32, mtu),
         FIELD(ClientNetwork, "AddressesHeld", FIELD_BOOL, addresses_held),
         FIELD(ClientNetwork, "LanDiscovery", FIELD_BOOL, lan_discovery),
+        FIELD(ClientNetwork, "Endpoints", FIELD_STRINGS, endpoints),
         FIELD(ClientNetwork, "LanMachines", FIELD_U32, lan_machines),
         FIELD(ClientNetwork, "ExitWanted", FIELD_STRING, exit_wanted),
         FIELD(ClientNetwork, "Exit", FIELD_STRING, exit),

@@ -137,6 +137,7 @@ typedef struct ClientNetwork {
         uint32_t mtu;
         bool addresses_held;
         bool lan_discovery;
+        char **endpoints; /* of the gateway, by name */
         uint32_t lan_machines;
         char *exit_wanted, *exit, *exit_state, *exit_reason; /* of this machine's internet traffic */
         bool exit_lan;

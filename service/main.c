@@ -32,7 +32,8 @@ typedef struct Arguments {
         CreateOptions create;
         bool gateway;
         MachineId bootstrap;
-        Endpoint bootstrap_endpoint;
+        Endpoint bootstrap_endpoint; /* AF_UNSPEC: there is a name */
+        HostPort bootstrap_name;
         bool has_bootstrap;
         int log_level;
         const char *restore; /* the backup; NULL: something else */
@@ -108,13 +109,14 @@ static int parse_bootstrap(char *text, Arguments *a) {
         if (at) {
                 *at = '\0';
                 if (machine_id_parse(text, &a->bootstrap) >= 0 &&
-                    endpoint_parse(at + 1, OMERTA_PORT_DEFAULT, &a->bootstrap_endpoint) >= 0) {
+                    (endpoint_parse(at + 1, OMERTA_PORT_DEFAULT, &a->bootstrap_endpoint) >= 0 ||
+                     host_port_parse(at + 1, OMERTA_PORT_DEFAULT, &a->bootstrap_name) >= 0)) {
                         a->has_bootstrap = true;
                         return 0;
                 }
         }
         fprintf(stderr,
-                "omertad: --bootstrap wants ID@ADDRESS:PORT with the whole id of a "
+                "omertad: --bootstrap wants ID@HOST:PORT with the whole id of a "
                 "machine ('omerta network peers --json' shows it)\n");
         return -EINVAL;
 }
@@ -438,8 +440,10 @@ static int run(Arguments *a) {
                 r = ensure_gateway(m, a);
                 misconfigured = r == -EEXIST || r == -EINVAL;
         }
-        if (r >= 0 && a->has_bootstrap)
+        if (r >= 0 && a->has_bootstrap && endpoint_is_set(&a->bootstrap_endpoint))
                 manager_add_hint(m, &a->bootstrap, &a->bootstrap_endpoint);
+        else if (r >= 0 && a->has_bootstrap)
+                manager_add_name(m, &a->bootstrap, &a->bootstrap_name);
         if (r >= 0)
                 r = bus_start(bus);
         if (r >= 0)

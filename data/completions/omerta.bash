@@ -136,10 +136,10 @@ _omerta() {
                 word=$(_omerta_column ID "${ask[@]}" forwards)
                 ;;
         'network set' | 'network get')
-                word='max-absence grace mtu lan-discovery name'
+                word='max-absence grace mtu lan-discovery name endpoints'
                 ;;
         set | get)
-                word='port-mapping relay tcp-port max-absence grace mtu lan-discovery name'
+                word='port-mapping relay tcp-port max-absence grace mtu lan-discovery name endpoints'
                 ;;
         'set port-mapping')
                 word='on off'

@@ -159,7 +159,7 @@ for verb in whois path ping nc ssh
     complete -c omerta -n "__omerta_at $verb" -a '(__omerta_column HOST network peers)'
 end
 for verb in set get 'network set' 'network get'
-    complete -c omerta -n "__omerta_at $verb" -a 'max-absence grace mtu lan-discovery name'
+    complete -c omerta -n "__omerta_at $verb" -a 'max-absence grace mtu lan-discovery name endpoints'
 end
 for verb in set get
     complete -c omerta -n "__omerta_at $verb" -a 'port-mapping relay tcp-port'

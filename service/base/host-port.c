@@ -56,8 +56,8 @@ int host_port_parse(const char *text, uint16_t port_default, HostPort *ret) {
                 return -EINVAL;
         for (size_t i = 0; i < len; i++)
                 h.host[i] = g_ascii_tolower(text[i]);
-        if (!dns_name_is_valid(h.host) || (text[len] == ':' && parse_port(text + len + 1, &h.port) < 0) ||
-            h.port == 0)
+        if (!dns_name_is_valid(h.host) ||
+            (text[len] == ':' && parse_port(text + len + 1, &h.port) < 0) || h.port == 0)
                 return -EINVAL;
         *ret = h;
         return 0;

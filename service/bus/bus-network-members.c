@@ -91,13 +91,18 @@ int bus_network_invite(sd_bus_message *call, void *userdata, sd_bus_error *error
         Bus *b = userdata;
         InviteRequest request = {};
         Endpoint endpoints[ENDPOINTS_MAX];
-        g_auto(GStrv) texts = NULL;
+        HostPort names[GATEWAY_NAMES_MAX];
+        g_auto(GStrv) texts = NULL, name_texts = NULL;
         g_autofree char *link = NULL;
         int approval = 0, r;
         const BusOption table[] = {
-                { "uses", "u", &request.uses },      { "lifetime", "t", &request.lifetime },
-                { "host-name", "s", &request.name }, { "approval", "b", &approval },
-                { "endpoints", "as", &texts },       {},
+                { "uses", "u", &request.uses },
+                { "lifetime", "t", &request.lifetime },
+                { "host-name", "s", &request.name },
+                { "approval", "b", &approval },
+                { "endpoints", "as", &texts },
+                { "names", "as", &name_texts },
+                {},
         };
         ManagerError e = {};
         ManagedNetwork *n;
@@ -105,8 +110,12 @@ int bus_network_invite(sd_bus_message *call, void *userdata, sd_bus_error *error
         r = bus_read_options(call, table, error);
         if (r >= 0)
                 r = read_endpoints(texts, endpoints, &request.n_endpoints, error);
+        if (r >= 0)
+                r = bus_read_names(name_texts, names, error);
         if (r < 0)
                 return r;
+        request.names = names;
+        request.n_names = (unsigned) r;
         if (request.name && !host_name_is_valid(request.name))
                 return sd_bus_error_setf(
                                 error, OMERTA_ERROR_INVALID_ARGUMENT, "'%s' is no host name",

@@ -180,6 +180,7 @@ typedef struct Settings {
         uint32_t mtu; /* UINT32_MAX: not given */
         int lan;      /* -1: not given */
         const char *name;
+        char **endpoints; /* NULL: not given */
 } Settings;
 
 /* A call is done whole or not at all: what is this machine's is not mixed with what is the
@@ -188,18 +189,23 @@ static int check_settings(const Settings *s, sd_bus_error *error) {
         bool policy = s->policy.max_absence != s->before.max_absence ||
                       s->policy.grace != s->before.grace;
 
-        if ((s->mtu != UINT32_MAX) + (s->lan >= 0) + (s->name != NULL) + policy <= 1)
+        if ((s->mtu != UINT32_MAX) + (s->lan >= 0) + (s->name != NULL) + (s->endpoints != NULL) +
+                            policy <=
+            1)
                 return 0;
         return sd_bus_error_set(
                         error, OMERTA_ERROR_INVALID_ARGUMENT,
-                        "mtu, lan-discovery and name are set for this machine, the others for the "
-                        "network: set each of them alone");
+                        "mtu, lan-discovery, name and endpoints are set for this machine, the others "
+                        "for the network: set each of them alone");
 }
 
 static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         ManagedNetwork *n = bus_network_of_call(b, call, error);
         Settings s = { .mtu = UINT32_MAX, .lan = -1 };
+        HostPort names[GATEWAY_NAMES_MAX];
+        g_auto(GStrv) endpoints = NULL;
+        unsigned n_names;
         ManagerError e = {};
         int r;
 
@@ -212,13 +218,19 @@ static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error
                 { "mtu", "u", &s.mtu },
                 { "name", "s", &s.name },
                 { "lan-discovery", "b", &s.lan },
+                { "endpoints", "as", &endpoints },
                 {},
         };
         r = bus_read_options(call, table, error);
+        s.endpoints = endpoints;
         if (r >= 0)
                 r = check_settings(&s, error);
         if (r < 0)
                 return r;
+        r = bus_read_names(s.endpoints, names, error);
+        if (r < 0)
+                return r;
+        n_names = (unsigned) r;
         r = bus_authorize(b, call, OMERTA_ACTION_MANAGE_GATEWAY, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
@@ -226,6 +238,8 @@ static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error
                 r = managed_network_set_lan_discovery(n, s.lan, &e);
         else if (s.name)
                 r = managed_network_set_name(n, s.name, &e);
+        else if (s.endpoints)
+                r = managed_network_set_names(n, names, n_names, &e);
         else
                 r = s.mtu != UINT32_MAX ? managed_network_set_mtu(n, s.mtu, &e)
                                         : managed_network_set_policy(n, &s.policy, &e);
@@ -388,6 +402,24 @@ static int get_addresses_held(
         Bus *b = userdata;
 
         return sd_bus_message_append(reply, "b", managed_network_addresses_held(b->network));
+}
+
+static int
+get_endpoints(sd_bus *bus,
+              const char *path,
+              const char *interface,
+              const char *property,
+              sd_bus_message *reply,
+              void *userdata,
+              sd_bus_error *error) {
+        Bus *b = userdata;
+        const HostPort *names;
+        unsigned n = managed_network_names(b->network, &names);
+        int r = sd_bus_message_open_container(reply, 'a', "s");
+
+        for (unsigned i = 0; r >= 0 && i < n; i++)
+                r = sd_bus_message_append(reply, "s", host_port_format(&names[i]).text);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 static int
@@ -571,6 +603,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("HostName", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Mtu", "u", get_number, 0, CHANGES),
         SD_BUS_PROPERTY("LanDiscovery", "b", get_lan_discovery, 0, CHANGES),
+        SD_BUS_PROPERTY("Endpoints", "as", get_endpoints, 0, CHANGES),
         SD_BUS_PROPERTY("LanMachines", "u", get_number, 0, 0),
         SD_BUS_PROPERTY("ExitWanted", "s", bus_network_get_exit, 0, CHANGES),
         SD_BUS_PROPERTY("Exit", "s", bus_network_get_exit, 0, CHANGES),

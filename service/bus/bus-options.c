@@ -74,3 +74,20 @@ int bus_read_options(sd_bus_message *call, const BusOption *table, sd_bus_error 
                 r = sd_bus_message_exit_container(call);
         return r < 0 ? r : 0;
 }
+
+int bus_read_names(char **texts, HostPort ret[static GATEWAY_NAMES_MAX], sd_bus_error *error) {
+        unsigned n = 0;
+
+        for (char **t = texts; t && *t; t++) {
+                if (n == GATEWAY_NAMES_MAX)
+                        return sd_bus_error_setf(
+                                        error, OMERTA_ERROR_INVALID_ARGUMENT,
+                                        "a gateway has at most %u names", GATEWAY_NAMES_MAX);
+                if (host_port_parse(*t, OMERTA_PORT_DEFAULT, &ret[n]) < 0)
+                        return sd_bus_error_setf(
+                                        error, OMERTA_ERROR_INVALID_ARGUMENT,
+                                        "'%s' is no name and port, like gw.example.org:18002", *t);
+                n++;
+        }
+        return (int) n;
+}

@@ -103,12 +103,29 @@ static int invite_failed(ManagedNetwork *n, int r, ManagerError *error) {
                         "cannot make an invite: %s", g_strerror(-r));
 }
 
+/* Those asked for, then those set, each once. Return: how many. */
+static unsigned choose_invite_names(
+                const ManagedNetwork *n,
+                const InviteRequest *q,
+                HostPort ret[static GATEWAY_NAMES_MAX]) {
+        const HostPort *own;
+        unsigned n_own = managed_network_names(n, &own), n_names = q->n_names;
+
+        if (n_names > 0)
+                memcpy(ret, q->names, n_names * sizeof ret[0]);
+        for (unsigned i = 0; i < n_own && n_names < GATEWAY_NAMES_MAX; i++)
+                if (n_names == 0 || !host_port_equal(&own[i], &ret[0]))
+                        ret[n_names++] = own[i];
+        return n_names;
+}
+
 int managed_network_invite(
                 ManagedNetwork *n,
                 const InviteRequest *request,
                 char **ret_link,
                 ManagerError *error) {
         Endpoint endpoints[ENDPOINTS_MAX];
+        HostPort names[GATEWAY_NAMES_MAX];
         InviteOptions options = {
                 .uses = request->uses,
                 .lifetime = request->lifetime,
@@ -116,6 +133,8 @@ int managed_network_invite(
                 .needs_approval = request->needs_approval,
                 .endpoints = endpoints,
                 .n_endpoints = request->n_endpoints,
+                .names = names,
+                .n_names = choose_invite_names(n, request, names),
         };
         StoredInvite invite;
         int r;
@@ -132,7 +151,7 @@ int managed_network_invite(
                         n->manager, endpoints + request->n_endpoints,
                         (unsigned) ELEMENTSOF(endpoints) - request->n_endpoints);
         options.n_endpoints = MIN(options.n_endpoints, ENDPOINTS_MAX);
-        if (options.n_endpoints == 0)
+        if (options.n_endpoints + options.n_names == 0)
                 return manager_fail(
                                 error, -EADDRNOTAVAIL, "NoAddress",
                                 "this machine has no address anybody could reach: connect it to a network, "

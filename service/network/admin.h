@@ -26,6 +26,8 @@ typedef struct InviteRequest {
         bool needs_approval;       /* whoever has the link may ask; each approval is a use */
         const Endpoint *endpoints; /* besides those this machine knows of itself; at most ENDPOINTS_MAX */
         unsigned n_endpoints;
+        const HostPort *names; /* before those this machine has; at most GATEWAY_NAMES_MAX */
+        unsigned n_names;
 } InviteRequest;
 /* Durable before it returns. The caller frees the link, which is a secret. */
 int managed_network_invite(

@@ -54,6 +54,14 @@ int managed_network_set_mtu(ManagedNetwork *n, unsigned mtu, ManagerError *error
 bool managed_network_lan_discovery(const ManagedNetwork *n);
 /* Whether members in the same LAN are found by beacons. As before. */
 int managed_network_set_lan_discovery(ManagedNetwork *n, bool on, ManagerError *error);
+/* Where the gateway is found when its address changed; borrowed. Return: how many. */
+unsigned managed_network_names(const ManagedNetwork *n, const HostPort **ret);
+/* At most GATEWAY_NAMES_MAX in place of those; a gateway's own go into its invites. As before. */
+int managed_network_set_names(
+                ManagedNetwork *n,
+                const HostPort *names,
+                unsigned n_names,
+                ManagerError *error);
 /* Members heard in a LAN of this machine lately. */
 unsigned managed_network_lan_machines(const ManagedNetwork *n);
 /* What this machine calls it. As before. */

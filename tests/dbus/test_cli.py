@@ -83,7 +83,7 @@ class CliTest(unittest.TestCase):
             Id=NETWORK_ID, Name='home', MachineId=IDS['laptop'], State='online', Interface='omerta0',
             Address='10.0.0.100', Address6='fd00::64', Subnet='10.0.0.0/16',
             Gateway=IDS['gateway'], GatewayAddress='10.0.0.1', HostName='laptop', Mtu=1420, AddressesHeld=True,
-            LanDiscovery=True,
+            LanDiscovery=True, Endpoints=[],
             LanMachines=2, ExitWanted='auto', Exit=IDS['gateway'], ExitState='up', ExitLan=True,
             Members=3, CertificateExpires=UNTIL)
         self.fake.add(HOME, 'Network', **(values | properties))
@@ -266,7 +266,8 @@ class CliTest(unittest.TestCase):
         'interface': 'omerta0', 'address': '10.0.0.100', 'address6': 'fd00::64',
         'subnet': '10.0.0.0/16', 'gateway': IDS['gateway'], 'gateway_address': '10.0.0.1',
         'is_gateway': False, 'host_name': 'laptop', 'mtu': 1420, 'addresses_held': True,
-        'lan_discovery': True, 'lan_machines': 2, 'exit_wanted': 'auto', 'exit': IDS['gateway'], 'exit_state': 'up',
+        'lan_discovery': True, 'endpoints': [], 'lan_machines': 2, 'exit_wanted': 'auto', 'exit': IDS['gateway'],
+        'exit_state': 'up',
         'exit_reason': None, 'exit_lan': True, 'members': 3, 'pending': 0, 'invites': 0,
         'certificate_expires': '2030-01-01T00:00:00Z', 'certificate_expires_usec': UNTIL}
 
@@ -557,6 +558,8 @@ class CliTest(unittest.TestCase):
         self.assertEqual(endpoints[:2], ['192.0.2.7:1', '[2001:db8::7]:2'])
         self.assertTrue({'127.0.0.1:4242', '[::1]:4242'} & set(endpoints))
         self.assertEqual(endpoints[-1], '192.0.2.8:18002')
+        # What means something here alone is no name for others.
+        self.assertNotIn('names', second)
         self.assertEqual(self.json('network', 'invite'), {'link': LINK})
         r = self.tty('network', 'invite')
         self.assertEqual(r.out, LINK + '\n')
@@ -856,6 +859,10 @@ class CliTest(unittest.TestCase):
                 (['lan-discovery', 'off'], {'lan-discovery': False}),
                 (['grace', '10d'], {'grace': 10 * 24 * HOUR}),
                 (['max-absence', 'none'], {'max-absence': 0}),
+                (['endpoints', 'gw.example.org'], {'endpoints': ['gw.example.org']}),
+                (['endpoints', 'a.example:7,b.example:8'], {'endpoints': ['a.example:7', 'b.example:8']}),
+                (['endpoints', 'none'], {'endpoints': []}),
+                (['endpoints', ''], {'endpoints': []}),
                 (['name', 'mtu 7'], {'name': 'mtu 7'})):
             with self.subTest(words):
                 self.fake.calls.clear()
@@ -877,7 +884,9 @@ class CliTest(unittest.TestCase):
         self.assertEqual(self.called('Network.SetOptions'),
                          [(HOME, 'Network.SetOptions', [{'lan-discovery': False}], True)])
         # A member knows what is its own, and no more.
-        self.assertEqual(self.json('network', 'get'), {'mtu': 1420, 'lan_discovery': True, 'name': 'home'})
+        self.assertEqual(self.json('network', 'get'), {'mtu': 1420, 'lan_discovery': True, 'name': 'home',
+                                                         'endpoints': []})
+        self.assertEqual(self.ok('get', 'endpoints').out, 'none\n')
         self.assertEqual(self.ok('get', 'name').out, 'home\n')
         self.fake.calls.clear()
         self.ok('set', 'name', 'house')

@@ -197,6 +197,13 @@ class DoctorTest(unittest.TestCase):
                 answer = self.doctor(1 if verdict == 'broken' else 7, 'network', verdict, fix)
                 self.assertIn('because', str(answer))
 
+    def test_names(self):
+        for name, code, verdict in (('localhost', 0, None), ('nosuch.invalid', 7, 'warning')):
+            self.home(Endpoints=[f'{name}:18002'])
+            self.fake.objects[fake.ROOT]['org.omerta.Mesh1.Manager']['Cipher'] = 'x (libipsec-mb)'
+            answer = self.doctor(code, 'names' if verdict else None, verdict)
+            self.assertIn(name, str([c for c in answer['checks'] if c['check'] == 'names']))
+
     def test_certificate(self):
         for end, verdict in ((NOW - HOUR, 'broken'), (NOW + 24 * HOUR, 'warning')):
             self.home(CertificateExpires=end)

@@ -4,6 +4,8 @@
 (RFC 1928 section 7). Prints JSON.
 
     dns.py serve PORT ADDRESS                  answers every question for an A record with it
+    dns.py zone PORT FILE                      knows what FILE says at that moment, "NAME ADDRESS" a line;
+                                               prints the names that are asked for
     dns.py ask [SERVER PORT NAME]...           one association, questions at once; prints answers
     dns.py hostile SERVER PORT                 datagrams that must not arrive, then one question
     dns.py keep                                an association that lasts until it is killed
@@ -15,7 +17,7 @@ import struct
 import sys
 
 PROXY = ("127.0.0.1", 1080)
-FLAG_ANSWER, TYPE_A, CLASS_IN, POINTER = 0x8180, 1, 1, 0xc00c
+FLAG_ANSWER, NAME_ERROR, TYPE_A, CLASS_IN, POINTER = 0x8180, 3, 1, 1, 0xc00c
 TRY = 2  # seconds before a question is repeated, as resolvers do
 
 
@@ -37,6 +39,32 @@ def serve(port, address):
         number, = struct.unpack_from("!H", data)
         record = struct.pack("!HHHIH", POINTER, TYPE_A, CLASS_IN, 60, 4) + socket.inet_aton(address)
         s.sendto(struct.pack("!6H", number, FLAG_ANSWER, 1, 1, 0, 0) + data[12:] + record, peer)
+
+
+def name_asked(data):
+    """Its labels, and where they end."""
+    labels, at = [], 12
+    while data[at]:
+        labels.append(data[at + 1:at + 1 + data[at]].decode())
+        at += 1 + data[at]
+    return ".".join(labels).lower(), at + 1
+
+
+def zone(port, file):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("127.0.0.1", int(port)))
+    while True:
+        data, peer = s.recvfrom(2048)
+        name, end = name_asked(data)
+        kind, = struct.unpack_from("!H", data, end)
+        print(name, flush=True)
+        with open(file, encoding="ascii") as f:
+            known = dict(line.split() for line in f)
+        found = b""
+        if kind == TYPE_A and name in known:
+            found = struct.pack("!HHHIH", POINTER, TYPE_A, CLASS_IN, 60, 4) + socket.inet_aton(known[name])
+        flags = FLAG_ANSWER if name in known else FLAG_ANSWER | NAME_ERROR
+        s.sendto(data[:2] + struct.pack("!5H", flags, 1, bool(found), 0, 0) + data[12:end + 4] + found, peer)
 
 
 class Association:

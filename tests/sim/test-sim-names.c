@@ -92,13 +92,14 @@ static void test_not_asked_while_it_works(void **state) {
         world_free(&w);
 }
 
-/* While it runs: the address changes, and again. */
+/* While it runs: both addresses change, and again. */
 static void test_moves_meanwhile(void **state) {
         World w = world_new(702);
 
         for (unsigned i = 1; i <= 3; i++) {
                 g_autofree char *at = g_strdup_printf("203.0.113.%u", 70 + i);
                 g_autofree char *endpoint = g_strdup_printf("%s:18002", at);
+                g_autofree char *theirs = g_strdup_printf("198.51.100.%u:18002", 210 + i);
 
                 /* It is off for a while, as a router that is given another address may be, so that
                  * it cannot say itself where it is. */
@@ -108,6 +109,8 @@ static void test_moves_meanwhile(void **state) {
                 machine_stop(w.lan.gateway, false, false);
                 sim_node_move(w.lan.gateway->node, endpoint);
                 sim_names_set(w.names, NAME, at);
+                sim_node_move(w.member->node, theirs);
+                machine_moved(w.member);
                 machine_start(w.lan.gateway);
                 assert_true(comes_online(&w, 10 * USEC_PER_MINUTE));
         }

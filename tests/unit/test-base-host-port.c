@@ -13,13 +13,16 @@
 #include "base/macros.h"
 
 static void test_names(void **state) {
-        static const char *const good[] = { "a", "gw.example.org", "xn--bcher-kva.example", "1.2.a",
-                                            "3com.example", "a-b.c--d.e9", "GW.Example.ORG" };
+        static const char *const good[] = {
+                "a",           "gw.example.org", "xn--bcher-kva.example", "1.2.a", "3com.example",
+                "a-b.c--d.e9", "GW.Example.ORG"
+        };
         static const char *const bad[] = {
-                "",          ".",           "a.",        ".a",           "a..b",       "-a.b",
-                "a-.b",      "a.b-",        "a_b.c",     "a b.c",        "a\nb.c",     "a\033[m.b",
-                "b\xc3\xbc", "192.0.2.1",   "1",         "2001:db8::1",  "a/b",        "a@b",
-                "a.b:80",    "gw.example.", "a\x7f.org", "300.300.1.999" };
+                "",          ".",           "a.",        ".a",           "a..b",   "-a.b",
+                "a-.b",      "a.b-",        "a_b.c",     "a b.c",        "a\nb.c", "a\033[m.b",
+                "b\xc3\xbc", "192.0.2.1",   "1",         "2001:db8::1",  "a/b",    "a@b",
+                "a.b:80",    "gw.example.", "a\x7f.org", "300.300.1.999"
+        };
 
         for (size_t i = 0; i < ELEMENTSOF(good); i++)
                 assert_true(dns_name_is_valid(good[i]));
@@ -50,9 +53,9 @@ static void test_lengths(void **state) {
 }
 
 static void test_ports(void **state) {
-        static const char *const bad[] = { "a.b:",      "a.b:0",   "a.b:65536", "a.b:080", "a.b:+80",
-                                           "a.b:80:80", "a.b: 80", "a.b:80 ",   ":80",     "a.b:99999999999",
-                                           "[::1]:80",  "1.2.3.4:80" };
+        static const char *const bad[] = { "a.b:",    "a.b:0",           "a.b:65536", "a.b:080",
+                                           "a.b:+80", "a.b:80:80",       "a.b: 80",   "a.b:80 ",
+                                           ":80",     "a.b:99999999999", "[::1]:80",  "1.2.3.4:80" };
         HostPort h;
 
         assert_int_equal(host_port_parse("GW.Example.org:65535", 0, &h), 0);

@@ -238,10 +238,12 @@ static void test_endpoints(void **state) {
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
                 g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
-                CliExit e = cli_invite_add_endpoints(table[i].in, list);
+                g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+                CliExit e = cli_invite_add_endpoints(table[i].in, list, names);
 
                 assert_int_equal(e == CLI_OK, table[i].out != NULL);
                 assert_int_equal(list->len, table[i].out ? 1 : 0);
+                assert_int_equal(names->len, 0);
                 if (table[i].out)
                         assert_string_equal(g_ptr_array_index(list, 0), table[i].out);
         }
@@ -249,14 +251,15 @@ static void test_endpoints(void **state) {
 
 static void test_endpoints_bounded(void **state) {
         g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 
         for (unsigned i = 0; i < 2; i++)
-                assert_int_equal(cli_invite_add_endpoints("192.0.2.1:5", list), CLI_OK);
+                assert_int_equal(cli_invite_add_endpoints("192.0.2.1:5", list, names), CLI_OK);
         assert_int_equal(list->len, 1);
         for (unsigned i = 6; i < 30; i++) {
                 g_autofree char *text = g_strdup_printf("192.0.2.1:%u", i);
 
-                (void) cli_invite_add_endpoints(text, list);
+                (void) cli_invite_add_endpoints(text, list, names);
         }
         assert_int_equal(list->len, 8); /* ENDPOINTS_MAX: what a link holds */
 }

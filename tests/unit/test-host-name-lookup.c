@@ -182,12 +182,9 @@ static void test_localhost(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_answers),
-                cmocka_unit_test(test_end_in_the_middle),
-                cmocka_unit_test(test_cancel),
-                cmocka_unit_test(test_cancel_at_once),
-                cmocka_unit_test(test_line_is_bounded),
-                cmocka_unit_test(test_localhost),
+                cmocka_unit_test(test_answers),         cmocka_unit_test(test_end_in_the_middle),
+                cmocka_unit_test(test_cancel),          cmocka_unit_test(test_cancel_at_once),
+                cmocka_unit_test(test_line_is_bounded), cmocka_unit_test(test_localhost),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

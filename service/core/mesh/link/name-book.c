@@ -75,8 +75,7 @@ static void use_found(Named *e) {
         unsigned n;
         bool is_new;
 
-        n = endpoint_book_set_resolved(
-                        m->book, &e->machine, e->found, e->n_found, former, &is_new);
+        n = endpoint_book_set_resolved(m->book, &e->machine, e->found, e->n_found, former, &is_new);
         if (link)
                 drop_gone(e, link, former, n);
         if (!is_new)
