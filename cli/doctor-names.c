@@ -30,8 +30,7 @@ static void check_name(Doctor *d, const ClientNetwork *n, const HostPort *name) 
                                       "address changed, leads nowhere: %s"),
                                     name->host, n->name, gai_strerror(r)),
                     r == EAI_NONAME || r == EAI_NODATA
-                                    ? g_strdup_printf(
-                                                      _("have the name's provider lead it to the "
+                                    ? g_strdup_printf(_("have the name's provider lead it to the "
                                                         "gateway, or set another: omerta --network %s "
                                                         "network set endpoints NAME:PORT"),
                                                       quoted)

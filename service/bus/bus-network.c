@@ -225,9 +225,8 @@ static int method_set_options(sd_bus_message *call, void *userdata, sd_bus_error
         s.endpoints = endpoints;
         if (r >= 0)
                 r = check_settings(&s, error);
-        if (r < 0)
-                return r;
-        r = bus_read_names(s.endpoints, names, error);
+        if (r >= 0)
+                r = bus_read_names(s.endpoints, names, error);
         if (r < 0)
                 return r;
         n_names = (unsigned) r;

@@ -231,6 +231,25 @@ static void test_end_in_the_middle(void **state) {
         world_free(&w);
 }
 
+/* The gateway was lost before it had a name, and somebody says which it has. */
+static void test_told_afterwards(void **state) {
+        World w = world_new(709);
+        HostPort name;
+
+        network_set_names(w.member->network, NULL, 0);
+        w.member->membership.n_names = 0;
+        lose_each_other(&w, "203.0.113.77:18002");
+        sim_names_set(w.names, NAME, "203.0.113.77");
+        machine_start(w.member);
+        sim_run_for(w.lan.sim, USEC_PER_DAY);
+        assert_false(is_online(w.member));
+        assert_int_equal(sim_names_asked(w.names), 0);
+        assert_int_equal(host_port_parse(NAME, 18002, &name), 0);
+        network_set_names(w.member->network, &name, 1);
+        assert_true(comes_online(&w, 10 * USEC_PER_SEC));
+        world_free(&w);
+}
+
 /* An invite may have nothing but a name. */
 static void test_join_by_name(void **state) {
         Lan lan = lan_new(708);
@@ -263,6 +282,7 @@ int main(int argc, char *argv[]) {
                 cmocka_unit_test(test_lies),
                 cmocka_unit_test(test_former_are_dropped),
                 cmocka_unit_test(test_end_in_the_middle),
+                cmocka_unit_test(test_told_afterwards),
                 cmocka_unit_test(test_join_by_name),
         };
 

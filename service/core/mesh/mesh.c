@@ -654,8 +654,14 @@ void mesh_add_hint(Mesh *m, const MachineId *machine, const Endpoint *endpoint) 
 }
 
 void mesh_set_names(Mesh *m, const MachineId *machine, const HostPort *names, unsigned n) {
+        const Link *link = link_find(m, machine);
+
         name_book_set(m->names, machine, names, n);
-        neighbours_changed(m->neighbours);
+        if (n == 0)
+                return;
+        if (link && link->attempt && !link_is_up(link))
+                attempt_hurry(link->attempt);
+        neighbours_found(m->neighbours, machine);
 }
 
 int mesh_connect_to_enrol(

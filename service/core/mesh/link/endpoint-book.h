@@ -3,9 +3,9 @@
 
 /*
  * Where machines may be found, besides what they say in their presence records: hints of people
- * (invites, --bootstrap; forgotten with the process), where its names lead to (link/name-book.h; too)
- * and the last endpoint each was reached at
- * (kept in the store, written rarely). The latter of members only: there is no end of strangers.
+ * (invites, --bootstrap) and where their names lead to (link/name-book.h), both forgotten with the
+ * process, and the last endpoint each was reached at (kept in the store, written rarely). The last
+ * of members only: there is no end of strangers.
  */
 
 #include "core/mesh/directory/directory.h"
