@@ -139,6 +139,14 @@ get_is_self(sd_bus *bus,
         return sd_bus_message_append(reply, "b", is_self(userdata));
 }
 
+static int append_endpoints(sd_bus_message *reply, const Endpoint *endpoints, unsigned n) {
+        int r = 0;
+
+        for (unsigned i = 0; r >= 0 && i < n; i++)
+                r = sd_bus_message_append(reply, "s", endpoint_format(&endpoints[i]).text);
+        return r;
+}
+
 static int
 get_list(sd_bus *bus,
          const char *path,
@@ -172,11 +180,14 @@ get_list(sd_bus *bus,
                 presence =
                                 directory_get(network_directory(managed_network_core(m->network)),
                                               RECORD_PRESENCE, &m->id);
-                for (unsigned i = 0; r >= 0 && presence && i < presence->body.presence.n_endpoints;
-                     i++)
-                        r = sd_bus_message_append(
-                                        reply, "s",
-                                        endpoint_format(&presence->body.presence.endpoints[i]).text);
+                if (r >= 0 && presence)
+                        r = append_endpoints(
+                                        reply, presence->body.presence.endpoints,
+                                        presence->body.presence.n_endpoints);
+                if (r >= 0 && presence)
+                        r = append_endpoints(
+                                        reply, presence->body.presence.streams,
+                                        presence->body.presence.n_streams);
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }

@@ -53,6 +53,8 @@ reaches() { # WHAT FROM TO KIND
         check "$what: all of what $a has arrives at $b" whole "$b" "$a"
 }
 
+hears_of() { on "$1" omerta whois "${ADDRESS[$2]}" --json | grep -qF "$3"; } # FROM TO ENDPOINT
+
 cut_off() { ! pings "$1" "${ADDRESS[$2]}"; } # FROM TO
 
 knows_place() { on "$1" omerta path "${ADDRESS[$2]}" | grep -qF "[$3]"; } # FROM TO IPV6-ADDRESS
@@ -109,6 +111,7 @@ check "a TCP port is to be open" on gw systemctl enable omertad-tcp.socket
 on gw systemctl restart omertad.service
 wait_for 30 "the gateway to be online again" state_is gw online
 check "and is, with the restart" test "$(on gw omerta get tcp-port)" = 443
+for m in a1 b1; do wait_for 30 "$m to hear of it" hears_of "$m" gw tcp:192.0.2.10:443; done
 block_udp nata 0.0.0.0/0
 block_udp natb 0.0.0.0/0
 fresh a1 b1
