@@ -205,10 +205,12 @@ while True:
         wait_for 10 "$1 to offer something" on "$1" sh -c 'ss -Htln sport = :9000 | grep -q .'
 }
 
+# A line that shrinks swallows what is too long for seven seconds at most; TCP tries again a moment
+# later, or after as long once more.
 fetch() { # FROM ADDRESS
         on "$1" timeout 30 python3 -c '
 import hashlib, socket, sys
-s = socket.create_connection((sys.argv[1], 9000), 10)
+s = socket.create_connection((sys.argv[1], 9000), 20)
 h = hashlib.sha256()
 while data := s.recv(65536):
         h.update(data)

@@ -81,10 +81,10 @@ def begin(lab, mtu):
     return gw, router, m
 
 
-def ends_agree(gw, m, mtu, seconds=60):
+def ends_agree(gw, m, mtu):
     # The answer to a ping is as long as the question: both have to know.
     for one, other in ((gw, m), (m, gw)):
-        wait_for(f"{one.name} to find {mtu}", lambda: settled(one, other, mtu), seconds)
+        wait_for(f"{one.name} to find {mtu}", lambda: settled(one, other, mtu), 60)
     for one, other in ((gw, m), (m, gw)):
         forget(one)
         forget(other)
@@ -107,15 +107,14 @@ def test_silent_router(lab):
 
 
 def test_changes(lab):
-    """Under a session: shrinks, shrinks again seen from the other end, and grows."""
+    """Under a session: shrinks, and shrinks again seen from the other end. That it grows takes a
+    minute to be seen, and is shown on the virtual clock (test-sim-path-mtu.c)."""
     gw, router, m = begin(lab, 1500)
     ends_agree(gw, m, 1420)
     transfer(m, gw, lambda: router.set_mtu(1400))
     ends_agree(gw, m, 1340)
     transfer(gw, m, lambda: router.set_mtu(1340))
     ends_agree(gw, m, 1280)
-    transfer(m, gw, lambda: router.set_mtu(1500))
-    ends_agree(gw, m, 1420, 120)
 
 
 main([test_silent_router, test_changes], "nft", "python3")
