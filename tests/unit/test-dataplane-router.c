@@ -11,19 +11,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "packet-world.h"
-
-#define WORLD(name)                                                                                \
-        _cleanup_(world_done) World name;                                                          \
-        world_init(&name)
-
-#define assert_drops(m, reason, n) assert_int_equal(drop_counter(&(m)->drops, reason), n)
-
-static void assert_no_drops(const Machine *m) {
-        for (DropReason i = 0; i < _DROP_REASON_MAX; i++)
-                if (drop_counter(&m->drops, i) + drop_counter(&m->daemon_drops, i) > 0)
-                        fail_msg("dropped: %s", drop_reason_to_string(i));
-}
+#include "router-world.h"
 
 /* --- where packets go --- */
 
@@ -105,19 +93,6 @@ static void test_super_packets(void **state) {
         assert_int_equal(w.b.peer.rx_packets, 4 * 41);
         assert_no_drops(&w.a);
         assert_no_drops(&w.b);
-}
-
-/* What segment @i of @whole is alone. */
-static Build segment_of(const Build *whole, size_t gso_size, unsigned i) {
-        Build b = *whole;
-
-        b.payload += i * gso_size;
-        b.payload_len = MIN(gso_size, whole->payload_len - i * gso_size);
-        b.seq += (uint32_t) (i * gso_size);
-        b.id = (uint16_t) (b.id + i);
-        if ((i + 1) * gso_size < whole->payload_len)
-                b.flags &= (uint8_t) ~0x08;
-        return b;
 }
 
 /* The kernel takes no super-packet though it said so: everything arrives, in small pieces and in
@@ -301,180 +276,6 @@ static void test_icmp_is_limited(void **state) {
         }
 }
 
-static void assert_told(Machine *m, bool v6, uint16_t mtu) {
-        g_autoptr(GBytes) icmp = mock_netif_app_received(m->netif, NULL);
-        const uint8_t *p;
-
-        assert_non_null(icmp);
-        p = g_bytes_get_data(icmp, NULL);
-        if (v6) {
-                assert_int_equal(p[40], 2);
-                assert_int_equal(read_be32(p + 44), mtu);
-        } else {
-                assert_int_equal(p[20], 3);
-                assert_int_equal(p[21], 4);
-                assert_int_equal(read_be16(p + 26), mtu);
-        }
-}
-
-static void test_too_big(void **state) {
-        g_autofree uint8_t *payload = g_malloc0(65536);
-
-        for (unsigned i = 0; i < 4; i++) {
-                WORLD(w);
-                Build b = world_build(&w.a, &w.b);
-
-                b.v6 = i & 1;
-                b.payload = payload;
-                b.payload_len = i & 2 ? 20000 : WORLD_MTU - build_header_len(&b) + 1;
-                world_app_send(&w.a, &b, i & 2 ? WORLD_MTU - build_header_len(&b) + 1 : 0);
-                world_egress(&w, &w.a);
-                assert_true(g_queue_is_empty(&w.a.wire));
-                assert_drops(&w.a, DROP_TOO_BIG, 1);
-                assert_told(&w.a, b.v6, WORLD_MTU);
-        }
-}
-
-/* The path carries less than the interface: what is TCP arrives all the same, cut as its sender
- * would have, and who sends single packets is told. */
-static void test_tcp_is_cut(void **state) {
-        g_autofree uint8_t *payload = g_malloc(65536);
-
-        for (unsigned i = 0; i < 65536; i++)
-                payload[i] = (uint8_t) (i * 7 + i / 256);
-        for (unsigned i = 0; i < 12; i++) {
-                static const BuildCsum sums[] = { BUILD_FULL, BUILD_PARTIAL };
-                bool train = i < 2;
-                WORLD(w);
-                Build b = world_build(&w.a, &w.b);
-                size_t gso_size, fits;
-
-                w.a.tx.mtu = 1300;
-                b.v6 = i & 1;
-                b.udp = false;
-                b.flags = 0x18;
-                b.payload = payload;
-                b.csum = train ? BUILD_PARTIAL : sums[i >> 1 & 1];
-                gso_size = WORLD_MTU - build_header_len(&b);
-                fits = 1300 - build_header_len(&b);
-                b.payload_len = train ? 20000 : gso_size - (i >> 2);
-                mock_netif_refuse_gso(w.b.netif, true);
-                world_app_send(&w.a, &b, train ? gso_size : 0);
-                world_egress(&w, &w.a);
-                assert_true(g_queue_get_length(&w.a.wire) > 1);
-                for (GList *l = w.a.wire.head; l; l = l->next)
-                        assert_true(((Datagram *) l->data)->len <= 1300 + DATA_OVERHEAD);
-                world_deliver(&w, &w.a, &w.b);
-                for (unsigned k = 0; k * fits < b.payload_len; k++) {
-                        Build s = segment_of(&b, fits, k);
-
-                        s.csum = BUILD_PARTIAL;
-                        world_expect(&w.b, &s, 0);
-                }
-                world_expect_nothing(&w.b);
-                if (!train)
-                        assert_told(&w.a, b.v6, 1300);
-                world_expect_nothing(&w.a);
-                assert_no_drops(&w.a);
-                assert_no_drops(&w.b);
-        }
-}
-
-/* Not what has a checksum that is wrong, opens a flow, or is cut already. IPv6 of what always has
- * to pass is sent as it is where it cannot be cut, and nobody is told of less. */
-static void test_not_cut(void **state) {
-        g_autofree uint8_t *payload = g_malloc0(65536);
-
-        for (unsigned i = 0; i < 6; i++) {
-                static const unsigned sent[] = { 0, 0, 0, 1, 2, 0 };
-                g_autofree uint8_t *buf = g_malloc(BUILD_MAX);
-                WORLD(w);
-                Build b = world_build(&w.a, &w.b);
-                size_t len;
-
-                w.a.tx.mtu = OMERTA_MTU_LEAST;
-                b.v6 = i >= 3;
-                b.udp = i == 3 || i == 5;
-                b.csum = BUILD_FULL;
-                b.flags = i == 1 ? 0x02 : 0x10;
-                b.payload = payload;
-                b.payload_len = OMERTA_MTU_MIN + (i == 5) - build_header_len(&b);
-                len = build_packet(&b, buf);
-                if (i == 0)
-                        buf[len - 1] ^= 1;
-                if (i == 2)
-                        buf[6] = 0x20;
-                mock_netif_app_send(w.a.netif, buf, len, &(OffloadInfo){});
-                world_egress(&w, &w.a);
-                assert_int_equal(g_queue_get_length(&w.a.wire), sent[i]);
-                assert_drops(&w.a, DROP_TOO_BIG, sent[i] == 0);
-                if (sent[i] == 0)
-                        assert_told(&w.a, b.v6, b.v6 ? OMERTA_MTU_MIN : OMERTA_MTU_LEAST);
-                world_expect_nothing(&w.a);
-        }
-}
-
-static unsigned mss_of(const uint8_t *p, bool v6) {
-        const uint8_t *tcp = p + (v6 ? 40 : 20);
-
-        return tcp[20] == 2 ? read_be16(tcp + 22) : 0;
-}
-
-/* Whoever opens a flow, both are told what fits the path of either. */
-static void test_mss(void **state) {
-        for (unsigned i = 0; i < 16; i++) {
-                g_autofree uint8_t *buf = g_malloc(BUILD_MAX);
-                bool v6 = i & 1, out = i & 2, partial = i & 4, full = i & 8;
-                unsigned header = v6 ? 60 : 40;
-                g_autoptr(GBytes) got = NULL;
-                OffloadInfo o = {};
-                PacketView v;
-                WORLD(w);
-                Build b = world_build(&w.a, &w.b);
-                PacketTx *narrow = out ? &w.a.tx : &w.b.tx;
-                uint8_t *tcp;
-                size_t len;
-
-                if (!full)
-                        *narrow = (PacketTx){ .keypair = narrow->keypair,
-                                              .endpoint = narrow->endpoint,
-                                              .mtu = 1300,
-                                              .clamps = true };
-                b.v6 = v6;
-                b.udp = false;
-                b.flags = 0x02;
-                b.tcp_options = 4;
-                b.csum = partial ? BUILD_PARTIAL : BUILD_FULL;
-                len = build_packet(&b, buf);
-                tcp = buf + (v6 ? 40 : 20);
-                if (!partial) { /* RFC 1624, over the pattern that build_packet() wrote */
-                        uint16_t sum = (uint16_t) ~read_be16(tcp + 16);
-                        uint8_t words[8] = { 2, 4, (WORLD_MTU - 40) >> 8, (WORLD_MTU - 40) & 0xff };
-
-                        for (unsigned k = 0; k < 4; k++)
-                                words[4 + k] = (uint8_t) ~tcp[20 + k];
-                        build16(tcp + 16, (uint16_t) ~slow_sum(words, 8, sum));
-                }
-                tcp[20] = 2;
-                tcp[21] = 4;
-                build16(tcp + 22, WORLD_MTU - 40);
-                if (partial)
-                        o = build_offload(&b, 0);
-                mock_netif_app_send(w.a.netif, buf, len, &o);
-                world_egress(&w, &w.a);
-                world_deliver(&w, &w.a, &w.b);
-                got = mock_netif_app_received(w.b.netif, &o);
-                assert_non_null(got);
-                assert_int_equal(
-                                mss_of(g_bytes_get_data(got, NULL), v6),
-                                full ? WORLD_MTU - 40 : 1300 - header);
-                assert_true(packet_parse(g_bytes_get_data(got, NULL), len, &v));
-                assert_int_equal(o.needs_csum, partial);
-                if (!partial)
-                        assert_true(packet_l4_csum_ok(g_bytes_get_data(got, NULL), &v));
-        }
-}
-
 static void test_wrong_source(void **state) {
         WORLD(w);
 
@@ -491,23 +292,6 @@ static void test_wrong_source(void **state) {
 }
 
 /* --- who may send what --- */
-
-/* Encrypts any bytes as @from would. */
-static void
-inject(World *w,
-       Machine *from,
-       Machine *to,
-       const Endpoint *by,
-       uint8_t flags,
-       const uint8_t *plain,
-       size_t len) {
-        uint8_t buf[2000];
-        uint64_t counter;
-
-        assert_true(keypair_reserve(from->keypair, 1, &counter));
-        keypair_seal(from->keypair, counter, flags, plain, len, buf);
-        world_datagram(w, to, by ?: &from->endpoint, buf, len + DATA_OVERHEAD);
-}
 
 /* Nothing goes outside and nothing comes from there, but by the exit a machine has chosen. */
 static void test_exit(void **state) {
@@ -783,190 +567,6 @@ static void test_arrivals(void **state) {
         }
 }
 
-/* --- two ways --- */
-
-/* While a path is in doubt each datagram goes by both, sealed once; who gets both takes one. */
-static void test_second_way(void **state) {
-        WORLD(w);
-        Build b = world_build(&w.a, &w.b);
-        Endpoint second = w.b.endpoint;
-
-        endpoint_set_port(&second, 1234);
-        w.a.tx.second = second;
-        world_app_send(&w.a, &b, 0);
-        world_egress(&w, &w.a);
-        assert_int_equal(w.a.trains, 2);
-        assert_true(endpoint_equal(&w.a.last_to, &second));
-        assert_int_equal(atomic_load(&w.a.peer.tx_packets), 1);
-        assert_int_equal(world_deliver(&w, &w.a, &w.b), 2);
-        world_expect(&w.b, &b, 0);
-        world_expect_nothing(&w.b);
-        assert_drops(&w.b, DROP_REPLAYED, 1);
-        /* And one way again. */
-        w.a.tx.second = (Endpoint){};
-        world_app_send(&w.a, &b, 0);
-        world_egress(&w, &w.a);
-        assert_int_equal(w.a.trains, 3);
-        assert_int_equal(world_deliver(&w, &w.a, &w.b), 1);
-        world_expect(&w.b, &b, 0);
-}
-
-/* What is noted of the path: only what comes from just where packets go. */
-static void test_path_is_heard(void **state) {
-        WORLD(w);
-        Endpoint elsewhere = w.a.endpoint;
-        uint8_t frame[1] = { 0 };
-
-        endpoint_set_port(&elsewhere, 1234);
-        inject(&w, &w.a, &w.b, &elsewhere, 0, frame, 1);
-        assert_int_equal(atomic_load(&w.b.tx.heard), 0);
-        inject(&w, &w.a, &w.b, NULL, 0, frame, 1);
-        assert_int_equal(atomic_load(&w.b.tx.heard), w.now);
-        w.now += USEC_PER_SEC;
-        inject(&w, &w.a, &w.b, &elsewhere, 0, frame, 1);
-        assert_int_equal(atomic_load(&w.b.tx.heard), w.now - USEC_PER_SEC);
-}
-
-/* The first packet after a pause is told of, once; again if that did not get through. */
-static void test_quiet(void **state) {
-        WORLD(w);
-        Build b = world_build(&w.a, &w.b);
-
-        for (unsigned i = 0; i < 4; i++) {
-                if (i == 1) {
-                        atomic_store(&w.a.peer.quiet, true);
-                        w.a.control_full = true;
-                }
-                world_app_send(&w.a, &b, 0);
-                world_egress(&w, &w.a);
-                assert_int_equal(w.a.sent, i < 2 ? 0 : 1);
-                w.a.control_full = false;
-        }
-        assert_false(atomic_load(&w.a.peer.quiet));
-}
-
-/* --- packets that wait --- */
-
-static void test_pending_until_session(void **state) {
-        g_autofree uint8_t *payload = g_malloc0(20000);
-        WORLD(w);
-        Build b = world_build(&w.a, &w.b), big = b;
-
-        big.udp = false;
-        big.payload = payload;
-        big.payload_len = 20000;
-        w.a.peer.tx = NULL;
-        world_app_send(&w.a, &b, 0);
-        world_app_send(&w.a, &big, 1000);
-        assert_true(world_egress(&w, &w.a) == w.now + PENDING_USEC);
-        assert_int_equal(w.a.wants, 1);
-        assert_true(w.a.peer.wanted);
-        assert_true(g_queue_is_empty(&w.a.wire));
-        /* Too early: they go on waiting. */
-        packet_router_flush_pending(w.a.router, &w.a.peer);
-        assert_true(packet_router_end(w.a.router) == w.now + PENDING_USEC);
-        w.a.peer.tx = &w.a.tx;
-        packet_router_begin(w.a.router, w.now);
-        packet_router_flush_pending(w.a.router, &w.a.peer);
-        assert_true(packet_router_end(w.a.router) == USEC_INFINITY);
-        assert_int_equal(world_deliver(&w, &w.a, &w.b), 21);
-        world_expect(&w.b, &b, 0);
-        world_expect(&w.b, &big, 1000);
-        assert_no_drops(&w.a);
-}
-
-static void test_pending_expires(void **state) {
-        WORLD(w);
-        Build b = world_build(&w.a, &w.b);
-        g_autoptr(GBytes) icmp = NULL;
-
-        w.a.peer.tx = NULL;
-        world_app_send(&w.a, &b, 0);
-        world_egress(&w, &w.a);
-        w.now += PENDING_USEC - 1;
-        world_egress(&w, &w.a);
-        assert_drops(&w.a, DROP_PENDING_EXPIRED, 0);
-        world_expect_nothing(&w.a);
-        w.now++;
-        assert_true(world_egress(&w, &w.a) == USEC_INFINITY);
-        assert_drops(&w.a, DROP_PENDING_EXPIRED, 1);
-        icmp = mock_netif_app_received(w.a.netif, NULL);
-        assert_non_null(icmp);
-        assert_int_equal(((const uint8_t *) g_bytes_get_data(icmp, NULL))[21], 1); /* host */
-}
-
-static void test_pending_bounded(void **state) {
-        WORLD(w);
-        Build b = world_build(&w.a, &w.b);
-
-        w.a.peer.tx = NULL;
-        for (unsigned i = 0; i < PENDING_PACKETS_MAX + 5; i++)
-                world_app_send(&w.a, &b, 0);
-        world_egress(&w, &w.a);
-        assert_drops(&w.a, DROP_PENDING_FULL, 5);
-        /* One message while it is on its way, and no flood of them after. */
-        assert_int_equal(w.a.wants, 1);
-        w.a.peer.wanted = false;
-        world_app_send(&w.a, &b, 0);
-        world_egress(&w, &w.a);
-        assert_int_equal(w.a.wants, 1);
-        w.now += USEC_PER_SEC;
-        world_app_send(&w.a, &b, 0);
-        world_egress(&w, &w.a);
-        assert_int_equal(w.a.wants, 2);
-        packet_router_forget(w.a.router, &w.a.peer);
-        assert_null(w.a.peer.pending);
-        assert_int_equal(drop_counter(&w.a.daemon_drops, DROP_PENDING_EXPIRED), PENDING_PACKETS_MAX);
-        assert_true(packet_router_end(w.a.router) == USEC_INFINITY);
-}
-
-static void test_keypair_ends(void **state) {
-        WORLD(w);
-        Build b = world_build(&w.a, &w.b);
-
-        w.now = w.a.keypair->created + REJECT_AFTER_TIME - USEC_PER_SEC;
-        world_app_send(&w.a, &b, 0);
-        world_egress(&w, &w.a);
-        assert_int_equal(g_queue_get_length(&w.a.wire), 1);
-        assert_int_equal(w.a.wants, 1);
-        w.now += USEC_PER_SEC;
-        w.a.peer.wanted = false;
-        world_app_send(&w.a, &b, 0);
-        world_egress(&w, &w.a);
-        assert_int_equal(g_queue_get_length(&w.a.wire), 1);
-        assert_int_equal(w.a.wants, 2);
-        assert_non_null(w.a.peer.pending);
-        /* What arrives too late is not opened. */
-        world_deliver(&w, &w.a, &w.b);
-        assert_drops(&w.b, DROP_KEYPAIR_EXPIRED, 1);
-}
-
-static void test_keypair_used_up(void **state) {
-        WORLD(w);
-        Build b = world_build(&w.a, &w.b);
-        g_autofree uint8_t *payload = g_malloc0(20000);
-
-        w.a.keypair->send_counter = REJECT_AFTER_MESSAGES - 1;
-        b.udp = false;
-        b.payload = payload;
-        b.payload_len = 20000;
-        b.v6 = true;
-        world_app_send(&w.a, &b, 1000); /* needs 20 */
-        b.payload_len = 20;
-        b.ip_options = 16; /* its checksum is filled in: not twice */
-        world_app_send(&w.a, &b, 0);
-        world_app_send(&w.a, &b, 0);
-        world_egress(&w, &w.a);
-        assert_int_equal(g_queue_get_length(&w.a.wire), 1);
-        assert_int_equal(w.a.wants, 1);
-        w.a.keypair->send_counter = 0;
-        packet_router_begin(w.a.router, w.now);
-        packet_router_flush_pending(w.a.router, &w.a.peer);
-        (void) packet_router_end(w.a.router);
-        assert_int_equal(g_queue_get_length(&w.a.wire), 22);
-        g_queue_clear_full(&w.a.wire, datagram_free);
-}
-
 /* --- trouble --- */
 
 static int broken_write(Netif *n, const PacketOut *packets, unsigned count, unsigned *ret_refused) {
@@ -1101,10 +701,6 @@ int main(void) {
                 cmocka_unit_test(test_unroutable),
                 cmocka_unit_test(test_unroutable_v6),
                 cmocka_unit_test(test_icmp_is_limited),
-                cmocka_unit_test(test_too_big),
-                cmocka_unit_test(test_tcp_is_cut),
-                cmocka_unit_test(test_not_cut),
-                cmocka_unit_test(test_mss),
                 cmocka_unit_test(test_wrong_source),
                 cmocka_unit_test(test_exit),
                 cmocka_unit_test(test_carries),
@@ -1114,14 +710,6 @@ int main(void) {
                 cmocka_unit_test(test_replay),
                 cmocka_unit_test(test_frames),
                 cmocka_unit_test(test_arrivals),
-                cmocka_unit_test(test_second_way),
-                cmocka_unit_test(test_path_is_heard),
-                cmocka_unit_test(test_quiet),
-                cmocka_unit_test(test_pending_until_session),
-                cmocka_unit_test(test_pending_expires),
-                cmocka_unit_test(test_pending_bounded),
-                cmocka_unit_test(test_keypair_ends),
-                cmocka_unit_test(test_keypair_used_up),
                 cmocka_unit_test(test_interface_trouble),
                 cmocka_unit_test(test_hostile_interface),
                 cmocka_unit_test(test_networks),
